@@ -1,0 +1,43 @@
+# Two commands are enough: `make demo` and `make test`. Both install what they need, once.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed-by-make
+
+# Idle OpenMP threads that spin make a busy small machine several times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: install demo test check format docs bench clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $(STAMP)
+
+demo: install
+	$(BIN)/cdm-inspect demo
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	test ! -x $(BIN)/hadolint || $(BIN)/hadolint docker/Dockerfile
+
+docs: install
+	$(BIN)/python -m pytest tests/house -q
+
+# All three scorers on the demo's line; for real parts give the script other folders.
+bench: install
+	test -d demo-line/data/A || $(BIN)/cdm-inspect demo
+	$(BIN)/python benchmarks/real_parts.py --data demo-line/data/A --preset tiny --budget 3m
+
+clean:
+	rm -rf $(VENV) demo-line

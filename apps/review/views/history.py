@@ -1,0 +1,37 @@
+"""What people decided."""
+
+from __future__ import annotations
+
+import streamlit as st
+from charts import decisions_table
+from words import word
+
+from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.review import ReviewDesk
+from views.part import show_decisions, show_notice, show_part
+
+
+def show(desk: ReviewDesk, line: str) -> None:
+    st.title(word("history"))
+    show_notice()
+    try:
+        decided = desk.decided(line)
+    except CdmInspectError as error:
+        st.error(word("no_store"))
+        st.text(str(error))
+        return
+    if not decided:
+        st.info(word("nothing_decided"))
+        return
+    st.dataframe(decisions_table(decided), hide_index=True, width="stretch")
+    number = st.selectbox(word("part"), [part.id for part in decided], key="history-part")
+    part = next(part for part in decided if part.id == number)
+    show_part(desk, part)
+    st.subheader(word("story"))
+    for review in desk.story(number):
+        st.text(
+            f"{review.decided_at:%Y-%m-%d %H:%M:%S} UTC  {word(review.decision.value)}  "
+            f"{review.reviewer}  {review.comment}"
+        )
+    st.subheader(word("change"))
+    show_decisions(desk, part, None)

@@ -1,0 +1,49 @@
+"""Flagged parts that wait for a decision."""
+
+from __future__ import annotations
+
+import streamlit as st
+from charts import part_label
+from session import SESSION
+from words import word
+
+from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.review import ReviewDesk
+from views.part import show_decisions, show_notice, show_part
+
+
+def show(desk: ReviewDesk, line: str) -> None:
+    st.title(word("queue"))
+    show_notice()
+    try:
+        counts = desk.counts(line)
+        waiting = desk.waiting(line)
+    except CdmInspectError as error:
+        st.error(word("no_store"))
+        st.text(str(error))
+        return
+    for column, key in zip(st.columns(3), ("waiting", "flagged", "inspected"), strict=True):
+        column.metric(word(key), getattr(counts, key))
+    if not waiting:
+        st.success(word("all_done"))
+        return
+    numbers = [part.id for part in waiting]
+    by_number = {part.id: part for part in waiting}
+    if SESSION.selected not in by_number:
+        SESSION.selected = numbers[0]
+    place = numbers.index(SESSION.selected or numbers[0])
+
+    side, centre = st.columns([1, 3])
+    chosen = side.radio(
+        word("flagged"),
+        numbers,
+        index=place,
+        format_func=lambda number: part_label(by_number[number]),
+        key=f"queue-{line}-{numbers[place]}-{len(numbers)}",
+    )
+    SESSION.selected = chosen
+    place = numbers.index(chosen)
+    rest = [*numbers[place + 1 :], *numbers[:place]]
+    with centre:
+        show_part(desk, by_number[chosen])
+        show_decisions(desk, by_number[chosen], rest[0] if rest else None)

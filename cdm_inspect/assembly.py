@@ -1,0 +1,93 @@
+"""From names to working objects: the model of a line, its good parts, its scorer, its inspector."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cdm_inspect.calibration import load_calibration
+from cdm_inspect.checkpoint import TrainedModel, load_model
+from cdm_inspect.config import LineConfig
+from cdm_inspect.contracts import Scorer
+from cdm_inspect.errors import CheckpointMismatch, ConfigError, PluginFailed
+from cdm_inspect.hooks import build_options
+from cdm_inspect.images import load_good_parts
+from cdm_inspect.inspection import Inspector
+from cdm_inspect.project import Project
+from cdm_inspect.records import FloatArray, JsonObject
+from cdm_inspect.training import choose_hardware
+
+
+def good_parts_of(
+    project: Project, config: LineConfig, model: TrainedModel
+) -> tuple[FloatArray, FloatArray]:
+    """The good parts that a model has trained on and those held out from it, prepared its way.
+
+    Raises:
+        CheckpointMismatch: if fewer than two of the held-out parts are still there.
+    """
+    parts = load_good_parts(
+        project.path(config.normal), model.card.config, preparation=model.card.preparation
+    )
+    images = np.concatenate([parts.train, parts.held_out])
+    kept = set(model.card.held_out)
+    is_held_out = np.array(
+        [origin.sha256 in kept for origin in (*parts.train_origin, *parts.held_out_origin)]
+    )
+    if is_held_out.sum() < 2:
+        raise CheckpointMismatch(
+            f"the model of line {model.card.line!r} was trained with {len(kept)} held-out parts, "
+            f"of which {is_held_out.sum()} are still in {config.normal}. Restore the images, or "
+            "train again."
+        )
+    return images[~is_held_out], images[is_held_out]
+
+
+def load_line_model(project: Project, line: str, device: str = "auto") -> TrainedModel:
+    """The model in force for a line, on the device asked for.
+
+    Raises:
+        CheckpointMismatch: if there is none, or it belongs to another line.
+    """
+    accelerator, _ = choose_hardware(device, "32-true")
+    target = device if ":" in device else accelerator
+    model = load_model(project.model_folder(line), target)
+    if model.card.line != line:
+        raise CheckpointMismatch(
+            f"expected the model of line {line!r} in {project.model_folder(line)}, found that of "
+            f"{model.card.line!r}. Restore the folder, or train again."
+        )
+    return model
+
+
+def build_scorer(
+    project: Project, config: LineConfig, model: TrainedModel, name: str
+) -> tuple[Scorer, JsonObject]:
+    """A scorer by name with the options the project file gives it, and those options resolved."""
+    offer = project.registry.scorer(name)
+    options = build_options(offer, config.scorers.get(name, {}), f"scorers.{name}")
+    try:
+        built = offer.build(model.denoiser, options)
+    except Exception as error:
+        raise PluginFailed(f"scorer {name!r} could not be built: {error}.") from error
+    if not isinstance(built, Scorer):
+        raise PluginFailed(
+            f"scorer {name!r}: expected an object with `score`, found {type(built).__name__}."
+        )
+    return built, options.model_dump(mode="json")
+
+
+def open_inspector(
+    project: Project, line: str, *, scorer: str | None = None, device: str = "auto"
+) -> Inspector:
+    """Everything that judges parts of a line, with calibration and options checked together."""
+    config = project.config.line(line)
+    model = load_line_model(project, line, device)
+    name = scorer or config.scorer
+    built, options = build_scorer(project, config, model, name)
+    calibration = load_calibration(project.calibration_folder(line), name, model.id)
+    if calibration.options != options:
+        raise ConfigError(
+            f"the options of scorer {name!r} changed since the line was calibrated. "
+            "Run `cdm-inspect calibrate`, or restore them."
+        )
+    return Inspector(line, model, built, calibration)

@@ -1,0 +1,76 @@
+"""What is built in, registered as any other plugin would; nothing heavy loads until it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cdm_inspect.config import StoreConfig
+from cdm_inspect.contracts import Denoiser, Scorer, ScorerOffer, StoreOffer, VerdictStore
+from cdm_inspect.hooks import hookimpl
+from cdm_inspect.scoring.options import ReconstructionOptions, ResidualOptions, ScoreNormOptions
+
+
+def _build_residual(denoiser: Denoiser, options: ResidualOptions) -> Scorer:
+    from cdm_inspect.scoring.residual import ResidualScorer
+
+    return ResidualScorer(denoiser, options)
+
+
+def _build_score_norm(denoiser: Denoiser, options: ScoreNormOptions) -> Scorer:
+    from cdm_inspect.scoring.score_norm import ScoreNormScorer
+
+    return ScoreNormScorer(denoiser, options)
+
+
+def _build_reconstruction(denoiser: Denoiser, options: ReconstructionOptions) -> Scorer:
+    from cdm_inspect.scoring.reconstruction import ReconstructionScorer
+
+    return ReconstructionScorer(denoiser, options)
+
+
+def _open_sql(options: StoreConfig, root: Path) -> VerdictStore:
+    from cdm_inspect.storage import SqlStore
+
+    return SqlStore(options.url, options.images, root=root)
+
+
+@hookimpl
+def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
+    """The three scorers."""
+    yield ScorerOffer(
+        name="residual",
+        summary="One-step residual over the learnt posterior variance, at several noise levels.",
+        build=_build_residual,
+        options=ResidualOptions,
+    )
+    yield ScorerOffer(
+        name="score-norm",
+        summary="Norm of the score across noise levels, against its law on good parts.",
+        build=_build_score_norm,
+        options=ScoreNormOptions,
+    )
+    yield ScorerOffer(
+        name="reconstruction",
+        summary="Distance to the part restored from partial noise in a few steps.",
+        build=_build_reconstruction,
+        options=ReconstructionOptions,
+    )
+
+
+@hookimpl
+def cdm_inspect_stores() -> Iterable[StoreOffer]:
+    """The SQL store."""
+    yield StoreOffer(
+        name="sql",
+        summary="SQLite (embedded) or PostgreSQL through SQLAlchemy; images as files by hash.",
+        open=_open_sql,
+        options=StoreConfig,
+    )
+
+
+@hookimpl(trylast=True)
+def cdm_inspect_line_file(line: str, root: Path) -> Path | None:
+    """`lines/NAME.toml`, where it exists."""
+    path = root / "lines" / f"{line}.toml"
+    return path if path.is_file() else None

@@ -1,0 +1,31 @@
+"""The command line. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cdm_inspect.errors import CdmInspectError
+
+
+def main() -> None:
+    """Run the command line and exit with the code of the error tree in `cdm_inspect.errors`."""
+    from cdm_inspect.cli.commands import app
+    from cdm_inspect.cli.rendering import show_error
+
+    # No step needs the network; without this, libraries below would wait for it.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        app()
+    except CdmInspectError as error:
+        show_error(str(error))
+        sys.exit(error.exit_code)
+    # The last resort: a person on the shop floor cannot read a traceback.
+    except Exception as error:
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            raise
+        show_error(
+            f"unexpected {type(error).__name__}: {error}\n"
+            "This is a fault of cdm-inspect. Run again with -v and report what it prints."
+        )
+        sys.exit(1)

@@ -1,0 +1,432 @@
+"""The commands. Each opens the project, runs one workflow, and shows what came out."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cdm_inspect.cli import steps
+from cdm_inspect.cli.rendering import Screen
+from cdm_inspect.cli.steps import Context
+from cdm_inspect.config import PROJECT_FILE
+from cdm_inspect.errors import ConfigError, InvalidOption, StorageError
+
+if TYPE_CHECKING:
+    from cdm_inspect.project import Project
+
+app = typer.Typer(
+    name="cdm-inspect",
+    help="Learns from photographs of good parts, flags the odd ones, and lets people judge them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+Line = Annotated[str, typer.Option("--line", "-l", help="Name of the line.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the line."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+ScorerName = Annotated[str | None, typer.Option("--scorer", help="Instead of the line's own.")]
+AllScorers = Annotated[bool, typer.Option("--all-scorers", help="Every installed scorer.")]
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    project: Annotated[Path, typer.Option(help="Project directory.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
+) -> None:
+    """Options of every command."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    context.obj = Context(root=project, screen=Screen(as_json=as_json))
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    line: Line = "A",
+    normal: Annotated[str, typer.Option(help="Folder of good parts.")] = "",
+) -> None:
+    """Write a commented cdm-inspect.toml for one line."""
+    state: Context = context.obj
+    file = state.root / PROJECT_FILE
+    if file.exists():
+        raise ConfigError(f"{file} is there already; add a table [lines.{line}] to it.")
+    state.root.mkdir(parents=True, exist_ok=True)
+    folder = normal or f"data/{line}/train/good"
+    file.write_text(_PROJECT_TEMPLATE.format(line=line, normal=folder), encoding="utf-8")
+    state.screen.say(f"wrote {file}. Put photographs of good parts into {folder}, then run")
+    state.screen.say(f"  cdm-inspect check --line {line}")
+    state.screen.say(f"  cdm-inspect train --line {line}")
+    state.screen.finish({"file": str(file), "line": line})
+
+
+@app.command()
+def check(context: typer.Context, line: Line, overrides: Overrides = None) -> None:
+    """Read every good part and say which cannot be used, and why."""
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    state.screen.finish(steps.check(state, project, line))
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    line: Line,
+    preset: Annotated[str | None, typer.Option(help="tiny, small or base.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Wall-clock, such as 20m.")] = None,
+    images: Annotated[str | None, typer.Option(help="Images to see, such as 2M.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    device: Device = "auto",
+    devices: Annotated[int, typer.Option(help="How many to train on.")] = 1,
+    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, ...")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Train the model of a line on its good parts."""
+    state: Context = context.obj
+    if budget is not None and images is not None:
+        raise InvalidOption("--budget and --images exclude each other; give one.")
+    given = {
+        "preset": preset,
+        "training.budget": budget,
+        "training.images": images,
+        "training.precision": precision,
+    }
+    # As quoted TOML strings, so that "20" is text and not a number.
+    short = [f"{key}='{value}'" for key, value in given.items() if value is not None]
+    project = state.open(line, [*(overrides or []), *short])
+    state.screen.finish(
+        steps.train(state, project, line, device=device, devices=devices, resume=resume)
+    )
+
+
+@app.command()
+def calibrate(
+    context: typer.Context,
+    line: Line,
+    max_false_reject: Annotated[
+        str | None, typer.Option(help="Share of good parts that may be flagged, such as 0.5%.")
+    ] = None,
+    scorer: ScorerName = None,
+    all_scorers: AllScorers = False,
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Set the threshold from held-out good parts."""
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    rate = _parse_share(max_false_reject) if max_false_reject is not None else None
+    names = _scorers(project, line, scorer, all_scorers)
+    results = {n: steps.calibrate(state, project, line, n, rate=rate, device=device) for n in names}
+    document = results[names[0]]
+    if all_scorers:
+        document = {**document, "scorers": results}
+    state.screen.finish(document)
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    line: Line,
+    data: Annotated[Path, typer.Option(help="Labelled folder in the MVTec layout.")],
+    scorer: ScorerName = None,
+    all_scorers: AllScorers = False,
+    report: Annotated[Path | None, typer.Option(help="Where the PNG report goes.")] = None,
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Compare verdicts with labels."""
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    names = _scorers(project, line, scorer, all_scorers)
+    results = {
+        name: steps.evaluate(state, project, line, data, name, report=report, device=device)
+        for name in names
+    }
+    steps.show_evaluations(state, list(results.values()))
+    document = results[names[0]]
+    if all_scorers:
+        document = {**document, "scorers": results}
+    state.screen.finish(document)
+
+
+@app.command()
+def diagnose(
+    context: typer.Context,
+    line: Line,
+    compare: Annotated[
+        Path | None, typer.Option(help="Folder of another model of the line.")
+    ] = None,
+    parts: Annotated[int, typer.Option(help="At most so many held-out parts.", min=2)] = 24,
+    report: Annotated[Path | None, typer.Option(help="Where the PNG page goes.")] = None,
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Measure a model on held-out good parts: overfit, martingale gap, curl, drift."""
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    state.screen.finish(
+        steps.diagnose(
+            state, project, line, compare=compare, parts=parts, report=report, device=device
+        )
+    )
+
+
+@app.command()
+def pilot(
+    context: typer.Context,
+    line: Line,
+    budget: Annotated[str, typer.Option(help="Training time of all runs together.")] = "20m",
+    seeds: Annotated[int, typer.Option(help="Of each arm, at least 3.")] = 3,
+    parts: Annotated[
+        int | None, typer.Option(help="Train on at most so many good parts.", min=8)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled folder, for AUROC, escapes and costs.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Where the HTML page goes.")] = None,
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Does the consistency term pay on this line? Trains with and without, and says go or no-go."""
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    state.screen.finish(
+        steps.pilot(
+            state,
+            project,
+            line,
+            budget=budget,
+            seeds=seeds,
+            parts=parts,
+            data=data,
+            report=report,
+            device=device,
+        )
+    )
+
+
+@app.command()
+def sample(
+    context: typer.Context,
+    line: Line,
+    count: Annotated[int, typer.Option("-n", "--count", help="Parts to draw.", min=1)] = 16,
+    sampler: Annotated[
+        str, typer.Option(help="heun, dpm-solver, ancestral or euler-maruyama.")
+    ] = "heun",
+    sampler_steps: Annotated[int, typer.Option("--steps", help="Of the sampler.", min=2)] = 18,
+    sigma_max: Annotated[float, typer.Option(help="Noise level to start from.", min=0.01)] = 80.0,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where the PNG grid goes.")] = None,
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Draw good parts from the model: what it has understood of the line."""
+    from cdm_inspect import workflows
+
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    path = workflows.sample(
+        project,
+        line,
+        count=count,
+        sampler=sampler,
+        steps=sampler_steps,
+        sigma_max=sigma_max,
+        seed=seed,
+        device=device,
+        destination=out,
+    )
+    state.screen.say(f"{count} parts drawn: {path}")
+    state.screen.finish({"line": line, "count": count, "sampler": sampler, "file": str(path)})
+
+
+@app.command()
+def inspect(
+    context: typer.Context,
+    line: Line,
+    paths: Annotated[list[Path], typer.Argument(help="Image files or folders.")],
+    scorer: ScorerName = None,
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Judge parts and store what was said of them."""
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    found = steps.inspect(state, project, line, paths, scorer=scorer, device=device)
+    state.screen.finish({"inspections": found})
+
+
+@app.command()
+def dashboard(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="Of the web server.")] = 8501,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Open the review app in the browser (stops with Ctrl-C)."""
+    from cdm_inspect.cli.launching import run_dashboard
+
+    state: Context = context.obj
+    state.open()  # a broken project is reported here, not in the browser
+    run_dashboard(state.root.resolve(), port=port, address=address, say=state.screen.say)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Option(help="Where the line is written.")] = Path("demo-line"),
+    budget: Annotated[str, typer.Option(help="Training time.")] = "3m",
+    seed: Annotated[int, typer.Option(help="Of the synthetic photographs.")] = 0,
+) -> None:
+    """Make a small synthetic line and walk through the whole product on it."""
+    from cdm_inspect.demo import write_demo_project
+    from cdm_inspect.project import open_project
+
+    state: Context = context.obj
+    screen, line = state.screen, "A"
+    screen.say(f"[bold]1/6[/bold] rendering a synthetic line into {directory}/data/A")
+    write_demo_project(directory, seed=seed, budget=budget)
+    project = open_project(directory, line=line)
+    data = directory / "data" / "A"
+    screen.say("[bold]2/6[/bold] check: are the photographs usable?")
+    checked = steps.check(state, project, line)
+    screen.say(f"[bold]3/6[/bold] train: a consistent diffusion model on good parts ({budget})")
+    trained = steps.train(state, project, line)
+    screen.say("[bold]4/6[/bold] calibrate: a threshold from held-out good parts")
+    calibrated = steps.calibrate(state, project, line, project.config.line(line).scorer)
+    screen.say("[bold]5/6[/bold] evaluate: labelled parts the model has never seen")
+    evaluated = steps.evaluate(state, project, line, data, None)
+    steps.show_evaluations(state, [evaluated])
+    screen.say("[bold]6/6[/bold] inspect: verdicts into the store")
+    inspected = steps.inspect(state, project, line, [data / "test"], is_quiet=True)
+    screen.say(f"\nreport with ROC, histogram and worst cases: {evaluated['report']}")
+    screen.say("judge the flagged parts in the review app:")
+    screen.say(f"  [bold]cdm-inspect --project {directory} dashboard[/bold]")
+    screen.finish(
+        {
+            "directory": str(directory),
+            "check": checked,
+            "train": trained,
+            "calibrate": calibrated,
+            "evaluate": evaluated,
+            "inspect": dict(Counter(item["verdict"] for item in inspected)),
+        }
+    )
+
+
+@app.command()
+def lines(context: typer.Context) -> None:
+    """What lines are configured, and how far each has come."""
+    state: Context = context.obj
+    project = state.open()
+    rows, document = [], []
+    for name, config in sorted(project.config.lines.items()):
+        has_model = (project.model_folder(name) / "manifest.json").is_file()
+        is_calibrated = (project.calibration_folder(name) / f"{config.scorer}.json").is_file()
+        entry = {
+            "line": name,
+            "preset": config.preset,
+            "scorer": config.scorer,
+            "normal": config.normal,
+            "is_trained": has_model,
+            "is_calibrated": is_calibrated,
+        }
+        document.append(entry)
+        rows.append([str(value) for value in entry.values()])
+    state.screen.table(
+        "Lines", ("line", "preset", "scorer", "good parts", "trained", "calibrated"), rows
+    )
+    state.screen.finish({"lines": document})
+
+
+@app.command()
+def plugins(context: typer.Context) -> None:
+    """What plugins are installed, what they offer, and which were refused."""
+    from cdm_inspect.hooks import Registry
+
+    state: Context = context.obj
+    has_project = (state.root / PROJECT_FILE).is_file()
+    registry = state.open().registry if has_project else Registry()
+    rows = [
+        (
+            f"{row.distribution} {row.version}",
+            row.name,
+            row.status,
+            ", ".join(row.offers),
+            row.reason,
+        )
+        for row in registry.rows
+    ]
+    header = ("distribution", "plugin", "status", "offers", "reason")
+    state.screen.table("Plugins", header, rows)
+    state.screen.finish({"plugins": [asdict(row) for row in registry.rows]})
+
+
+store_app = typer.Typer(help="The store: check its records.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+
+@store_app.command()
+def verify(context: typer.Context) -> None:
+    """Check the chain of decisions for edits, deletions and reordering."""
+    state: Context = context.obj
+    with state.open().open_store() as store:
+        check_chain = getattr(store, "verify", None)
+        if check_chain is None:
+            raise StorageError("this store keeps no audit chain that could be verified.")
+        count, bad = check_chain()
+    if bad is not None:
+        raise StorageError(
+            f"the audit chain is broken at entry {bad}. Entries before it are sound; keep the "
+            "database as it is and restore a backup beside it to compare."
+        )
+    state.screen.say(f"{count} audit entries, the chain is whole.")
+    state.screen.finish({"entries": count, "first_bad": bad})
+
+
+def _scorers(project: Project, line: str, scorer: str | None, all_scorers: bool) -> list[str]:
+    if all_scorers and scorer is not None:
+        raise InvalidOption("--scorer and --all-scorers exclude each other; give one.")
+    own = project.config.line(line).scorer
+    if all_scorers:
+        return [own, *(name for name in project.registry.scorers if name != own)]
+    return [scorer or own]
+
+
+def _parse_share(text: str) -> float:
+    """0.5% or 0.005 as a share between 0 and 1."""
+    try:
+        value = float(text.rstrip("%").strip()) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise InvalidOption(f"expected a share such as 0.5% or 0.005, found {text!r}.")
+    return value
+
+
+_PROJECT_TEMPLATE = """\
+# What cdm-inspect knows of this project. Paths count from this folder.
+
+[store]
+url = "sqlite:///cdm-inspect.db"    # or postgresql+psycopg://user@host/name
+images = "images/"
+
+[lines.{line}]
+normal = "{normal}"    # photographs of good parts only
+image_size = 128            # short side in pixels; finer defects need more
+preset = "small"            # tiny (demo), small (CPU), base (GPU)
+scorer = "residual"         # see `cdm-inspect plugins`
+max_false_reject = 0.005    # share of good parts that may be flagged
+
+[lines.{line}.training]
+budget = "20m"              # wall-clock time of `cdm-inspect train`
+"""

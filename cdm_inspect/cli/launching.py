@@ -1,0 +1,72 @@
+"""Starting the review app."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cdm_inspect.errors import CdmInspectError, InvalidOption
+
+PROJECT_VARIABLE = "CDM_INSPECT_PROJECT"
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def review_app() -> Path:
+    """The app's script: inside an installed wheel, or in a source tree.
+
+    Raises:
+        CdmInspectError: if it is in neither.
+    """
+    package = Path(__file__).resolve().parents[1]
+    candidates = (
+        package / "_review_app" / "app.py",
+        package.parent / "apps" / "review" / "app.py",
+    )
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise CdmInspectError(
+        f"the review app is missing ({candidates[0]}). Install cdm-inspect again."
+    )
+
+
+def run_dashboard(root: Path, *, port: int, address: str, say: Callable[[str], None]) -> None:
+    """Replace this process by the app's server.
+
+    Raises:
+        CdmInspectError: if Streamlit is not installed.
+        InvalidOption: if the address is open to others: the app has no login of its own yet.
+    """
+    if importlib.util.find_spec("streamlit") is None:
+        raise CdmInspectError(
+            "the review app needs Streamlit. Run: pip install 'cdm-inspect[dashboard]'."
+        )
+    if address not in _LOCAL:
+        raise InvalidOption(
+            f"--address {address}: the app has no login of its own yet, so it listens on this "
+            "machine only. Put a proxy with a login before it."
+        )
+    script = review_app()
+    settings = {
+        "SERVER_ADDRESS": address,
+        "SERVER_PORT": str(port),
+        "SERVER_HEADLESS": "true",
+        "SERVER_FILE_WATCHER_TYPE": "none",
+        "SERVER_ENABLE_STATIC_SERVING": "false",
+        "BROWSER_GATHER_USAGE_STATS": "false",
+        "CLIENT_TOOLBAR_MODE": "minimal",
+        "CLIENT_SHOW_ERROR_DETAILS": "none",
+    }
+    environment = {
+        **os.environ,
+        **{f"STREAMLIT_{key}": value for key, value in settings.items()},
+        PROJECT_VARIABLE: str(root),
+    }
+    say(f"review app: http://{address}:{port}  (Ctrl-C stops it)")
+    sys.stdout.flush()
+    os.execve(  # noqa: S606 - our own interpreter and script
+        sys.executable, [sys.executable, "-m", "streamlit", "run", str(script)], environment
+    )

@@ -1,0 +1,337 @@
+"""One step of the story on the screen: run a workflow, show what came out, return it as JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cdm_inspect.cli.rendering import Screen, inspection_json
+
+if TYPE_CHECKING:
+    from cdm_inspect.project import Project
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the options before the command say."""
+
+    root: Path
+    screen: Screen
+
+    def open(self, line: str | None = None, overrides: list[str] | None = None) -> Project:
+        """The project, with the plugins loaded."""
+        from cdm_inspect.project import open_project
+
+        return open_project(self.root, line=line, overrides=overrides or [])
+
+
+def check(state: Context, project: Project, line: str) -> dict[str, Any]:
+    """Read every good part; a table of what is usable, and each problem."""
+    from cdm_inspect import workflows
+
+    with state.screen.counting("check") as tick:
+        report = workflows.check(project, line, tick=tick)
+    state.screen.facts(
+        f"Line {line}: good parts",
+        [
+            ("folder", report.folder),
+            ("usable", f"{report.usable} of {report.files} files (needed: {report.needed})"),
+            ("sizes", ", ".join(f"{size}: {count}" for size, count in report.sizes.items())),
+            ("kinds", ", ".join(f"{kind}: {count}" for kind, count in report.kinds.items())),
+        ],
+    )
+    state.screen.problems(report.problems)
+    return _with_problems(asdict(report), "problems")
+
+
+def train(
+    state: Context,
+    project: Project,
+    line: str,
+    *,
+    device: str = "auto",
+    devices: int = 1,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train with a progress bar; a table of what was seen and what it cost."""
+    from cdm_inspect import workflows
+
+    # Lightning sets its own level when it is imported; what it says, our own screen says.
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    try:
+        with state.screen.training(f"train {line}") as tick:
+            report = workflows.train(
+                project, line, device=device, devices=devices, resume=resume, tick=tick
+            )
+    except KeyboardInterrupt:
+        state.screen.say(f"stopped; go on with: cdm-inspect train --line {line} --resume")
+        raise
+    ratio = report.consistency_cost_ratio
+    state.screen.facts(
+        f"Line {line}: model {report.model}",
+        [
+            ("parameters", f"{report.parameters:,} on {report.device}, {report.precision}"),
+            ("good parts", f"{report.n_train} trained on, {report.n_held_out} held out"),
+            ("seen", f"{report.images_seen:,} crops, {report.images_per_second:.1f} a second"),
+            ("DSM loss", f"{report.loss_dsm:.4f}, held out {report.loss_held_out:.4f}"),
+            ("consistency", f"{report.loss_consistency:+.2e}"),
+            ("its cost", "not measured" if ratio is None else f"{ratio:.2f} x a step without"),
+        ],
+    )
+    for warning in report.warnings:
+        state.screen.say(f"[yellow]warning:[/yellow] {warning}")
+    state.screen.problems(report.set_aside)
+    return _with_problems(asdict(report), "set_aside")
+
+
+def calibrate(
+    state: Context,
+    project: Project,
+    line: str,
+    scorer: str,
+    *,
+    rate: float | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Set the threshold; a table of what the held-out parts can promise."""
+    from cdm_inspect import workflows
+
+    with state.screen.counting(f"calibrate {scorer}") as tick:
+        calibration = workflows.calibrate(
+            project, line, scorer=scorer, max_false_reject=rate, device=device, tick=tick
+        )
+    count = len(calibration.scores)
+    promise = f"at most {calibration.false_reject_bound:.2%} of good parts flagged"
+    if calibration.false_reject_bound > calibration.max_false_reject:
+        promise += (
+            f" ({count} held-out parts cannot promise {calibration.max_false_reject:.2%}; that "
+            f"takes {calibration.parts_needed})"
+        )
+    state.screen.facts(
+        f"Line {line}: calibration {calibration.id} of {scorer}",
+        [
+            ("held-out good parts", str(count)),
+            ("threshold", f"{calibration.threshold:.4f}"),
+            ("promise", promise),
+        ],
+    )
+    return {
+        "line": line,
+        "model": calibration.model,
+        "scorer": scorer,
+        "calibration": calibration.id,
+        "n_held_out": count,
+        "threshold": calibration.threshold,
+        "max_false_reject": calibration.max_false_reject,
+        "false_reject_bound": calibration.false_reject_bound,
+        "parts_needed": calibration.parts_needed,
+    }
+
+
+def evaluate(
+    state: Context,
+    project: Project,
+    line: str,
+    data: Path,
+    scorer: str | None,
+    *,
+    report: Path | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Judge labelled parts behind a progress bar; `show_evaluations` shows the result."""
+    from cdm_inspect import workflows
+
+    with state.screen.counting(f"evaluate {scorer or project.config.line(line).scorer}") as tick:
+        return workflows.evaluate(
+            project, line, data, scorer=scorer, device=device, report=report, tick=tick
+        )
+
+
+def diagnose(
+    state: Context,
+    project: Project,
+    line: str,
+    *,
+    compare: Path | None,
+    parts: int,
+    report: Path | None,
+    device: str,
+) -> dict[str, Any]:
+    """Measure the model; one table by noise level, one by steps, then the warnings."""
+    from cdm_inspect import workflows
+
+    with state.screen.counting(f"diagnose {line}") as tick:
+        document = workflows.diagnose(
+            project, line, compare=compare, parts=parts, report=report, device=device, tick=tick
+        )
+    for found in filter(None, (document, document.get("compare"))):
+        levels = ("dsm_train", "dsm_held_out", "overfit", "gap", "curl", "z_squared")
+        state.screen.table(
+            f"Model {found['model']}: {found['n_held_out']} held-out good parts",
+            ("sigma", "DSM training", "DSM held out", "overfit", "gap", "curl", "z²"),
+            [
+                (f"{row['sigma']:g}", *(_estimate(row[name]) for name in levels))
+                for row in found["levels"]
+            ],
+        )
+        state.screen.table(
+            "Restored parts",
+            ("from noise", "steps", "drift", "pushed back"),
+            [
+                (
+                    f"{row['start']:g}",
+                    str(row["steps"]),
+                    _estimate(row["drift"]),
+                    _estimate(row["returned"]),
+                )
+                for row in found["drifts"]
+            ],
+        )
+        for warning in found["warnings"]:
+            state.screen.say(f"[yellow]warning:[/yellow] {warning}")
+    state.screen.say(f"figures: {document['report']}")
+    return document
+
+
+def pilot(
+    state: Context,
+    project: Project,
+    line: str,
+    *,
+    budget: str,
+    seeds: int,
+    parts: int | None,
+    data: Path | None,
+    report: Path | None,
+    device: str,
+) -> dict[str, Any]:
+    """Run what is left of a pilot; a table of differences, the answer, and where the page is."""
+    from cdm_inspect.pilot import plan_pilot, run_pilot
+    from cdm_inspect.pilot_report import endpoint_name, write_pilot_report
+
+    plan, good = plan_pilot(project, line, budget=budget, seeds=seeds, parts=parts, data=data)
+    state.screen.say(
+        f"{len(plan.runs)} runs of {plan.seconds:.0f} s on {plan.parts} good parts; "
+        "an interrupted pilot goes on where it stopped"
+    )
+    try:
+        with state.screen.piloting(f"pilot {line}") as tick:
+            document = run_pilot(project, plan, good, device=device, tick=tick)
+    except KeyboardInterrupt:
+        state.screen.say("stopped; the same command goes on from here")
+        raise
+    destination = report or project.root / "reports" / f"{line}-pilot.html"
+    write_pilot_report(document, destination)
+    state.screen.table(
+        "Differences over seeds, 95 % interval",
+        ("measure", "compared", "reference", "difference"),
+        [
+            (
+                endpoint_name(row["endpoint"], "en"),
+                f"{row['arm']} - {row['reference']}",
+                f"{row['reference_mean']:.4g}",
+                f"{row['difference']:+.3g} \\[{row['low']:+.3g}, {row['high']:+.3g}]",
+            )
+            for row in document["comparisons"]
+        ],
+    )
+    verdict = document["verdict"]
+    state.screen.say(f"[bold]{verdict['answer']}[/bold] ({verdict['rule']}: {verdict['endpoint']})")
+    state.screen.say(f"report: {destination}")
+    return {**document, "report": str(destination)}
+
+
+def inspect(
+    state: Context,
+    project: Project,
+    line: str,
+    paths: list[Path],
+    *,
+    scorer: str | None = None,
+    device: str = "auto",
+    is_quiet: bool = False,
+) -> list[dict[str, Any]]:
+    """Judge and store parts; a line for each unless quiet, then a summary."""
+    from cdm_inspect import workflows
+
+    total = sum(1 for _ in workflows.expand_paths(paths))
+    found, counts = [], Counter[str]()
+    with state.screen.counting("inspect") as tick:
+        for stored in workflows.inspect(project, line, paths, scorer=scorer, device=device):
+            found.append(inspection_json(stored))
+            counts[stored.verdict.value] += 1
+            if not is_quiet:
+                state.screen.verdict(stored)
+            tick(len(found), total)
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    state.screen.say(f"{len(found)} parts inspected: {summary or 'none'}")
+    return found
+
+
+def show_evaluations(state: Context, results: list[dict[str, Any]]) -> None:
+    """One table over all scorers, one by defect, then what stayed undecided."""
+    rows = [
+        (
+            result["scorer"],
+            f"{result['image_AUROC']:.3f} "
+            + "[{:.3f}, {:.3f}]".format(*result["image_AUROC_interval"]).replace("[", "\\["),
+            f"{result['image_AUPR']:.3f}",
+            f"{result['image_F1Max']:.3f}",
+            _optional(result["pixel_AUROC"]),
+            _optional(result["pixel_AUPRO"]),
+            f"{result['false_reject_rate']:.1%}",
+            f"{result['escape_rate']:.1%}",
+            f"{result['seconds_per_image']:.3f}",
+        )
+        for result in results
+    ]
+    first = results[0]
+    state.screen.table(
+        f"Line {first['line']}: {first['n_good']} good and {first['n_defective']} defective parts",
+        (
+            "scorer",
+            "image AUROC \\[95 %]",
+            "image AUPR",
+            "image F1Max",
+            "pixel AUROC",
+            "pixel AUPRO",
+            "false rejects",
+            "escapes",
+            "s/image",
+        ),
+        rows,
+    )
+    state.screen.table(
+        "By defect",
+        ("scorer", "defect", "parts", "image AUROC", "escapes"),
+        [
+            (
+                result["scorer"],
+                label,
+                str(row["count"]),
+                f"{row['image_AUROC']:.3f}",
+                f"{row['escape_rate']:.1%}",
+            )
+            for result in results
+            for label, row in result["per_defect"].items()
+        ],
+    )
+    for result in results:
+        for problem in result["undecided"]:
+            state.screen.say(f"[magenta]undecided[/magenta] {problem}")
+
+
+def _estimate(row: dict[str, float]) -> str:
+    return f"{row['value']:.3g} \\[{row['low']:.3g}, {row['high']:.3g}]"
+
+
+def _optional(value: float | None) -> str:
+    return "no masks" if value is None else f"{value:.3f}"
+
+
+def _with_problems(document: dict[str, Any], key: str) -> dict[str, Any]:
+    problems = [{**problem, "path": str(problem["path"])} for problem in document[key]]
+    return {**document, key: problems}

@@ -1,0 +1,353 @@
+"""What a project file may say, and how its mistakes are reported.
+
+Later wins: defaults, `cdm-inspect.toml`, the line's own file, `--set KEY=VALUE`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from cdm_inspect.errors import ConfigError, InvalidOption, UnknownLine
+
+PROJECT_FILE = "cdm-inspect.toml"
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """A frozen table of the project file; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreConfig(Section):
+    """Where inspections and images are kept."""
+
+    backend: str = "sql"
+    url: str = "sqlite:///cdm-inspect.db"
+    images: str = "images/"
+
+
+class ConsistencyConfig(Section):
+    """The consistency term (Daras et al. 2023, arXiv:2302.09057).
+
+    Attributes:
+        weight: of the term beside the DSM loss; 0 switches it off.
+        weighting: across noise levels: "dsm" as the DSM loss, "flat" the same at all.
+        share: of a batch on which a step computes it.
+        budget: highest wall-clock ratio of training with the term to training without, once it is
+            on; steps leave the term out so that the measured ratio stays below. `inf` lets every
+            step compute it, and makes a run that counts images repeat exactly.
+        schedule: "constant" from the first step, "ramp" after `warmup`, "staged" once DSM has
+            converged on held-out parts, "fine-tune" from the weights of `checkpoint`.
+        warmup: share of the training budget that "ramp" trains by DSM alone.
+        ramp: share of the training budget over which the weight then rises; not for "constant".
+        tolerance: relative gain between held-out checks below which "staged" calls DSM converged.
+        latest: share of the training budget after which "staged" waits no longer.
+        max_jump: largest relative fall of the noise level in one reverse step.
+        checkpoint: model folder that "fine-tune" starts from.
+    """
+
+    weight: Annotated[float, Field(ge=0.0)] = 1.0
+    weighting: Literal["dsm", "flat"] = "dsm"
+    share: Share = 0.125
+    budget: Annotated[float, Field(ge=1.0)] = 1.25
+    schedule: Literal["constant", "ramp", "staged", "fine-tune"] = "ramp"
+    warmup: Share = 0.2
+    ramp: Share = 0.1
+    tolerance: Share = 0.01
+    latest: Share = 0.6
+    max_jump: Annotated[float, Field(gt=0.0, le=0.5)] = 0.2
+    checkpoint: str | None = None
+
+    @model_validator(mode="after")
+    def _fine_tuning_starts_somewhere(self) -> ConsistencyConfig:
+        if (self.schedule == "fine-tune") != (self.checkpoint is not None):
+            raise ValueError('schedule "fine-tune" and a checkpoint need each other')
+        return self
+
+
+class ConservativityConfig(Section):
+    """A penalty on the asymmetry of the denoiser's Jacobian (Chao et al. 2023, QCSBM).
+
+    Attributes:
+        weight: of the penalty; 0, the default, leaves it out.
+        share: of a batch on which it is computed, with one probe.
+    """
+
+    weight: Annotated[float, Field(ge=0.0)] = 0.0
+    share: Share = 0.0625
+
+
+class AugmentationConfig(Section):
+    """Non-leaky augmentation: what was done enters the network as a label that is 0 in scoring.
+
+    Attributes:
+        probability: of each transform, for each crop.
+        flips: mirror images that are as good as the original; these carry no label.
+    """
+
+    probability: Share = 0.12
+    x_flip: bool = True
+    y_flip: bool = True
+    scale: bool = True
+    rotation: bool = True
+    anisotropy: bool = True
+    translation: bool = True
+    flips: Literal["none", "horizontal", "vertical", "both"] = "none"
+
+
+class TrainingConfig(Section):
+    """How a line is trained; None means what the preset says.
+
+    Attributes:
+        budget: wall-clock time, such as 90s, 20m or 1.5h; a bare number is seconds.
+        images: crops to see, such as 200k; where given, it counts instead of `budget`.
+    """
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    crop_size: Annotated[int, Field(ge=16)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    learning_rate: Positive | None = None
+    lr_warmup: Share = 0.02
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-3
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    ema_half_life: Share = 0.05
+    variance_weight: Annotated[float, Field(ge=0.0)] = 0.2
+    held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    min_images: Annotated[int, Field(ge=2)] = 8
+    budget: str = "20m"
+    images: str | None = None
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    seed: int = 0
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_is_a_duration(cls, value: str) -> str:
+        return _checked(parse_duration, value)
+
+    @field_validator("images")
+    @classmethod
+    def _images_is_a_count(cls, value: str | None) -> str | None:
+        return value if value is None else _checked(parse_count, value)
+
+
+class ImagesConfig(Section):
+    """Which files count as photographs of this line.
+
+    Attributes:
+        channels: "auto" takes what most good parts have; 1 turns colour to grey.
+        max_pixels: larger images are refused before they are decoded.
+        max_aspect_change: relative difference in aspect ratio above which a part is set aside.
+    """
+
+    channels: Literal["auto", 1, 3] = "auto"
+    max_pixels: Annotated[int, Field(ge=1024)] = 64_000_000
+    max_aspect_change: Positive = 0.1
+
+
+class CostsConfig(Section):
+    """What misjudging a part costs, in any one currency; only ratios matter.
+
+    Attributes:
+        escape: of a defective part that passes.
+        false_reject: of a good part that is flagged.
+        defect_share: of all parts that are defective.
+    """
+
+    escape: Annotated[float, Field(ge=0.0)] = 100.0
+    false_reject: Annotated[float, Field(ge=0.0)] = 1.0
+    defect_share: Share = 0.01
+
+
+class LineConfig(Section):
+    """One inspection line."""
+
+    normal: str
+    image_size: Annotated[int, Field(ge=32, le=4096)] = 128
+    preset: Literal["tiny", "small", "base"] = "small"
+    scorer: str = "residual"
+    max_false_reject: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.005
+    images: ImagesConfig = ImagesConfig()
+    training: TrainingConfig = TrainingConfig()
+    consistency: ConsistencyConfig = ConsistencyConfig()
+    conservativity: ConservativityConfig = ConservativityConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    costs: CostsConfig = CostsConfig()
+    scorers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the resolved configuration in canonical JSON, lower-case hexadecimal."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class PluginsConfig(Section):
+    """Which installed plugins may load; None means all of them."""
+
+    allow: tuple[str, ...] | None = None
+    required: tuple[str, ...] = ()
+    replaces: dict[str, str] = Field(default_factory=dict)
+
+
+class ProjectConfig(Section):
+    """The whole of `cdm-inspect.toml`."""
+
+    store: StoreConfig = StoreConfig()
+    plugins: PluginsConfig = PluginsConfig()
+    lines: dict[str, LineConfig] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _line_names_are_plain(self) -> ProjectConfig:
+        for name in self.lines:
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"line name {name!r} may hold letters, digits, '-' and '_' only")
+        return self
+
+    def line(self, name: str) -> LineConfig:
+        """The configuration of one line.
+
+        Raises:
+            UnknownLine: if no line of that name is described.
+        """
+        try:
+            return self.lines[name]
+        except KeyError:
+            known = ", ".join(sorted(self.lines)) or "none"
+            raise UnknownLine(
+                f"no line {name!r} in {PROJECT_FILE}; known lines: {known}. "
+                f"Add a table [lines.{name}], or write one with `cdm-inspect init --line {name}`."
+            ) from None
+
+
+def load_project(
+    root: Path,
+    *,
+    line_files: Mapping[str, Path] | None = None,
+    overrides: Sequence[str] = (),
+    line: str | None = None,
+) -> ProjectConfig:
+    """Read the project file under `root`, merge what lies over it, and check the result.
+
+    Args:
+        root: the project directory.
+        line_files: files of their own for some lines; their tables are merged over `[lines.NAME]`.
+        overrides: `KEY=VALUE`, the key dotted, the value as in TOML (a bare word is a string). A
+            key that does not start with `store`, `plugins` or `lines` belongs to `line`.
+        line: the line that short override keys belong to.
+
+    Raises:
+        ConfigError: with every mistake found, each with file, key and what was expected.
+    """
+    file = root / PROJECT_FILE
+    if not file.is_file():
+        raise ConfigError(
+            f"expected a project file {file}, found none. Run `cdm-inspect init` there, "
+            "or name the project with --project DIR."
+        )
+    document = _read_toml(file)
+    for name, path in (line_files or {}).items():
+        _merge(document, {"lines": {name: _read_toml(path)}})
+    for override in overrides:
+        _merge(document, _parse_override(override, line))
+    try:
+        return ProjectConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{file} cannot be used:", [_describe(file, item) for item in error.errors()]
+        ) from error
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a duration such as `90s`, `15m`, `1.5h` or a bare number of seconds.
+
+    Raises:
+        InvalidOption: if it is none of these, or not positive.
+    """
+    return _parse_suffixed(text, {"s": 1.0, "m": 60.0, "h": 3600.0}, "a duration like 90s, 15m, 2h")
+
+
+def parse_count(text: str) -> int:
+    """A number such as `20000`, `200k` or `2M`.
+
+    Raises:
+        InvalidOption: if it is none of these, or below 1.
+    """
+    return max(1, round(_parse_suffixed(text, {"k": 1e3, "K": 1e3, "M": 1e6}, "a count like 200k")))
+
+
+def _checked(parse: Callable[[str], float], text: str) -> str:
+    try:
+        parse(text)
+    except InvalidOption as error:
+        raise ValueError(str(error).rstrip(".")) from error
+    return text
+
+
+def _parse_suffixed(text: str, units: Mapping[str, float], expected: str) -> float:
+    stripped = text.strip()
+    unit = next((u for u in units if stripped.endswith(u)), "")
+    try:
+        value = float(stripped.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 < value < float("inf"):
+        raise InvalidOption(f"expected {expected}, found {text!r}.")
+    return value
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as UTF-8 text: {error}.") from error
+
+
+def _parse_override(override: str, line: str | None) -> dict[str, Any]:
+    key, separator, text = override.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not separator or not all(parts):
+        raise InvalidOption(
+            f"expected --set KEY=VALUE, such as training.batch_size=32, found {override!r}."
+        )
+    if parts[0] not in ProjectConfig.model_fields:
+        if line is None:
+            raise InvalidOption(f"--set {key}: name the line as lines.NAME.{key}.")
+        parts = ["lines", line, *parts]
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for part in reversed(parts):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _describe(file: Path, item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    if item["type"] == "extra_forbidden":
+        return f"{file.name}: {key}: unknown key; remove it or correct its spelling."
+    if item["type"] == "missing":
+        return f"{file.name}: {key}: required key is missing."
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{file.name}: {key}: {message[0].lower()}{message[1:]}; found {item['input']!r}."

@@ -1,0 +1,233 @@
+"""What a plugin promises and what it offers; torch is named for type checkers only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from cdm_inspect.records import (
+    FloatArray,
+    Inspection,
+    InspectionQuery,
+    Review,
+    StoredInspection,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONTRACT = 1
+"""Version of everything in this module; an offer that names another is refused."""
+
+
+class Options(BaseModel):
+    """Base of the options a plugin accepts in the project file; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Posterior(NamedTuple):
+    """What a denoiser says of x_0 given a noisy image; each tensor is shaped like the image.
+
+    Attributes:
+        mean: D(y, sigma) = E[x_0 | y], float32, image units.
+        displacement: mean - y, computed without cancellation; sigma^2 times the score.
+        log_variance: natural logarithm of the learnt variance of each sample of x_0 given y.
+    """
+
+    mean: Tensor
+    displacement: Tensor
+    log_variance: Tensor
+
+
+class Denoiser(Protocol):
+    """A trained denoiser."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images it takes."""
+        ...
+
+    @property
+    def sigma_data(self) -> float:
+        """Standard deviation of the training images, in image units."""
+        ...
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Posterior:
+        """Denoise.
+
+        Args:
+            noisy: (batch, channels, height, width) float32; height and width divisible by 8.
+            sigma: noise level, (batch, 1, 1, 1) or (batch, 1, height, width), float32, > 0.
+        """
+        ...
+
+
+class ScoreBatch(NamedTuple):
+    """What a scorer says of a batch; higher is more abnormal.
+
+    Attributes:
+        scores: (batch,) float32, finite.
+        maps: (batch, height, width) float32, finite, in units that compare between parts.
+    """
+
+    scores: Tensor
+    maps: Tensor
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Says how odd each part of a batch looks.
+
+    A part's score must not depend on the parts beside it, on the process, or on the time.
+    """
+
+    def score(self, images: Tensor, *, seeds: Sequence[int]) -> ScoreBatch:
+        """Score a batch.
+
+        Args:
+            images: (batch, channels, height, width) float32 in [-1, 1].
+            seeds: one an image, made from the model and the image's content; the only source of
+                randomness allowed.
+        """
+        ...
+
+
+@runtime_checkable
+class FittedScorer(Scorer, Protocol):
+    """A scorer that learns statistics from held-out good parts before it scores.
+
+    `score(images)` equals `judge(observe(images))`. Splitting it lets the host observe each part
+    once and fit many times (cross-fitting).
+    """
+
+    def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
+        """The evidence in each part: (batch, ...) float32, independent of what was fitted."""
+        ...
+
+    def fit(self, evidence: Tensor) -> None:
+        """Learn from the evidence of held-out good parts, (count, ...) as `observe` gives it."""
+        ...
+
+    def judge(self, evidence: Tensor) -> ScoreBatch:
+        """Scores and maps from evidence."""
+        ...
+
+    def state(self) -> Mapping[str, FloatArray]:
+        """What was fitted, by name."""
+        ...
+
+    def restore(self, state: Mapping[str, FloatArray]) -> None:
+        """Take back what `state` returned."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorerOffer:
+    """A scorer, by name.
+
+    Attributes:
+        name: kebab-case, unique among all installed scorers.
+        summary: one line.
+        build: makes the scorer for a trained denoiser.
+        options: what the project file may set under `[lines.NAME.scorers.<name>]`.
+        contract: the version of this module the plugin was written for.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[Denoiser, Any], Scorer]
+    options: type[BaseModel] = Options
+    contract: int = CONTRACT
+
+
+class Exporter(Protocol):
+    """Writes a trained model for another runtime, and can run what it wrote."""
+
+    def export(self, denoiser: Denoiser, example: FloatArray, destination: Path) -> Sequence[Path]:
+        """Write the model into the folder `destination`; returns the files written."""
+        ...
+
+    def run(self, files: Sequence[Path], images: FloatArray) -> FloatArray:
+        """Run the written model, so that the host can check that it agrees with the trained one."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExporterOffer:
+    """An exporter, by name; the fields are those of `ScorerOffer`."""
+
+    name: str
+    summary: str
+    build: Callable[[Any], Exporter]
+    options: type[BaseModel] = Options
+    contract: int = CONTRACT
+
+
+class VerdictStore(Protocol):
+    """Keeps inspections, their images and people's decisions."""
+
+    def append(self, inspection: Inspection, *, evidence: bytes | None) -> StoredInspection:
+        """Keep one inspection durably; the same one twice is kept once.
+
+        Args:
+            inspection: what was said of the part.
+            evidence: bytes of the image file, unchanged; None where there was nothing to read.
+        """
+        ...
+
+    def get(self, inspection_id: int) -> StoredInspection | None:
+        """One inspection by its number."""
+        ...
+
+    def find(self, query: InspectionQuery) -> Sequence[StoredInspection]:
+        """Inspections that match, in the order of their numbers unless the query says otherwise."""
+        ...
+
+    def count(self, query: InspectionQuery) -> int:
+        """How many match, whatever the query's page and limit."""
+        ...
+
+    def lines(self) -> Sequence[str]:
+        """Names of the lines that have inspections, sorted."""
+        ...
+
+    def record_review(self, review: Review) -> StoredInspection:
+        """Keep a person's decision; sending the same `client_id` twice keeps it once."""
+        ...
+
+    def reviews(self, inspection_id: int) -> Sequence[Review]:
+        """Every decision ever made on an inspection, oldest first."""
+        ...
+
+    def read_file(self, sha256: str) -> bytes:
+        """The bytes of a kept file, checked against its name."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreOffer:
+    """A store, by name; `open` receives the options and the project directory."""
+
+    name: str
+    summary: str
+    open: Callable[[Any, Path], VerdictStore]
+    options: type[BaseModel] = Options
+    contract: int = CONTRACT
+
+
+Offer = ScorerOffer | ExporterOffer | StoreOffer

@@ -1,0 +1,310 @@
+"""Finding plugins, and keeping a bad one from stopping the rest.
+
+pluggy's own loader stops at the first import error, and one raising implementation aborts a hook
+call for everyone. Here each entry point is imported, checked and asked by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pluggy
+from pydantic import BaseModel, ValidationError
+
+from cdm_inspect.config import PluginsConfig
+from cdm_inspect.contracts import CONTRACT, ExporterOffer, Offer, ScorerOffer, StoreOffer
+from cdm_inspect.errors import (
+    ConfigError,
+    PluginConflict,
+    PluginFailed,
+    PluginUnavailable,
+)
+from cdm_inspect.hooks.specs import PROJECT, Hooks
+
+DISABLE_VARIABLE = "CDM_INSPECT_DISABLE_PLUGINS"
+BUILTIN = "cdm-inspect"
+
+_log = logging.getLogger(__name__)
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_KINDS: dict[str, tuple[type[Any], str, int]] = {
+    "cdm_inspect_scorers": (ScorerOffer, "build", 2),
+    "cdm_inspect_exporters": (ExporterOffer, "build", 1),
+    "cdm_inspect_stores": (StoreOffer, "open", 2),
+}
+T = TypeVar("T", ScorerOffer, ExporterOffer, StoreOffer)
+
+
+@dataclass(kw_only=True)
+class PluginRow:
+    """What became of one entry point; a row of `cdm-inspect plugins`."""
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    status: str = "loaded"
+    reason: str = ""
+    hooks: list[str] = field(default_factory=list)
+    offers: list[str] = field(default_factory=list)
+
+    def refuse(self, reason: str) -> None:
+        """Note why it, or a part of it, is not used."""
+        self.status = "refused" if not self.offers else "partly refused"
+        self.reason = f"{self.reason}; {reason}" if self.reason else reason
+
+
+@dataclass(kw_only=True)
+class _Claim:
+    offer: Offer
+    row: PluginRow
+
+
+class Registry:
+    """The plugins of this installation, loaded once.
+
+    Attributes:
+        rows: one for each entry point found, also for those refused.
+    """
+
+    def __init__(
+        self,
+        config: PluginsConfig | None = None,
+        *,
+        points: Iterable[EntryPoint] | None = None,
+    ) -> None:
+        self.config = config or PluginsConfig()
+        self.rows: list[PluginRow] = []
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(Hooks)
+        self._claims: dict[tuple[type[Any], str], list[_Claim]] = {}
+        found = list(entry_points(group=PROJECT) if points is None else points)
+        for point in sorted(found, key=lambda p: (_distribution(p)[0], p.name)):
+            self._load(point)
+        missing = [
+            name
+            for name in self.config.required
+            if not any(name in (r.name, r.distribution) and r.status == "loaded" for r in self.rows)
+        ]
+        if missing:
+            raise PluginUnavailable(
+                f"required plugins are not there or not sound: {', '.join(missing)}. "
+                f"{self._reasons()}Install them, or remove them from plugins.required."
+            )
+
+    @property
+    def scorers(self) -> dict[str, ScorerOffer]:
+        """Usable scorers by name."""
+        return self._usable(ScorerOffer)
+
+    @property
+    def exporters(self) -> dict[str, ExporterOffer]:
+        """Usable exporters by name."""
+        return self._usable(ExporterOffer)
+
+    @property
+    def stores(self) -> dict[str, StoreOffer]:
+        """Usable stores by name."""
+        return self._usable(StoreOffer)
+
+    def scorer(self, name: str) -> ScorerOffer:
+        """A scorer that somebody asked for by name.
+
+        Raises:
+            PluginUnavailable: if there is none, with the reason where one was refused.
+            PluginConflict: if several plugins offer it.
+        """
+        return self._named(ScorerOffer, name, "scorer")
+
+    def store(self, name: str) -> StoreOffer:
+        """A store that somebody asked for by name; see `scorer`."""
+        return self._named(StoreOffer, name, "store")
+
+    def line_file(self, line: str, root: Path) -> Path | None:
+        """The first answer of a plugin to where a line's own file is.
+
+        Raises:
+            PluginFailed: if the answer is no existing file inside `root`, or a plugin raised.
+        """
+        for implementation in self._implementations("cdm_inspect_line_file"):
+            try:
+                path = _call(implementation, line=line, root=root)
+            except Exception as error:
+                raise PluginFailed(
+                    f"plugin {implementation.plugin_name!r} failed to name the file of line "
+                    f"{line!r}: {error}."
+                ) from error
+            if path is None:
+                continue
+            resolved = Path(path).resolve()
+            if not resolved.is_file() or not resolved.is_relative_to(root.resolve()):
+                raise PluginFailed(
+                    f"plugin {implementation.plugin_name!r} named {path} as the file of line "
+                    f"{line!r}: expected an existing file inside {root}."
+                )
+            return resolved
+        return None
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Tell every observer; what one raises is logged and stops nobody."""
+        for implementation in self._implementations(hook):
+            try:
+                _call(implementation, **arguments)
+            except Exception:  # noqa: BLE001 - an observer must not stop a line
+                _log.warning(
+                    "plugin %r failed in %s", implementation.plugin_name, hook, exc_info=True
+                )
+
+    def _implementations(self, hook: str) -> Sequence[Any]:
+        # pluggy calls in reverse order of registration; `trylast` ones stand first in its list.
+        return list(reversed(getattr(self._manager.hook, hook).get_hookimpls()))
+
+    def _load(self, point: EntryPoint) -> None:
+        distribution, version = _distribution(point)
+        row = PluginRow(
+            name=point.name, distribution=distribution, version=version, module=point.value
+        )
+        self.rows.append(row)
+        is_builtin = distribution == BUILTIN
+        if not is_builtin and os.environ.get(DISABLE_VARIABLE):
+            row.status, row.reason = "disabled", f"{DISABLE_VARIABLE} is set"
+            return
+        allow = self.config.allow
+        if not is_builtin and allow is not None and not {point.name, distribution} & set(allow):
+            row.status, row.reason = "not allowed", "not in plugins.allow"
+            return
+        try:
+            plugin = point.load()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's module does
+            row.refuse(f"import failed: {type(error).__name__}: {error}")
+            self._warn(row)
+            return
+        name = f"{distribution}:{point.name}"
+        try:
+            self._manager.register(plugin, name=name)
+            self._manager.check_pending()
+        except Exception as error:  # noqa: BLE001 - pluggy raises many kinds
+            # Refused for its signature, a plugin may still be registered with live hooks.
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)
+            row.refuse(f"wrong hook: {error}")
+            self._warn(row)
+            return
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            row.hooks.append(caller.name)
+            if caller.name in _KINDS:
+                mine = next(i for i in caller.get_hookimpls() if i.plugin is plugin)
+                self._collect(row, caller.name, mine)
+
+    def _collect(self, row: PluginRow, hook: str, implementation: Any) -> None:
+        kind, builder, arguments = _KINDS[hook]
+        try:
+            offers = list(implementation.function())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code
+            row.refuse(f"{hook} raised {type(error).__name__}: {error}")
+            self._warn(row)
+            return
+        for offer in offers:
+            problem = _problem_with(offer, kind, builder, arguments)
+            if problem:
+                row.refuse(f"{hook}: {problem}")
+                self._warn(row)
+                continue
+            row.offers.append(f"{hook.removeprefix('cdm_inspect_').removesuffix('s')} {offer.name}")
+            self._claims.setdefault((kind, offer.name), []).append(_Claim(offer=offer, row=row))
+
+    def _winner(self, claims: Sequence[_Claim]) -> _Claim | None:
+        """The one claim to a name that counts; None where it cannot be told."""
+        chosen = self.config.replaces.get(claims[0].offer.name)
+        if chosen is not None:
+            named = [c for c in claims if chosen in (c.row.name, c.row.distribution)]
+            return named[0] if len(named) == 1 else None
+        builtin = [claim for claim in claims if claim.row.distribution == BUILTIN]
+        # A stranger replaces what is built in only where the project says so.
+        eligible = builtin or claims
+        return eligible[0] if len(eligible) == 1 else None
+
+    def _usable(self, kind: type[T]) -> dict[str, T]:
+        winners = {
+            name: self._winner(claims)
+            for (claimed, name), claims in sorted(self._claims.items(), key=lambda item: item[0][1])
+            if claimed is kind
+        }
+        return {name: w.offer for name, w in winners.items() if w is not None}  # type: ignore[misc]
+
+    def _named(self, kind: type[T], name: str, word: str) -> T:
+        usable = self._usable(kind)
+        if name in usable:
+            return usable[name]
+        if claims := self._claims.get((kind, name)):
+            providers = ", ".join(f"{c.row.distribution} ({c.row.name})" for c in claims)
+            raise PluginConflict(
+                f"several plugins offer the {word} {name!r}: {providers}. Uninstall one, or choose "
+                f'with [plugins.replaces] {name} = "DISTRIBUTION".'
+            )
+        raise PluginUnavailable(
+            f"no installed plugin offers the {word} {name!r}; there are: {', '.join(usable)}. "
+            f"{self._reasons()}Install the plugin, or correct the name."
+        )
+
+    def _reasons(self) -> str:
+        refused = [f"{row.distribution}: {row.reason}" for row in self.rows if row.reason]
+        return f"Not used were: {'; '.join(refused)}. " if refused else ""
+
+    def _warn(self, row: PluginRow) -> None:
+        _log.warning("plugin %s (%s %s): %s", row.name, row.distribution, row.version, row.reason)
+
+
+def build_options(offer: Offer, given: dict[str, Any], where: str) -> BaseModel:
+    """The options of an offer from what the project file says.
+
+    Raises:
+        ConfigError: with every mistake, each with its key.
+    """
+    try:
+        return offer.options.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError(
+            f"the options of {offer.name!r} cannot be used:",
+            [
+                f"{where}.{'.'.join(map(str, e['loc']))}: {e['msg']}; found {e['input']!r}."
+                for e in error.errors()
+            ],
+        ) from error
+
+
+def _problem_with(offer: Any, kind: type[Any], builder: str, arguments: int) -> str:
+    """Why an offer cannot be used; empty if it can."""
+    if type(offer) is not kind:
+        return f"expected {kind.__name__}, found {type(offer).__name__}"
+    if offer.contract != CONTRACT:
+        return f"{offer.name!r} is for contract {offer.contract}, this program has {CONTRACT}"
+    if not isinstance(offer.name, str) or not _NAME.fullmatch(offer.name):
+        return f"expected a kebab-case name, found {offer.name!r}"
+    if not isinstance(offer.summary, str) or "\n" in offer.summary or not offer.summary.strip():
+        return f"{offer.name!r} needs a summary of one line"
+    if not (isinstance(offer.options, type) and issubclass(offer.options, BaseModel)):
+        return f"{offer.name!r} needs a Pydantic model as options, found {offer.options!r}"
+    build: Callable[..., Any] = getattr(offer, builder)
+    try:
+        signature(build).bind(*range(arguments))
+    except (TypeError, ValueError) as error:
+        return f"{offer.name!r}: {builder} must take {arguments} arguments: {error}"
+    return ""
+
+
+def _call(implementation: Any, **arguments: Any) -> Any:
+    chosen = {name: arguments[name] for name in implementation.argnames}
+    return implementation.function(**chosen)
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    distribution = point.dist
+    return (distribution.name, distribution.version) if distribution else ("unknown", "0")

@@ -1,0 +1,41 @@
+"""Photographs: found, read strictly, prepared, and split; heat maps as files and pictures."""
+
+from cdm_inspect.images.dataset import GoodParts, PartOrigin, choose_held_out, load_good_parts
+from cdm_inspect.images.folder import (
+    FORMATS,
+    decode_image,
+    find_images,
+    read_bytes,
+    read_image,
+    read_images,
+)
+from cdm_inspect.images.heatmap import (
+    decode_heatmap,
+    encode_heatmap,
+    overlay_heatmap,
+    to_display,
+)
+from cdm_inspect.images.labelled import LabelledPart, find_labelled, read_mask
+from cdm_inspect.images.preparation import Preparation, Shape
+
+__all__ = [
+    "FORMATS",
+    "GoodParts",
+    "LabelledPart",
+    "PartOrigin",
+    "Preparation",
+    "Shape",
+    "choose_held_out",
+    "decode_heatmap",
+    "decode_image",
+    "encode_heatmap",
+    "find_images",
+    "find_labelled",
+    "load_good_parts",
+    "overlay_heatmap",
+    "read_bytes",
+    "read_image",
+    "read_images",
+    "read_mask",
+    "to_display",
+]

@@ -1,0 +1,154 @@
+"""From a decoded photograph to the array the model sees, the same in training and inspection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from cdm_inspect.errors import UnreadableImage
+from cdm_inspect.records import FloatArray, JsonObject, PartImage
+
+# The deepest preset halves its feature maps three times.
+SIZE_MULTIPLE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What choosing a preparation needs to know of one photograph, without its pixels.
+
+    Attributes:
+        brightest: the largest sample value.
+        is_deep: whether samples have 16 bits.
+    """
+
+    channels: int
+    height: int
+    width: int
+    brightest: int
+    is_deep: bool
+
+    @classmethod
+    def of(cls, part: PartImage) -> Shape:
+        """Measure one photograph."""
+        height, width, channels = part.pixels.shape
+        return cls(
+            channels=channels,
+            height=height,
+            width=width,
+            brightest=int(part.pixels.max()),
+            is_deep=part.pixels.dtype == np.uint16,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How images of a line become arrays; kept in the checkpoint and checked on use.
+
+    Attributes:
+        channels: 1 (grey) or 3 (RGB).
+        height: of the prepared image, pixels.
+        width: of the prepared image, pixels.
+        white: sample value that becomes +1; 0 becomes -1. 4095 for a 12-bit camera, for example.
+        converts_to_grey: colour images become grey instead of being set aside.
+        max_aspect_change: relative difference in aspect ratio that is still accepted.
+    """
+
+    channels: int
+    height: int
+    width: int
+    white: int
+    converts_to_grey: bool
+    max_aspect_change: float
+
+    @classmethod
+    def for_shapes(
+        cls,
+        shapes: Sequence[Shape],
+        *,
+        image_size: int,
+        channels: Literal["auto", 1, 3],
+        max_aspect_change: float,
+    ) -> Preparation:
+        """Choose what fits most of the given good parts.
+
+        The short side becomes `image_size`; both sides are rounded to a multiple of 8. The bit
+        depth is the smallest of 8 to 16 that holds the brightest sample.
+        """
+        counts = [shape.channels for shape in shapes]
+        majority = max(sorted(set(counts)), key=counts.count)
+        aspect = float(np.median([shape.width / shape.height for shape in shapes]))
+        height = image_size if aspect >= 1 else image_size / aspect
+        width = image_size * aspect if aspect >= 1 else image_size
+        brightest = max(shape.brightest for shape in shapes)
+        is_deep = 2 * sum(shape.is_deep for shape in shapes) > len(shapes)
+        return cls(
+            channels=majority if channels == "auto" else channels,
+            height=_round_to_multiple(height),
+            width=_round_to_multiple(width),
+            # A 12-bit camera writes 16-bit files that never exceed 4095.
+            white=2 ** max(9, brightest.bit_length()) - 1 if is_deep else 255,
+            converts_to_grey=channels == 1,
+            max_aspect_change=max_aspect_change,
+        )
+
+    def __call__(self, part: PartImage) -> FloatArray:
+        """Prepare one photograph.
+
+        Returns:
+            (channels, height, width) float32 in [-1, 1].
+
+        Raises:
+            UnreadableImage: reason `wrong_mode`, `wrong_depth` or `wrong_shape`.
+        """
+        pixels = part.pixels
+        if self.channels == 1 and pixels.shape[2] == 3 and self.converts_to_grey:
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None]
+        if pixels.shape[2] != self.channels:
+            raise UnreadableImage(
+                f"{part.path}: the line expects {_colour(self.channels)} images, found "
+                f"{_colour(part.channels)}. Set the camera, or images.channels, and train again.",
+                reason="wrong_mode",
+            )
+        if (pixels.dtype == np.uint16) != (self.white > 255):
+            raise UnreadableImage(
+                f"{part.path}: the line expects {'16' if self.white > 255 else '8'}-bit images, "
+                f"found {8 * pixels.dtype.itemsize}-bit. Set the camera's output format.",
+                reason="wrong_depth",
+            )
+        height, width = pixels.shape[:2]
+        change = abs(np.log((width / height) / (self.width / self.height)))
+        if change > np.log1p(self.max_aspect_change):
+            raise UnreadableImage(
+                f"{part.path}: the line expects an aspect ratio near "
+                f"{self.width / self.height:.2f}, found {width} x {height}. Crop the image, or "
+                "raise images.max_aspect_change.",
+                reason="wrong_shape",
+            )
+        values = pixels.astype(np.float32)
+        if (height, width) != (self.height, self.width):
+            # Area averaging neither rings nor skips pixels on the way down; on the way up it
+            # would repeat them.
+            shrinks = height * width > self.height * self.width
+            values = cv2.resize(
+                values,
+                (self.width, self.height),
+                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+            ).reshape(self.height, self.width, self.channels)
+        scaled = np.clip(values * (2.0 / self.white) - 1.0, -1.0, 1.0)
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32)
+
+    def to_json(self) -> JsonObject:
+        """A JSON object from which `Preparation(**object)` makes the same again."""
+        return asdict(self)
+
+
+def _round_to_multiple(side: float) -> int:
+    return max(SIZE_MULTIPLE, round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE)
+
+
+def _colour(channels: int) -> str:
+    return "grey" if channels == 1 else "colour"

@@ -1,0 +1,174 @@
+"""One prepared image → score → verdict; whatever goes wrong on the way is `undecided`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from cdm_inspect.calibration import Calibration
+from cdm_inspect.checkpoint import TrainedModel
+from cdm_inspect.contracts import FittedScorer, ScoreBatch, Scorer
+from cdm_inspect.durable import sha256_of
+from cdm_inspect.errors import CdmInspectError, PluginFailed, UnreadableImage
+from cdm_inspect.images import decode_image, read_bytes
+from cdm_inspect.records import (
+    FloatArray,
+    Inspection,
+    PartImage,
+    Region,
+    Verdict,
+)
+
+_MAX_REGIONS = 20
+
+
+class Inspector:
+    """Judges parts of one line with one model, scorer and calibration."""
+
+    def __init__(
+        self, line: str, model: TrainedModel, scorer: Scorer, calibration: Calibration
+    ) -> None:
+        self.line, self.model, self.scorer, self.calibration = line, model, scorer, calibration
+        if isinstance(scorer, FittedScorer):
+            scorer.restore(calibration.state)
+
+    def inspect_file(self, path: Path) -> tuple[Inspection, bytes | None]:
+        """Read and judge one file; a file that cannot be judged is `undecided`, with the reason.
+
+        Returns:
+            What is said of the part, and the very bytes that it was said of, where there were any.
+        """
+        try:
+            data = read_bytes(path)
+        except UnreadableImage as error:
+            return self._set_aside(path, error.reason, str(error)), None
+        try:
+            part = decode_image(data, path, max_pixels=self.model.card.config.images.max_pixels)
+        except UnreadableImage as error:
+            return self._set_aside(path, error.reason, str(error), sha256_of(data)), data
+        return self.inspect(part), data
+
+    def inspect(self, part: PartImage) -> Inspection:
+        """Judge one decoded photograph; never raises for what the part or a plugin does."""
+        path = part.path
+        try:
+            prepared = self.model.card.preparation(part)
+            batch = score_prepared(self.scorer, self.model, prepared[None])
+        except UnreadableImage as error:
+            return self._set_aside(path, error.reason, str(error), part.sha256)
+        # A scorer is a stranger's code: whatever it raises, the part goes to a person.
+        except Exception as error:  # noqa: BLE001
+            kind = "" if isinstance(error, CdmInspectError) else f"{type(error).__name__}: "
+            detail = f"scorer {self.calibration.scorer!r} failed: {kind}{error}"
+            return self._set_aside(path, "scorer_failed", detail, part.sha256)
+        score = float(batch.scores[0])
+        heatmap = batch.maps[0].numpy()
+        is_flagged = score >= self.calibration.threshold
+        return Inspection(
+            image=path,
+            sha256=part.sha256,
+            line=self.line,
+            verdict=Verdict.REJECT if is_flagged else Verdict.PASS,
+            model=self.model.id,
+            calibration=self.calibration.id,
+            scorer=self.calibration.scorer,
+            threshold=self.calibration.threshold,
+            score=score,
+            p_value=self.calibration.p_value(score),
+            heatmap=heatmap,
+            regions=find_regions(heatmap, self.calibration.threshold, part.pixels.shape[:2]),
+        )
+
+    def _set_aside(self, path: Path, reason: str, detail: str, sha256: str = "") -> Inspection:
+        return Inspection(
+            image=path,
+            # Without bytes there is no hash; the path keeps two such files apart.
+            sha256=sha256 or sha256_of(str(path.resolve()).encode()),
+            line=self.line,
+            verdict=Verdict.UNDECIDED,
+            model=self.model.id,
+            calibration=self.calibration.id,
+            scorer=self.calibration.scorer,
+            threshold=self.calibration.threshold,
+            reason=f"{reason}: {detail}",
+        )
+
+
+def observe_prepared(scorer: FittedScorer, model: TrainedModel, image: FloatArray) -> Tensor:
+    """Evidence in one prepared image (channels, height, width): (1, ...) float32 on the CPU."""
+    batch = torch.from_numpy(image[None]).to(model.device)
+    return scorer.observe(batch, seeds=[image_seed(model.id, image)]).float().cpu()
+
+
+def score_prepared(scorer: Scorer, model: TrainedModel, prepared: FloatArray) -> ScoreBatch:
+    """Scores of prepared images, with what the scorer returns checked.
+
+    Args:
+        scorer: built in or a plugin's; fitted, if it is of the kind that is.
+        model: whose id the noise depends on.
+        prepared: (count, channels, height, width) float32 in [-1, 1].
+
+    Raises:
+        PluginFailed: if scores or maps have the wrong shape or are not finite.
+    """
+    seeds = [image_seed(model.id, image) for image in prepared]
+    batch = scorer.score(torch.from_numpy(prepared).to(model.device), seeds=seeds)
+    return check_scores(batch, count=len(prepared), size=prepared.shape[2:])
+
+
+def check_scores(batch: ScoreBatch, *, count: int, size: Sequence[int]) -> ScoreBatch:
+    """The batch on the CPU in float32, if it keeps its contract.
+
+    Raises:
+        PluginFailed: if it does not.
+    """
+    scores, maps = batch.scores.detach().float().cpu(), batch.maps.detach().float().cpu()
+    expected = (count, *size)
+    if scores.shape != (count,) or maps.shape != expected:
+        raise PluginFailed(
+            f"expected scores ({count},) and maps {expected}, found {tuple(scores.shape)} and "
+            f"{tuple(maps.shape)}."
+        )
+    if not (torch.isfinite(scores).all() and torch.isfinite(maps).all()):
+        raise PluginFailed("expected finite scores and maps, found NaN or infinity.")
+    return ScoreBatch(scores=scores, maps=maps)
+
+
+def image_seed(model: str, prepared: FloatArray) -> int:
+    """Seed of an image's noise: it follows from the model and the image's content alone."""
+    digest = hashlib.sha256(model.encode() + np.ascontiguousarray(prepared).tobytes()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def find_regions(
+    heatmap: FloatArray, threshold: float, size: tuple[int, ...]
+) -> tuple[Region, ...]:
+    """Connected areas at or above the threshold, strongest first, at most 20.
+
+    Args:
+        heatmap: (height, width).
+        threshold: in the units of the heat map.
+        size: height and width of the original image, whose pixels the regions are given in.
+    """
+    scale_y, scale_x = size[0] / heatmap.shape[0], size[1] / heatmap.shape[1]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (heatmap >= threshold).astype(np.uint8), connectivity=8
+    )
+    regions = [
+        Region(
+            x=round(stats[i, cv2.CC_STAT_LEFT] * scale_x),
+            y=round(stats[i, cv2.CC_STAT_TOP] * scale_y),
+            width=max(1, round(stats[i, cv2.CC_STAT_WIDTH] * scale_x)),
+            height=max(1, round(stats[i, cv2.CC_STAT_HEIGHT] * scale_y)),
+            area=max(1, round(stats[i, cv2.CC_STAT_AREA] * scale_x * scale_y)),
+            peak=float(heatmap[labels == i].max()),
+        )
+        for i in range(1, count)
+    ]
+    return tuple(sorted(regions, key=lambda region: -region.peak)[:_MAX_REGIONS])

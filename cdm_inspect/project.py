@@ -1,0 +1,59 @@
+"""A project directory: its configuration, plugins, folders and store. Loads without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cdm_inspect.config import ProjectConfig, load_project
+from cdm_inspect.contracts import VerdictStore
+from cdm_inspect.hooks import Registry, build_options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """An opened project."""
+
+    root: Path
+    config: ProjectConfig
+    registry: Registry
+
+    def path(self, text: str) -> Path:
+        """A path of the project file; relative ones count from the project directory."""
+        return self.root / text
+
+    def model_folder(self, line: str) -> Path:
+        """Where the model of a line is."""
+        return self.root / "models" / line
+
+    def calibration_folder(self, line: str) -> Path:
+        """Where the calibrations of a line are: beside the model, never inside it."""
+        return self.model_folder(line) / "calibration"
+
+    def open_store(self) -> VerdictStore:
+        """The store that the project names; use it as a context manager."""
+        store = self.config.store
+        offer = self.registry.store(store.backend)
+        # Each store reads the [store] table in its own way.
+        given = store.model_dump()
+        options = build_options(offer, given, "store")
+        return offer.open(options, self.root)
+
+
+def open_project(root: Path, *, overrides: Sequence[str] = (), line: str | None = None) -> Project:
+    """Read the project file, load the plugins, and merge the line's own file and overrides.
+
+    Raises:
+        ConfigError: if there is no project file, or it has mistakes.
+        PluginUnavailable: if a required plugin is missing.
+    """
+    root = root.resolve()
+    base = load_project(root)
+    registry = Registry(base.plugins)
+    own = registry.line_file(line, root) if line is not None else None
+    files = {line: own} if line is not None and own is not None else {}
+    config = load_project(root, line_files=files, overrides=overrides, line=line)
+    if line is not None:
+        config.line(line)
+    return Project(root=root, config=config, registry=registry)

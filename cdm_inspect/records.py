@@ -1,0 +1,245 @@
+"""Frozen values that cross rooms; NumPy only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class Verdict(StrEnum):
+    """What the machine says of a part."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    REVIEW = "review"
+    REJECT = "reject"
+    UNDECIDED = "undecided"
+
+
+class Decision(StrEnum):
+    """What a person says of a part."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartImage:
+    """One decoded photograph.
+
+    Attributes:
+        path: where it was read from.
+        sha256: hash of the file's bytes, lower-case hexadecimal.
+        pixels: (height, width, channels), uint8 or uint16, RGB order, orientation applied.
+        media_type: fixed by the decoder, never guessed from the name.
+    """
+
+    path: Path
+    sha256: str
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    media_type: str
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return int(self.pixels.shape[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageProblem:
+    """A file that was set aside, with a stable reason and a sentence for people."""
+
+    path: Path
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A connected area at or above the threshold, in pixels of the original image."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: int
+    peak: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """One part, judged or set aside.
+
+    Attributes:
+        score: higher is more abnormal; None where the part could not be scored.
+        p_value: share of held-out good parts that look at least as odd, in (0, 1].
+        threshold: the part is flagged at or above it.
+        heatmap: (height, width) float32 in calibrated units at the model's resolution.
+        reason: why the verdict is `undecided`, else empty.
+    """
+
+    image: Path
+    sha256: str
+    line: str
+    verdict: Verdict
+    model: str
+    calibration: str
+    scorer: str
+    threshold: float | None = None
+    score: float | None = None
+    p_value: float | None = None
+    heatmap: FloatArray | None = field(default=None, compare=False)
+    regions: tuple[Region, ...] = ()
+    reason: str = ""
+    inspected_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredInspection:
+    """An inspection as the store knows it; files are named by the SHA-256 of their bytes.
+
+    Attributes:
+        id: the store's number for it, ascending in the order of arrival.
+        image_sha256: name of the kept image file; empty where it could not be kept.
+        heatmap_sha256: name of the kept heat-map file (16-bit PNG), if there is one.
+        heatmap_scale: heat-map units per PNG step; multiply to get calibrated units back.
+        heatmap_offset: calibrated units at PNG value 0.
+        decision: the standing decision of a person, if any.
+    """
+
+    id: int
+    image: str
+    sha256: str
+    line: str
+    verdict: Verdict
+    model: str
+    calibration: str
+    scorer: str
+    threshold: float | None
+    score: float | None
+    p_value: float | None
+    regions: tuple[Region, ...]
+    reason: str
+    inspected_at: dt.datetime
+    image_sha256: str
+    heatmap_sha256: str
+    heatmap_scale: float
+    heatmap_offset: float
+    decision: Decision | None = None
+    reviewer: str = ""
+    decided_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """A person's decision on one inspection.
+
+    Attributes:
+        client_id: chosen by the client, unique; sending the same one twice records it once.
+    """
+
+    client_id: str
+    inspection_id: int
+    decision: Decision
+    reviewer: str
+    comment: str = ""
+    decided_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectionQuery:
+    """What to look for in the store; None means any.
+
+    Attributes:
+        after_id: page by key: only inspections with a greater number (smaller if `newest_first`).
+    """
+
+    line: str | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    is_decided: bool | None = None
+    after_id: int | None = None
+    newest_first: bool = False
+    order_by_score: bool = False
+    limit: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTick:
+    """Where a training stands.
+
+    Attributes:
+        progress: share of the budget used, 0 to 1.
+        loss_dsm: smoothed DSM loss, in units where 1 is the loss of an untrained network.
+        loss_consistency: smoothed two-sample consistency loss; signed, near 0 when consistent.
+        loss_held_out: DSM loss of the averaged weights on held-out parts, NaN before the first.
+    """
+
+    step: int
+    images_seen: int
+    seconds: float
+    progress: float
+    images_per_second: float
+    loss_dsm: float
+    loss_consistency: float
+    loss_held_out: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingReport:
+    """What `train` prints; the names are those of its JSON."""
+
+    line: str
+    checkpoint: str
+    model: str
+    images_seen: int
+    steps: int
+    seconds: float
+    images_per_second: float
+    loss_dsm: float
+    loss_consistency: float
+    loss_held_out: float
+    consistency_cost_ratio: float | None
+    consistency_share: float
+    consistency_started: float | None
+    device: str
+    precision: str
+    parameters: int
+    n_train: int
+    n_held_out: int
+    set_aside: tuple[ImageProblem, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PilotProgress:
+    """Where a pilot stands: which run of how many, what it is doing, and how far that is."""
+
+    run: int
+    runs: int
+    arm: str
+    seed: int
+    stage: str
+    progress: float
+
+    @property
+    def overall(self) -> float:
+        """Share of the whole pilot that is done, about; runs count alike."""
+        done = 0.7 * self.progress if self.stage == "train" else 0.7 + 0.3 * self.progress
+        return (self.run - 1 + done) / self.runs
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return f"run {self.run} of {self.runs}: {self.stage} {self.arm}, seed {self.seed}"
+
+
+JsonObject = dict[str, Any]

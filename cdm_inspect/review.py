@@ -1,0 +1,129 @@
+"""What the review app asks and tells: queues, pictures and decisions. Loads without torch."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cdm_inspect.contracts import VerdictStore
+from cdm_inspect.errors import ImageError, StorageError
+from cdm_inspect.images import decode_heatmap, decode_image, overlay_heatmap, to_display
+from cdm_inspect.records import (
+    Decision,
+    FloatArray,
+    InspectionQuery,
+    Review,
+    StoredInspection,
+    Verdict,
+)
+
+FLAGGED = (Verdict.REVIEW, Verdict.REJECT, Verdict.UNDECIDED)
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many inspections of a line there are of each kind."""
+
+    inspected: int
+    flagged: int
+    waiting: int
+
+
+class ReviewDesk:
+    """One store, seen by the people who decide.
+
+    Args:
+        store: where inspections are kept.
+        notify: told of every decision after it is stored.
+    """
+
+    def __init__(
+        self, store: VerdictStore, notify: Callable[[Review], None] = lambda review: None
+    ) -> None:
+        self.store, self._notify = store, notify
+
+    def lines(self) -> Sequence[str]:
+        """Lines with inspections."""
+        return self.store.lines()
+
+    def counts(self, line: str) -> Counts:
+        """Numbers for the head of the page."""
+        flagged = InspectionQuery(line=line, verdicts=FLAGGED)
+        waiting = InspectionQuery(line=line, verdicts=FLAGGED, is_decided=False)
+        return Counts(
+            inspected=self.store.count(InspectionQuery(line=line)),
+            flagged=self.store.count(flagged),
+            waiting=self.store.count(waiting),
+        )
+
+    def waiting(self, line: str, limit: int = 100) -> Sequence[StoredInspection]:
+        """Flagged parts nobody has decided: first those without a score, then the highest."""
+        return self.store.find(
+            InspectionQuery(
+                line=line, verdicts=FLAGGED, is_decided=False, order_by_score=True, limit=limit
+            )
+        )
+
+    def decided(self, line: str, limit: int = 100) -> Sequence[StoredInspection]:
+        """Parts a person has decided, newest inspection first."""
+        return self.store.find(
+            InspectionQuery(line=line, is_decided=True, newest_first=True, limit=limit)
+        )
+
+    def get(self, inspection_id: int) -> StoredInspection | None:
+        """One inspection by its number."""
+        return self.store.get(inspection_id)
+
+    def picture(self, inspection: StoredInspection) -> Picture | None:
+        """The part as 8-bit RGB at its original size; None where no file could be read."""
+        if not inspection.image_sha256:
+            return None
+        try:
+            data = self.store.read_file(inspection.image_sha256)
+            return to_display(decode_image(data, Path(inspection.image)).pixels)
+        except (ImageError, StorageError):
+            return None  # the page says so; the reason is in the inspection
+
+    def heatmap(self, inspection: StoredInspection) -> FloatArray | None:
+        """The heat map in calibrated units; None where there is none."""
+        if not inspection.heatmap_sha256:
+            return None
+        data = self.store.read_file(inspection.heatmap_sha256)
+        return decode_heatmap(data, inspection.heatmap_scale, inspection.heatmap_offset)
+
+    def overlay(
+        self, picture: Picture, heatmap: FloatArray, threshold: float, opacity: float
+    ) -> Picture:
+        """The part with its heat map over it; see `images.overlay_heatmap`."""
+        return overlay_heatmap(picture, heatmap, threshold, opacity)
+
+    def decide(
+        self,
+        inspection_id: int,
+        decision: Decision,
+        *,
+        reviewer: str,
+        comment: str = "",
+        client_id: str | None = None,
+    ) -> StoredInspection:
+        """Record a decision; a second one on the same part is a new entry beside the first."""
+        review = Review(
+            client_id=client_id or uuid.uuid4().hex,
+            inspection_id=inspection_id,
+            decision=decision,
+            reviewer=reviewer,
+            comment=comment,
+        )
+        stored = self.store.record_review(review)
+        self._notify(review)
+        return stored
+
+    def story(self, inspection_id: int) -> Sequence[Review]:
+        """Every decision on a part, oldest first."""
+        return self.store.reviews(inspection_id)

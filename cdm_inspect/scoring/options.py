@@ -1,0 +1,66 @@
+"""What the project file may set for the built-in scorers; loads without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cdm_inspect.contracts import Options
+
+Sigma = Annotated[float, Field(gt=0.0, le=80.0)]
+
+
+class PoolingOptions(Options):
+    """How evidence becomes a map, and a map a score.
+
+    Attributes:
+        blur: side of the box, in prepared pixels, over which evidence is averaged. Odd.
+        top: share of the map's pixels, the highest, whose mean is the image score.
+        prior: held-out parts that the statistics of the whole map count for, against those of
+            each pixel. Small values trust registration; large ones ignore position.
+    """
+
+    blur: Annotated[int, Field(ge=1, le=63)] = 9
+    top: Annotated[float, Field(gt=0.0, le=1.0)] = 0.001
+    prior: Annotated[float, Field(gt=0.0)] = 10.0
+
+
+class ResidualOptions(PoolingOptions):
+    """Options of `residual`.
+
+    Attributes:
+        sigmas: noise levels, in image units where black is -1 and white +1.
+        draws: noise draws a level, in antithetic pairs; 0 restores the part itself, without noise.
+        standardise: divide by the posterior variance that the network has learnt.
+        layout: weight of the distance from the mean good part; 0 leaves it out.
+    """
+
+    sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.15, 0.25, 0.4)
+    draws: Annotated[int, Field(ge=0, le=64)] = 2
+    standardise: bool = True
+    layout: Annotated[float, Field(ge=0.0)] = 0.75
+
+
+class ScoreNormOptions(PoolingOptions):
+    """Options of `score-norm`.
+
+    Attributes:
+        sigmas: noise levels at which the norm of the score is taken.
+    """
+
+    sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0)
+
+
+class ReconstructionOptions(PoolingOptions):
+    """Options of `reconstruction`.
+
+    Attributes:
+        starts: noise levels from which the part is restored.
+        steps: of the solver, one network evaluation each.
+        draws: noise draws a start.
+    """
+
+    starts: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.5, 1.0)
+    steps: Annotated[int, Field(ge=1, le=100)] = 5
+    draws: Annotated[int, Field(ge=1, le=64)] = 1

@@ -1,0 +1,107 @@
+"""`residual`: what the model cannot restore in one step, over what it knows it cannot know.
+
+    z^2 = (x - D(y, sigma))^2 / V(y, sigma)
+
+with y = x (noise-free) or y = x +- sigma eps (K antithetic draws), and V the posterior variance
+that the network has learnt. For an exact model the mean of z^2 over noisy good parts is 1.
+
+One-step residuals do not see what is missing without a trace: a plate without its hole is, at any
+noise level that leaves the steel visible, a plausible plate. As sigma grows without bound D becomes
+the mean of good parts at each position and V their variance there. That last level, the `layout`,
+needs no network; it is estimated from held-out good parts, and speaks only where it is louder than
+the others, since on parts that are not registered it knows nothing.
+
+Sources: one-step denoising residual: Lee et al., SPR, ICCV 2023; the posterior variance by
+second-order Tweedie, Cov[x_0|y] = sigma^2 dD/dy. Standardising by a learnt variance is this
+project's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from cdm_inspect.contracts import Denoiser
+from cdm_inspect.records import FloatArray
+from cdm_inspect.scoring.levels import (
+    LevelScorer,
+    PixelStatistics,
+    box_blur,
+    level,
+    seeded_noise,
+)
+from cdm_inspect.scoring.options import ResidualOptions
+
+# Mean and standard deviation of |z| for standard normal z.
+_HALF_NORMAL_MEAN = math.sqrt(2 / math.pi)
+_HALF_NORMAL_STD = math.sqrt(1 - 2 / math.pi)
+
+
+class ResidualScorer(LevelScorer):
+    """One evaluation a level without noise, K with."""
+
+    def __init__(self, denoiser: Denoiser, options: ResidualOptions) -> None:
+        super().__init__(denoiser, options)
+        self.options = options
+        # The mean keeps its edges; the variance is smoothed, since few parts estimate it badly.
+        self.layout = PixelStatistics(
+            prior=options.prior, smooth_mean=1, smooth_variance=options.blur
+        )
+
+    @torch.inference_mode()
+    def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
+        """Evidence of the levels, then the blurred image itself as that of the layout."""
+        levels = super().observe(images, seeds=seeds)
+        return torch.cat([levels, box_blur(images, self.pooling.blur)], dim=1)
+
+    def fit(self, evidence: Tensor) -> None:
+        """Learn the statistics of the levels and of the layout."""
+        levels, image = self._split(evidence)
+        super().fit(levels)
+        self.layout.fit(image)
+
+    def combine(self, evidence: Tensor) -> Tensor:
+        """The mean over levels, or the weighted layout where that is higher."""
+        levels, image = self._split(evidence)
+        combined = super().combine(levels)
+        if self.options.layout == 0:
+            return combined
+        distance = (self.layout.standardise(image).abs() - _HALF_NORMAL_MEAN) / _HALF_NORMAL_STD
+        return torch.maximum(combined, self.options.layout * distance.mean(dim=1))
+
+    def state(self) -> Mapping[str, FloatArray]:
+        """The fitted statistics."""
+        return {**super().state(), **self.layout.state("layout_")}
+
+    def restore(self, state: Mapping[str, FloatArray]) -> None:
+        """Take back what `state` returned."""
+        super().restore(state)
+        self.layout.restore(state, "layout_")
+
+    def _split(self, evidence: Tensor) -> tuple[Tensor, Tensor]:
+        count = len(self.options.sigmas)
+        return evidence[:, :count], evidence[:, count:]
+
+    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Mean over channels and draws of z^2 at each level; see `LevelScorer.energy`."""
+        bank: list[Tensor] = []
+        for pair in range((self.options.draws + 1) // 2):
+            noise = seeded_noise(images, [seed + pair for seed in seeds])
+            bank += [noise, -noise]
+        bank = bank[: self.options.draws] or [torch.zeros_like(images)]
+        return torch.stack([self._at(sigma, images, bank) for sigma in self.options.sigmas], dim=1)
+
+    def _at(self, sigma: float, images: Tensor, bank: Sequence[Tensor]) -> Tensor:
+        total = torch.zeros_like(images[:, 0])
+        for noise in bank:
+            perturbation = sigma * noise
+            posterior = self.denoiser(images + perturbation, level(sigma, images))
+            # D - x, from parts that are each of the size of sigma: nothing cancels.
+            square = (posterior.displacement + perturbation).square()
+            if self.options.standardise:
+                square = square * (-posterior.log_variance).exp()
+            total += square.mean(dim=1)
+        return total / len(bank)

@@ -1,0 +1,19 @@
+"""Training a line: crops, loop, averaging, and the pace of the consistency term."""
+
+from cdm_inspect.training.averaging import MovingAverage
+from cdm_inspect.training.crops import CropBatch, CropSampler
+from cdm_inspect.training.hardware import choose_hardware, cpu_has_bf16
+from cdm_inspect.training.loop import Training
+from cdm_inspect.training.pacing import CostPacer, TermClock, TermSchedule
+
+__all__ = [
+    "CostPacer",
+    "CropBatch",
+    "CropSampler",
+    "MovingAverage",
+    "TermClock",
+    "TermSchedule",
+    "Training",
+    "choose_hardware",
+    "cpu_has_bf16",
+]

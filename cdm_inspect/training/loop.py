@@ -1,0 +1,488 @@
+"""The training loop: a generator of progress that runs against a budget and can be resumed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from cdm_inspect.checkpoint import ModelCard, TrainedModel, dump_tensors, parse_tensors, save_model
+from cdm_inspect.config import LineConfig, parse_count, parse_duration
+from cdm_inspect.diffusion import (
+    PRESETS,
+    ConsistentDenoiser,
+    Losses,
+    Objective,
+    count_parameters,
+)
+from cdm_inspect.durable import write_durably
+from cdm_inspect.errors import CheckpointMismatch, TrainingDiverged
+from cdm_inspect.images import GoodParts
+from cdm_inspect.records import JsonObject, TrainingReport, TrainingTick
+from cdm_inspect.training.averaging import MovingAverage
+from cdm_inspect.training.crops import CropSampler
+from cdm_inspect.training.hardware import choose_hardware
+from cdm_inspect.training.held_out import dsm_on_crops
+from cdm_inspect.training.pacing import CostPacer, TermClock, TermSchedule
+
+_CHECKS = 20  # held-out checks in a run
+_MAX_SECONDS_BETWEEN_SAVES = 300.0
+_CHECK_TIME_SHARE = 0.05  # of the run that checks may take, where the run is short
+_SMOOTHING = 0.98
+_GRADIENT_LIMIT = 1.0
+_HELD_OUT_DRAWS = 2
+# Above this multiple of its best, the smoothed loss has left the road.
+_DIVERGED = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Numbers that belong to a preset rather than to a line."""
+
+    crop_size: int
+    batch_size: int
+    learning_rate: float
+
+
+RECIPES = {
+    "tiny": Recipe(crop_size=64, batch_size=16, learning_rate=2e-3),
+    "small": Recipe(crop_size=64, batch_size=16, learning_rate=1e-3),
+    "base": Recipe(crop_size=128, batch_size=32, learning_rate=4e-4),
+}
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where a run stands; saved with the weights so that it can go on."""
+
+    step: int = 0
+    images_seen: int = 0
+    seconds: float = 0.0
+    next_check: float = 1 / _CHECKS
+    loss_dsm: float = math.nan
+    loss_consistency: float = math.nan
+    lowest_dsm: float = math.inf
+    loss_held_out: float = math.nan
+    best_held_out: float = math.inf
+    best_step: int = 0
+    consistency_started: float | None = None
+    flat_checks: int = 0
+    duty: float | None = None
+    clock: TermClock = field(default_factory=TermClock)
+
+
+class Training:
+    """One run. Iterate `run()` to the end, then read `report`.
+
+    Every draw follows from the seed and the number of the step, so a run that is killed and
+    resumed sees the crops and noise it would have seen.
+
+    Args:
+        line: name of the line.
+        config: of the line, resolved.
+        parts: its good parts.
+        folder: of the model; the unfinished run lives in `training/` below it.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        devices: how many to train on.
+        start_from: a model of the same shape whose weights and scaling the run goes on from.
+
+    Raises:
+        CheckpointMismatch: if `start_from` has another shape.
+    """
+
+    def __init__(
+        self,
+        line: str,
+        config: LineConfig,
+        parts: GoodParts,
+        folder: Path,
+        *,
+        device: str = "auto",
+        devices: int = 1,
+        start_from: TrainedModel | None = None,
+    ) -> None:
+        self.line, self.config, self.parts, self.folder = line, config, parts, folder
+        settings, recipe = config.training, RECIPES[config.preset]
+        self.batch_size = settings.batch_size or recipe.batch_size
+        self.learning_rate = settings.learning_rate or recipe.learning_rate
+        crop_size = settings.crop_size or recipe.crop_size
+        self.image_budget = parse_count(settings.images) if settings.images else None
+        self.time_budget = parse_duration(settings.budget)
+        self.position = Position()
+        self.warnings: list[str] = []
+        self.report: TrainingReport | None = None
+
+        accelerator, precision = choose_hardware(device, settings.precision)
+        self.precision = precision
+        self.fabric = Fabric(
+            accelerator=accelerator,
+            devices=[int(device.partition(":")[2])] if ":" in device else devices,
+            precision=precision,
+        )
+        self.fabric.launch()
+        torch.manual_seed(settings.seed)
+
+        preset = PRESETS[config.preset]
+        dropout = preset.dropout if settings.dropout is None else settings.dropout
+        centre, sigma_data = _statistics(torch.from_numpy(parts.train))
+        self.size = replace(preset, dropout=dropout)
+        if start_from is not None:
+            centre, sigma_data = start_from.card.centre, start_from.card.sigma_data
+        self.denoiser = ConsistentDenoiser(size=self.size, centre=centre, sigma_data=sigma_data)
+        self.centre, self.sigma_data = centre, sigma_data
+        if start_from is not None:
+            self._start_from(start_from)
+        objective = Objective(
+            self.denoiser,
+            variance_weight=settings.variance_weight,
+            max_jump=config.consistency.max_jump,
+            is_flat=config.consistency.weighting == "flat",
+            conservativity_weight=config.conservativity.weight,
+            conservativity_count=math.ceil(config.conservativity.share * self.batch_size),
+        )
+        optimizer = torch.optim.AdamW(
+            self.denoiser.parameters(), self.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.objective, self.optimizer = self.fabric.setup(objective, optimizer)
+        self.average = MovingAverage(self.denoiser, settings.ema_half_life)
+        to_device = self.fabric.device
+        self.crops = CropSampler(
+            torch.from_numpy(parts.train).to(to_device),
+            crop_size=crop_size,
+            augmentation=config.augmentation,
+        )
+        self.held_out = torch.from_numpy(parts.held_out).to(to_device)
+        self._set_pace()
+
+    def _start_from(self, model: TrainedModel) -> None:
+        theirs = replace(model.card.size, dropout=self.size.dropout), len(model.card.centre)
+        if theirs != (self.size, self.parts.train.shape[1]):
+            raise CheckpointMismatch(
+                f"expected a model of preset {self.config.preset!r} with "
+                f"{self.parts.train.shape[1]} channels to start from, found preset "
+                f"{model.card.config.preset!r} with {len(model.card.centre)}. Set the preset of "
+                "that model, or name another one."
+            )
+        self.denoiser.load_state_dict(model.denoiser.state_dict())
+
+    @property
+    def _state_file(self) -> Path:
+        return self.folder / "training" / "state.safetensors"
+
+    @property
+    def _best_file(self) -> Path:
+        return self.folder / "training" / "best.safetensors"
+
+    def run(self, *, resume: bool = False) -> Iterator[TrainingTick]:
+        """Train until the budget is used; yields after every step.
+
+        Args:
+            resume: go on with an unfinished run of the same configuration and data.
+
+        Raises:
+            CheckpointMismatch: if there is nothing to resume, or it belongs to other data.
+            TrainingDiverged: if the loss stops being finite or rises far above its best.
+        """
+        if resume:
+            self._resume()
+        self.objective.train()
+        started = time.monotonic() - self.position.seconds
+        saved_at, check_pause, bad_steps = self.position.seconds, 0.0, 0
+        while (progress := self._progress()) < 1.0:
+            self._set_learning_rate(progress)
+            weight, count = self._consistency(progress)
+            step_started = time.perf_counter()
+            losses = self._step(weight, count)
+            if self.fabric.device.type == "cuda":
+                torch.cuda.synchronize()
+            if weight > 0:
+                self.position.clock.note(time.perf_counter() - step_started, has_term=count > 0)
+                self._keep_pace()
+            self.position.seconds = time.monotonic() - started
+            bad_steps = 0 if self._note_losses(losses, has_term=count > 0) else bad_steps + 1
+            if bad_steps >= 5:
+                raise TrainingDiverged(
+                    f"the loss was not finite for {bad_steps} steps (step {self.position.step}). "
+                    "Lower training.learning_rate, or set training.precision to 32-true."
+                )
+            since_save = self.position.seconds - saved_at
+            # Against a budget of images, checks fall on fixed steps: the run can be repeated.
+            is_check = self._progress() >= self.position.next_check and (
+                self.image_budget is not None or since_save > check_pause
+            )
+            if is_check or since_save > _MAX_SECONDS_BETWEEN_SAVES:
+                before = self.position.seconds
+                if is_check:
+                    self._check_held_out()
+                self._save()
+                saved_at = self.position.seconds = time.monotonic() - started
+                check_pause = (saved_at - before) / _CHECK_TIME_SHARE
+            yield self._tick()
+        self._finish()
+
+    def save(self) -> None:
+        """Keep the unfinished run, for an interruption between two saves."""
+        self._save()
+
+    def _progress(self) -> float:
+        if self.image_budget is not None:
+            return min(1.0, self.position.images_seen / self.image_budget)
+        progress = min(1.0, self.position.seconds / self.time_budget)
+        if self.fabric.world_size > 1:
+            # Clocks differ between processes; all must stop at the same step.
+            progress = float(self.fabric.broadcast(progress))
+        return progress
+
+    def _set_learning_rate(self, progress: float) -> None:
+        warmup = self.config.training.lr_warmup
+        rise = min(1.0, (progress + 1e-3) / warmup) if warmup > 0 else 1.0
+        fall = 0.5 * (1 + math.cos(math.pi * progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * rise * fall
+
+    def _consistency(self, progress: float) -> tuple[float, int]:
+        """Weight of the consistency term and crops it is computed on, at this step."""
+        weight = self.schedule.weight(progress)
+        self.position.consistency_started = self.schedule.started
+        if weight == 0 or not self.pacer.has_term(self.position.step):
+            return weight, 0
+        count = max(1, round(self.config.consistency.share * self.batch_size))
+        return weight / self.pacer.duty, count
+
+    def _keep_pace(self) -> None:
+        if self.pacer.is_update(self.position.step):
+            duty = self.pacer.chosen_duty()
+            if self.fabric.world_size > 1:
+                # Clocks differ between processes; all must take the same kind of step.
+                duty = float(self.fabric.broadcast(duty))
+            self.position.duty = self.pacer.duty = duty
+
+    def _set_pace(self) -> None:
+        """Schedule and pacer from where the run stands."""
+        config, position = self.config.consistency, self.position
+        self.schedule = TermSchedule(
+            config, started=position.consistency_started, flat_checks=position.flat_checks
+        )
+        self.pacer = CostPacer(config.budget, position.clock)
+        if position.duty is not None:
+            self.pacer.duty = position.duty
+
+    def _step(self, weight: float, count: int) -> Losses:
+        step, rank, seed = self.position.step, self.fabric.global_rank, self.config.training.seed
+        generator = torch.Generator(device=self.fabric.device)
+        generator.manual_seed((seed * 1_000_003 + step) * 1_009 + rank)
+        crops = self.crops.draw(self.batch_size, generator)
+        losses: Losses = self.objective(
+            crops.images, crops.position, crops.labels, generator, weight, count
+        )
+        if bool(torch.isfinite(losses.total)):
+            self.fabric.backward(losses.total)
+            self.fabric.clip_gradients(self.objective, self.optimizer, max_norm=_GRADIENT_LIMIT)
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        seen = self.batch_size * self.fabric.world_size
+        self.position.step += 1
+        self.position.images_seen += seen
+        self.average.update(self.denoiser, images_seen=self.position.images_seen, batch=seen)
+        return losses
+
+    def _note_losses(self, losses: Losses, *, has_term: bool) -> bool:
+        """Smooth the losses and watch them; False where they are not finite."""
+        position = self.position
+        dsm = float(losses.dsm.detach())
+        if not math.isfinite(float(losses.total.detach())):
+            return False
+        position.loss_dsm = _smooth(position.loss_dsm, dsm)
+        if has_term:
+            position.loss_consistency = _smooth(
+                position.loss_consistency, float(losses.consistency.detach())
+            )
+        if position.step > 50:
+            position.lowest_dsm = min(position.lowest_dsm, position.loss_dsm)
+        limit = _DIVERGED * position.lowest_dsm
+        if position.loss_dsm > limit and not self.warnings:
+            self.warnings.append(
+                f"the DSM loss rose to {position.loss_dsm:.3f} at step {position.step}, from "
+                f"{position.lowest_dsm:.3f}: training may be diverging. Consider a lower "
+                "training.learning_rate."
+            )
+        if position.loss_dsm > _DIVERGED * limit:
+            raise TrainingDiverged(
+                f"the DSM loss rose to {position.loss_dsm:.3f} from {position.lowest_dsm:.3f} "
+                f"(step {position.step}). Lower training.learning_rate."
+            )
+        return True
+
+    def _check_held_out(self) -> None:
+        """DSM of the averaged weights on held-out parts; the best so far is kept on disk."""
+        position, former = self.position, self.position.loss_held_out
+        sampler = CropSampler(
+            self.held_out,
+            crop_size=self.crops.height,
+            augmentation=self.config.augmentation.model_copy(update={"probability": 0.0}),
+        )
+        with self.fabric.autocast():
+            position.loss_held_out = dsm_on_crops(
+                self.average.module, sampler, draws=_HELD_OUT_DRAWS, batch=self.batch_size
+            )
+        if math.isfinite(former):
+            self.schedule.note_held_out(former, position.loss_held_out)
+            position.flat_checks = self.schedule.flat_checks
+        position.next_check = (math.floor(self._progress() * _CHECKS) + 1) / _CHECKS
+        if position.loss_held_out < position.best_held_out:
+            position.best_held_out, position.best_step = position.loss_held_out, position.step
+            if self.fabric.is_global_zero:
+                weights = self.average.module.state_dict()
+                write_durably(self._best_file, dump_tensors(weights, {}))
+
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        tensors = {f"now.{k}": v for k, v in self.denoiser.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
+        names = [name for name, _ in self.denoiser.named_parameters()]
+        for index, state in self.optimizer.state_dict()["state"].items():
+            for key, value in state.items():
+                tensors[f"adam.{key}.{names[index]}"] = torch.as_tensor(value)
+        facts = {
+            "position": asdict(self.position),
+            "config_sha256": self._resumable_digest(),
+            "data_sha256": self.parts.digest,
+        }
+        write_durably(self._state_file, dump_tensors(tensors, facts))
+
+    def _resume(self) -> None:
+        try:
+            data = self._state_file.read_bytes()
+        except OSError as error:
+            raise CheckpointMismatch(
+                f"nothing to resume: {self._state_file} cannot be read ({error.strerror}). "
+                "Train without --resume."
+            ) from error
+        tensors, facts = parse_tensors(data, self._state_file)
+        if facts["data_sha256"] != self.parts.digest:
+            raise CheckpointMismatch(
+                "the unfinished run was trained on other images than are there now. Restore them, "
+                "or train without --resume."
+            )
+        if facts["config_sha256"] != self._resumable_digest():
+            raise CheckpointMismatch(
+                "the unfinished run had another configuration. Only training.budget and "
+                "training.images may change; restore the rest, or train without --resume."
+            )
+        position = facts["position"]
+        self.position = Position(**{**position, "clock": TermClock(**position["clock"])})
+        self._set_pace()
+        self.denoiser.load_state_dict(_under("now.", tensors))
+        self.average.module.load_state_dict(_under("average.", tensors))
+        state = self.optimizer.state_dict()
+        for index, (name, _) in enumerate(self.denoiser.named_parameters()):
+            state["state"][index] = {
+                key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+        self.optimizer.load_state_dict(state)
+
+    def _resumable_digest(self) -> str:
+        training = self.config.training.model_copy(update={"budget": "", "images": None})
+        return self.config.model_copy(update={"training": training}).digest
+
+    def _finish(self) -> None:
+        """Put the best averaged weights into force and drop the unfinished run."""
+        if self.position.best_step == 0:
+            self._check_held_out()
+        position = self.position
+        weights, _ = parse_tensors(self._best_file.read_bytes(), self._best_file)
+        report: JsonObject = {
+            "images_seen": position.images_seen,
+            "steps": position.step,
+            "seconds": round(position.seconds, 2),
+            "images_per_second": round(position.images_seen / position.seconds, 2),
+            "loss_dsm": position.loss_dsm,
+            "loss_consistency": position.loss_consistency,
+            "loss_held_out": position.best_held_out,
+            "consistency_cost_ratio": self.consistency_cost_ratio,
+            "consistency_share": self._effective_share(),
+            "consistency_started": position.consistency_started,
+            "device": str(self.fabric.device),
+            "precision": self.precision,
+            "parameters": count_parameters(self.denoiser),
+            "n_train": len(self.parts.train),
+            "n_held_out": len(self.parts.held_out),
+        }
+        card = ModelCard(
+            line=self.line,
+            config=self.config,
+            preparation=self.parts.preparation,
+            size=self.size,
+            centre=self.centre,
+            sigma_data=self.sigma_data,
+            data_sha256=self.parts.digest,
+            held_out=tuple(part.sha256 for part in self.parts.held_out_origin),
+            training={**report, "best_step": position.best_step},
+        )
+        model = ""
+        if self.fabric.is_global_zero:
+            model = save_model(self.folder, card, weights)
+            self._state_file.unlink(missing_ok=True)
+            self._best_file.unlink(missing_ok=True)
+        self.fabric.barrier()
+        self.report = TrainingReport(
+            line=self.line,
+            checkpoint=str(self.folder),
+            model=model,
+            set_aside=self.parts.set_aside,
+            warnings=tuple(self.warnings),
+            **report,
+        )
+
+    @property
+    def consistency_cost_ratio(self) -> float | None:
+        """Seconds a step with the term on, at its pace, over seconds a step without.
+
+        From medians of this run's own steps; None while too few of either kind have been timed.
+        """
+        ratio = self.pacer.cost_ratio
+        return None if ratio is None else round(ratio, 3)
+
+    def _effective_share(self) -> float:
+        """Share of all crops on which the term is computed, at the pace last chosen."""
+        if self.position.consistency_started is None:
+            return 0.0
+        count = max(1, round(self.config.consistency.share * self.batch_size))
+        return round(self.pacer.duty * count / self.batch_size, 4)
+
+    def _tick(self) -> TrainingTick:
+        position, progress = self.position, self._progress()
+        rate = position.images_seen / max(position.seconds, 1e-9)
+        return TrainingTick(
+            step=position.step,
+            images_seen=position.images_seen,
+            seconds=position.seconds,
+            progress=progress,
+            images_per_second=rate,
+            loss_dsm=position.loss_dsm,
+            loss_consistency=position.loss_consistency,
+            loss_held_out=position.loss_held_out,
+            seconds_left=position.seconds * (1 - progress) / max(progress, 1e-9),
+        )
+
+
+def _statistics(images: Tensor) -> tuple[tuple[float, ...], float]:
+    centre = images.mean(dim=(0, 2, 3), dtype=torch.float64)
+    spread = (images.double() - centre.view(1, -1, 1, 1)).square().mean().sqrt()
+    # An all-black line has no spread; the smallest 8-bit step keeps the scalings finite.
+    return tuple(centre.tolist()), max(float(spread), 2 / 255)
+
+
+def _smooth(former: float, value: float) -> float:
+    return value if math.isnan(former) else _SMOOTHING * former + (1 - _SMOOTHING) * value
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

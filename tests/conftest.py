@@ -1,0 +1,82 @@
+"""Fixtures shared by the suite: a small synthetic line, trained once."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from cdm_inspect import workflows
+from cdm_inspect.demo import DemoCounts, write_demo_line
+from cdm_inspect.project import open_project
+
+PROJECT = """\
+[lines.A]
+normal = "data/A/train/good"
+image_size = 64
+preset = "tiny"
+max_false_reject = 0.1
+
+[lines.A.training]
+images = "640"
+crop_size = 32
+batch_size = 8
+
+[lines.A.consistency]
+budget = inf    # the pace does not look at the clock: the run repeats exactly
+"""
+
+
+@pytest.fixture(scope="session")
+def walked(tmp_path_factory):
+    """A project that was trained and calibrated, briefly; do not write to it."""
+    root = tmp_path_factory.mktemp("walked")
+    write_demo_line(root, counts=DemoCounts(train=60, test_good=8, test_defect=3))
+    (root / "cdm-inspect.toml").write_text(PROJECT)
+    project = open_project(root, line="A")
+    report = workflows.train(project, "A", device="cpu")
+    workflows.calibrate(project, "A", device="cpu")
+    return root, report
+
+
+@pytest.fixture
+def line(walked, tmp_path):
+    """A copy of the walked project that a test may change."""
+    root = tmp_path / "line"
+    shutil.copytree(walked[0], root)
+    return root
+
+
+@pytest.fixture
+def run():
+    """Run the command line in a process of its own."""
+
+    def call(*arguments, cwd=None, timeout=300, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "cdm_inspect", *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, "COLUMNS": "200", **environment},
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Path of a Chromium for browser tests."""
+    named = os.environ.get("CDM_INSPECT_CHROMIUM")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = named or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(
+            "no Chromium found: the review app was not tested in a browser. Install it "
+            "(Debian, Ubuntu: apt-get install chromium) or set CDM_INSPECT_CHROMIUM to its path."
+        )
+    return Path(found)

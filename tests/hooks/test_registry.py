@@ -1,0 +1,190 @@
+"""The registry against specimens: sound, broken and hostile plugins, each installed for real."""
+
+import logging
+import sys
+import textwrap
+from importlib.metadata import Distribution, EntryPoint, entry_points
+
+import pytest
+
+from cdm_inspect.config import PluginsConfig
+from cdm_inspect.errors import PluginConflict, PluginFailed, PluginUnavailable
+from cdm_inspect.hooks import Registry
+from cdm_inspect.records import TrainingTick
+
+HEAD = """
+from cdm_inspect.contracts import ScorerOffer
+from cdm_inspect.hooks import hookimpl
+def build(denoiser, options): return None
+"""
+SOUND = (
+    HEAD
+    + """
+@hookimpl
+def cdm_inspect_scorers():
+    yield ScorerOffer(name="{name}", summary="A specimen.", build=build)
+"""
+)
+SPECIMENS = {
+    "missing-import": ("import a_module_that_is_not_there", "import failed"),
+    "exits": ("raise SystemExit(3)", "import failed: SystemExit"),
+    "wrong-signature": (
+        HEAD + "@hookimpl\ndef cdm_inspect_scorers(nonsense): return []",
+        "wrong hook",
+    ),
+    "unknown-hook": (HEAD + "@hookimpl\ndef cdm_inspect_nonsense(): return []", "wrong hook"),
+    "raises": (HEAD + "@hookimpl\ndef cdm_inspect_scorers(): raise ValueError('no')", "raised"),
+    "not-an-offer": (HEAD + "@hookimpl\ndef cdm_inspect_scorers(): return ['x']", "found str"),
+    "bad-name": (SOUND.format(name="Not Kebab"), "kebab-case"),
+    "bad-arity": (
+        HEAD + "@hookimpl\ndef cdm_inspect_scorers():\n"
+        "    yield ScorerOffer(name='x', summary='s', build=lambda a: a)",
+        "must take 2",
+    ),
+    "other-contract": (
+        HEAD + "@hookimpl\ndef cdm_inspect_scorers():\n"
+        "    yield ScorerOffer(name='x', summary='s', build=build, contract=99)",
+        "contract 99",
+    ),
+}
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Write a plugin with its metadata onto the path, as pip would."""
+    monkeypatch.syspath_prepend(tmp_path)
+    made = []
+
+    def make(distribution, source):
+        module = "specimen_" + distribution.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(f"[cdm_inspect]\n{distribution} = {module}\n")
+        made.append(module)
+
+    yield make
+    for module in made:
+        sys.modules.pop(module, None)
+
+
+def test_built_in_scorers_come_through_the_entry_point():
+    registry = Registry()
+    assert {"residual", "score-norm", "reconstruction"} <= set(registry.scorers)
+    assert "sql" in registry.stores
+    (row,) = (row for row in registry.rows if row.name == "builtin")
+    assert (row.distribution, row.status) == ("cdm-inspect", "loaded")
+
+
+def test_bad_plugins_stop_nobody_and_are_named(install, caplog):
+    for name, (source, _) in SPECIMENS.items():
+        install(name, source)
+    install("good-one", SOUND.format(name="good-scorer"))
+    with caplog.at_level(logging.WARNING):
+        registry = Registry()
+    rows = {row.name: row for row in registry.rows}
+    for name, (_, reason) in SPECIMENS.items():
+        assert rows[name].status == "refused", name
+        assert reason in rows[name].reason, (name, rows[name].reason)
+        assert sum(name in message for message in caplog.messages) == 1
+    assert registry.scorer("good-scorer").summary == "A specimen."
+    assert rows["good-one"].offers == ["scorer good-scorer"]
+    assert "residual" in registry.scorers
+
+
+def test_clashing_strangers_are_both_refused_and_built_ins_stand(install):
+    install("first", SOUND.format(name="twice"))
+    install("second", SOUND.format(name="twice"))
+    install("thief", SOUND.format(name="residual"))
+    registry = Registry()
+    with pytest.raises(PluginConflict, match=r"first .*second"):
+        registry.scorer("twice")
+    assert "twice" not in registry.scorers
+    assert registry.scorer("residual").summary != "A specimen."
+    chosen = Registry(PluginsConfig(replaces={"twice": "second", "residual": "thief"}))
+    assert chosen.scorer("twice").name == "twice"
+    assert chosen.scorer("residual").summary == "A specimen."
+
+
+def test_who_may_load(install, monkeypatch):
+    install("one", SOUND.format(name="one-scorer"))
+    install("two", SOUND.format(name="two-scorer"))
+    allowed = Registry(PluginsConfig(allow=("one",)))
+    assert "one-scorer" in allowed.scorers
+    assert "two-scorer" not in allowed.scorers
+    assert "residual" in allowed.scorers
+    monkeypatch.setenv("CDM_INSPECT_DISABLE_PLUGINS", "1")
+    none = Registry()
+    assert set(none.scorers) == {"residual", "score-norm", "reconstruction"}
+    with pytest.raises(PluginUnavailable, match="required"):
+        Registry(PluginsConfig(required=("one",)))
+
+
+def test_a_scorer_that_is_not_there_names_what_is(install):
+    install("missing-import", SPECIMENS["missing-import"][0])
+    with pytest.raises(PluginUnavailable) as caught:
+        Registry().scorer("fused")
+    assert "residual" in str(caught.value)
+    assert "a_module_that_is_not_there" in str(caught.value)
+
+
+def test_observers_are_told_and_cannot_stop_the_line(install):
+    install(
+        "observer",
+        HEAD
+        + """
+        seen = []
+        @hookimpl
+        def cdm_inspect_training_ticked(line, tick): seen.append((line, tick.step))
+    """.replace("\n        ", "\n"),
+    )
+    install(
+        "breaks",
+        HEAD
+        + """
+        @hookimpl
+        def cdm_inspect_training_ticked(line): raise RuntimeError("observer")
+    """.replace("\n        ", "\n"),
+    )
+    registry = Registry()
+    tick = TrainingTick(
+        step=3,
+        images_seen=1,
+        seconds=1.0,
+        progress=0.1,
+        images_per_second=1.0,
+        loss_dsm=1.0,
+        loss_consistency=0.0,
+        loss_held_out=1.0,
+        seconds_left=1.0,
+    )
+    registry.notify("cdm_inspect_training_ticked", line="A", tick=tick)
+    assert sys.modules["specimen_observer"].seen == [("A", 3)]
+
+
+def test_line_files_come_from_plugins_before_the_built_in_one(install, tmp_path):
+    root = tmp_path / "project"
+    (root / "lines").mkdir(parents=True)
+    (root / "lines" / "A.toml").write_text("")
+    assert Registry().line_file("A", root) == root / "lines" / "A.toml"
+    assert Registry().line_file("B", root) is None
+    (root / "recipe.toml").write_text("")
+    install(
+        "recipes",
+        HEAD + "@hookimpl\ndef cdm_inspect_line_file(line, root):\n"
+        "    return root / ('recipe.toml' if line == 'A' else '../outside.toml')",
+    )
+    registry = Registry()
+    assert registry.line_file("A", root) == root / "recipe.toml"
+    with pytest.raises(PluginFailed, match="inside"):
+        registry.line_file("C", root)
+
+
+def test_entry_points_are_sorted_by_distribution():
+    names = [row.distribution for row in Registry().rows]
+    assert names == sorted(names)
+    assert all(isinstance(p, EntryPoint) for p in entry_points(group="cdm_inspect"))
+    assert Distribution.from_name("cdm-inspect").name == "cdm-inspect"

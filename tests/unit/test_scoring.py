@@ -1,0 +1,163 @@
+"""What every built-in scorer promises, and the statistics behind them."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from cdm_inspect.builtin import cdm_inspect_scorers
+from cdm_inspect.contracts import FittedScorer
+from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize
+from cdm_inspect.errors import NotCalibrated, PluginFailed
+from cdm_inspect.inspection import check_scores, find_regions, image_seed
+from cdm_inspect.scoring.levels import PixelStatistics, box_blur, pool
+
+OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    torch.manual_seed(0)
+    size = NetworkSize(width=8, multipliers=(1, 2), blocks=1)
+    model = ConsistentDenoiser(size=size, centre=(0.0,), sigma_data=0.5)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(12, 1, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.fixture(params=sorted(OFFERS))
+def scorer(request, denoiser, images):
+    offer = OFFERS[request.param]
+    built = offer.build(denoiser, offer.options(blur=3, top=0.01))
+    assert isinstance(built, FittedScorer)
+    with pytest.raises(NotCalibrated):
+        built.score(images[:1], seeds=[0])
+    built.fit(built.observe(images, seeds=range(12)))
+    return built
+
+
+def test_a_score_depends_on_the_part_alone(scorer, images):
+    seeds = list(range(20, 26))
+    together = scorer.score(images[:6], seeds=seeds)
+    for order in ([5, 0, 3], [2]):
+        some = scorer.score(images[order], seeds=[seeds[i] for i in order])
+        assert torch.allclose(some.scores, together.scores[order], atol=1e-5)
+        assert torch.allclose(some.maps, together.maps[order], atol=1e-4)
+    again = scorer.score(images[:6], seeds=seeds)
+    assert torch.equal(again.scores, together.scores)
+    assert torch.equal(again.maps, together.maps)
+
+
+def test_what_was_fitted_can_be_restored(scorer, images, denoiser, request):
+    offer = OFFERS[request.node.callspec.params["scorer"]]
+    other = offer.build(denoiser, offer.options(blur=3, top=0.01))
+    state = {name: np.array(value) for name, value in scorer.state().items()}
+    other.restore(state)
+    ours, theirs = (s.score(images[:2], seeds=[1, 2]) for s in (scorer, other))
+    assert torch.allclose(ours.maps, theirs.maps)
+
+
+def test_a_growing_defect_never_looks_better(scorer, images):
+    scores = []
+    for strength in (0.0, 0.5, 1.0, 2.0):
+        part = images[:1].clone()
+        part[:, :, 8:16, 8:16] += strength
+        scores.append(float(scorer.score(part, seeds=[7]).scores))
+    assert scores[-1] > scores[0]
+    # What lies elsewhere moves a little with the whole image; the order must not.
+    assert all(after > before - 1e-3 for before, after in pairwise(scores))
+
+
+def test_a_heat_map_points_at_the_defect(denoiser, images):
+    offer = OFFERS["residual"]
+    scorer = offer.build(denoiser, offer.options(blur=3))
+    scorer.fit(scorer.observe(images, seeds=range(12)))
+    part = images[:1].clone()
+    part[:, :, 20:26, 4:10] += 1.5
+    heatmap = scorer.score(part, seeds=[0]).maps[0]
+    row, column = divmod(int(heatmap.argmax()), 32)
+    assert 19 <= row <= 26
+    assert 3 <= column <= 10
+
+
+def test_draws_of_a_pair_cancel_for_a_linear_denoiser():
+    """With K antithetic draws the signed mean of x - D has no noise in it."""
+
+    class Linear:
+        channels, sigma_data = 1, 0.5
+
+        def __init__(self):
+            self.seen = []
+
+        def __call__(self, noisy, sigma):
+            from cdm_inspect.contracts import Posterior
+
+            self.seen.append(noisy)
+            mean = noisy * 0.25 / (0.25 + sigma**2)
+            return Posterior(mean, mean - noisy, torch.zeros_like(mean))
+
+    offer, denoiser = OFFERS["residual"], Linear()
+    scorer = offer.build(denoiser, offer.options(sigmas=(0.3,), draws=2))
+    image = torch.zeros(1, 1, 8, 8)
+    scorer.energy(image, [3])
+    assert torch.allclose(denoiser.seen[0] + denoiser.seen[1], 2 * image, atol=1e-6)
+    assert not torch.allclose(denoiser.seen[0], image)
+
+
+def test_statistics_shrink_towards_the_whole_map():
+    evidence = torch.randn(40, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    evidence[:, :, :, 4:] += 3
+    close, far = (PixelStatistics(prior=p, smooth_mean=1, smooth_variance=1) for p in (1e-6, 1e9))
+    close.fit(evidence)
+    far.fit(evidence)
+    z = close.standardise(evidence)
+    assert float(z.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(z.std()) == pytest.approx(1, abs=0.05)
+    assert float(far.standardise(evidence)[:, :, :, 4:].mean()) > 0.5
+
+
+def test_blur_keeps_flat_maps_and_pooling_takes_the_highest():
+    flat = torch.full((1, 1, 9, 9), 2.0)
+    assert torch.allclose(box_blur(flat, 5), flat)
+    maps = torch.arange(100.0).view(1, 10, 10)
+    assert float(pool(maps, 0.02).scores) == 98.5
+    assert float(pool(maps, 1e-6).scores) == 99.0
+
+
+def test_seeds_follow_model_and_content():
+    image = np.zeros((1, 8, 8), np.float32)
+    assert image_seed("m", image) == image_seed("m", image.copy())
+    assert image_seed("m", image) != image_seed("n", image)
+    image[0, 0, 0] = 1e-6
+    assert image_seed("m", image) != image_seed("m", np.zeros((1, 8, 8), np.float32))
+
+
+def test_results_of_a_scorer_are_checked():
+    from cdm_inspect.contracts import ScoreBatch
+
+    good = ScoreBatch(torch.zeros(1), torch.zeros(1, 4, 4))
+    check_scores(good, count=1, size=(4, 4))
+    for bad in (
+        good._replace(scores=torch.zeros(2)),
+        good._replace(maps=torch.zeros(1, 4, 5)),
+        good._replace(scores=torch.tensor([float("nan")])),
+        good._replace(maps=torch.full((1, 4, 4), float("inf"))),
+    ):
+        with pytest.raises(PluginFailed):
+            check_scores(bad, count=1, size=(4, 4))
+
+
+def test_regions_are_in_pixels_of_the_original():
+    heatmap = np.zeros((10, 20), np.float32)
+    heatmap[2:4, 3:6] = 5
+    heatmap[8, 19] = 9
+    strongest, other = find_regions(heatmap, 4.0, (100, 200))
+    assert (strongest.peak, strongest.x, strongest.y) == (9, 190, 80)
+    assert (other.x, other.y, other.width, other.height, other.area) == (30, 20, 30, 20, 600)
+    assert find_regions(heatmap, 10.0, (100, 200)) == ()

@@ -1,0 +1,274 @@
+"""One suite over every database: SQLite always, PostgreSQL where a server can be reached."""
+
+import os
+import threading
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from cdm_inspect.errors import StorageError
+from cdm_inspect.images import decode_heatmap
+from cdm_inspect.records import Decision, Inspection, InspectionQuery, Review, Verdict
+from cdm_inspect.review import ReviewDesk
+from cdm_inspect.storage import SqlStore
+
+SERVER = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A database of its own on a running PostgreSQL server."""
+    name = f"cdm_inspect_{uuid.uuid4().hex[:8]}"
+    admin = create_engine(f"{SERVER}postgres", isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    except SQLAlchemyError as error:
+        pytest.skip(
+            f"no PostgreSQL at {SERVER}: the store was tested on SQLite only. Start a server "
+            f"or set CDM_INSPECT_TEST_POSTGRES. ({type(error).__name__})"
+        )
+    yield f"{SERVER}{name}"
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    url = "sqlite:///cdm.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres")
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+        engine.dispose()
+    with SqlStore(url, "images/", root=tmp_path) as opened:
+        yield opened
+
+
+def inspection(number=0, **changes):
+    facts = dict(
+        image=Path(f"part {number}.png"),
+        sha256=f"{number:064x}",
+        line="A",
+        verdict=Verdict.REJECT,
+        model="m",
+        calibration="c",
+        scorer="residual",
+        threshold=1.0,
+        score=float(number),
+        p_value=0.02,
+        heatmap=np.random.default_rng(number).normal(size=(6, 8)).astype(np.float32),
+    )
+    return Inspection(**{**facts, **changes})
+
+
+def review(number, decision=Decision.ACCEPT, **changes):
+    facts = dict(
+        client_id=uuid.uuid4().hex, inspection_id=number, decision=decision, reviewer="sato"
+    )
+    return Review(**{**facts, **changes})
+
+
+def test_an_inspection_comes_back_whole(store):
+    given = inspection(3)
+    kept = store.append(given, evidence=b"bytes of the file")
+    assert store.read_file(kept.image_sha256) == b"bytes of the file"
+    heatmap = decode_heatmap(
+        store.read_file(kept.heatmap_sha256), kept.heatmap_scale, kept.heatmap_offset
+    )
+    assert np.abs(heatmap - given.heatmap).max() <= kept.heatmap_scale
+    again = store.get(kept.id)
+    assert again == kept
+    assert again.inspected_at == given.inspected_at
+    assert again.inspected_at.tzinfo is not None
+    assert again.image == "part 3.png"
+    assert store.get(10**6) is None
+
+
+def test_the_same_part_twice_is_one_inspection(store):
+    first = store.append(inspection(1), evidence=b"x")
+    assert store.append(inspection(1), evidence=b"x") == first
+    assert store.append(inspection(1, model="newer"), evidence=b"x").id != first.id
+    assert store.count(InspectionQuery(line="A")) == 2
+
+
+def test_ten_at_once_are_one_inspection(store):
+    errors = []
+
+    def append():
+        try:
+            store.append(inspection(5), evidence=b"y")
+        except StorageError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=append) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert store.count(InspectionQuery()) == 1
+
+
+def test_queries_filter_order_and_page(store):
+    for number in range(1, 7):
+        verdict = Verdict.PASS if number < 3 else Verdict.REJECT
+        store.append(inspection(number, verdict=verdict), evidence=None)
+    store.append(
+        inspection(9, verdict=Verdict.UNDECIDED, score=None, p_value=None, heatmap=None, line="B"),
+        evidence=None,
+    )
+    flagged = InspectionQuery(line="A", verdicts=(Verdict.REJECT,))
+    assert [i.score for i in store.find(flagged)] == [3, 4, 5, 6]
+    by_score = replace(flagged, order_by_score=True, limit=2)
+    assert [i.score for i in store.find(by_score)] == [6, 5]
+    page = store.find(replace(flagged, limit=2))
+    assert [i.score for i in store.find(replace(flagged, after_id=page[-1].id))] == [5, 6]
+    assert store.find(InspectionQuery(newest_first=True, limit=1))[0].line == "B"
+    assert store.lines() == ["A", "B"]
+
+
+def test_decisions_are_kept_beside_each_other_and_chained(store):
+    kept = store.append(inspection(1), evidence=None)
+    first = review(kept.id, Decision.ACCEPT, comment="dust, 埃")
+    assert store.record_review(first).decision is Decision.ACCEPT
+    assert store.record_review(first).decision is Decision.ACCEPT  # sent twice, kept once
+    changed = store.record_review(review(kept.id, Decision.REJECT, reviewer="ito"))
+    assert (changed.decision, changed.reviewer) == (Decision.REJECT, "ito")
+    assert [r.decision for r in store.reviews(kept.id)] == [Decision.ACCEPT, Decision.REJECT]
+    assert store.reviews(kept.id)[0].comment == "dust, 埃"
+    assert store.verify() == (2, None)
+    assert store.count(InspectionQuery(is_decided=False)) == 0
+    with pytest.raises(StorageError, match="no inspection 999"):
+        store.record_review(review(999))
+
+
+@pytest.mark.parametrize(
+    ("tampering", "bad"),
+    [
+        ("UPDATE audit SET entry = replace(entry, 'accept', 'reject') WHERE number = 2", 2),
+        ("UPDATE audit SET previous = hash WHERE number = 3", 3),
+        ("DELETE FROM audit WHERE number = 2", 2),
+    ],
+)
+def test_tampering_is_found_at_its_place(store, tampering, bad):
+    kept = store.append(inspection(1), evidence=None)
+    for _ in range(4):
+        store.record_review(review(kept.id))
+    with store.engine.begin() as connection:
+        connection.execute(text(tampering))
+    assert store.verify()[1] == bad
+
+
+def test_decisions_of_many_reviewers_are_all_kept(store):
+    kept = [store.append(inspection(n), evidence=None).id for n in range(1, 4)]
+    errors = []
+
+    def decide(name):
+        for number in kept * 3:
+            try:
+                store.record_review(review(number, reviewer=name))
+            except StorageError as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=decide, args=(f"r{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert store.verify() == (36, None)
+
+
+def test_the_desk_shows_what_waits_and_tells_observers(store):
+    told = []
+    desk = ReviewDesk(store, told.append)
+    for number in range(1, 4):
+        store.append(inspection(number), evidence=b"no image")
+    store.append(inspection(8, verdict=Verdict.PASS), evidence=None)
+    assert [part.score for part in desk.waiting("A")] == [3, 2, 1]
+    assert desk.picture(desk.waiting("A")[0]) is None  # a file that is no image is no crash
+    number = desk.waiting("A")[0].id
+    desk.decide(number, Decision.UNSURE, reviewer="sato")
+    assert told[0].inspection_id == number
+    counts = desk.counts("A")
+    assert (counts.inspected, counts.flagged, counts.waiting) == (4, 3, 2)
+    assert [part.id for part in desk.decided("A")] == [number]
+
+
+def test_files_are_checked_against_their_name(store, tmp_path):
+    kept = store.append(inspection(1), evidence=b"evidence")
+    (path,) = (tmp_path / "images").rglob(kept.image_sha256)
+    path.write_bytes(b"evidencE")
+    with pytest.raises(StorageError, match="changed"):
+        store.read_file(kept.image_sha256)
+    path.unlink()
+    with pytest.raises(StorageError, match="missing"):
+        store.read_file(kept.image_sha256)
+    for name in ("../../etc/passwd", "a" * 63, "A" * 64, ""):
+        with pytest.raises(StorageError, match="64 digits"):
+            store.read_file(name)
+
+
+def test_what_was_stored_is_there_after_a_restart(tmp_path):
+    with SqlStore("sqlite:///x.db", "images", root=tmp_path) as first:
+        kept = first.append(inspection(1), evidence=b"z")
+        first.record_review(review(kept.id))
+    with SqlStore("sqlite:///x.db", "images", root=tmp_path) as second:
+        assert second.get(kept.id).decision is Decision.ACCEPT
+        assert second.verify() == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "expected a database URL"),
+        ("sqlite:///no/such/folder/x.db", "cannot be used"),
+        ("postgresql+psycopg://postgres@127.0.0.1:1/none", "cannot be used"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_says_so(tmp_path, url, message):
+    with pytest.raises(StorageError, match=message):
+        SqlStore(url, "images", root=tmp_path)
+
+
+def test_garbage_foreign_and_newer_databases_are_not_touched(tmp_path):
+    garbage = tmp_path / "garbage.db"
+    garbage.write_bytes(b"this is no database " * 100)
+    with pytest.raises(StorageError, match="not a database"):
+        SqlStore("sqlite:///garbage.db", "images", root=tmp_path)
+    assert garbage.read_bytes() == b"this is no database " * 100
+    with (
+        SqlStore("sqlite:///newer.db", "images", root=tmp_path) as store,
+        store.engine.begin() as connection,
+    ):
+        connection.execute(text("UPDATE cdm_inspect_schema SET version = 99"))
+    with pytest.raises(StorageError, match="schema 99"):
+        SqlStore("sqlite:///newer.db", "images", root=tmp_path)
+    foreign = create_engine(f"sqlite:///{tmp_path}/foreign.db")
+    with foreign.begin() as connection:
+        connection.execute(text("CREATE TABLE decision (x int)"))
+    foreign.dispose()
+    with pytest.raises(StorageError, match="another program"):
+        SqlStore("sqlite:///foreign.db", "images", root=tmp_path)
+    with pytest.raises(StorageError, match="expected a folder"):
+        SqlStore("sqlite:///x.db", "s3://bucket/x", root=tmp_path)
+
+
+def test_a_full_disk_records_nothing(tmp_path, monkeypatch):
+    with SqlStore("sqlite:///x.db", "images", root=tmp_path) as store:
+
+        def full(path, data):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("cdm_inspect.storage.files.write_durably", full)
+        with pytest.raises(StorageError, match="No space left"):
+            store.append(inspection(1), evidence=b"x")
+        assert store.count(InspectionQuery()) == 0

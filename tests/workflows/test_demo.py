@@ -1,0 +1,35 @@
+"""`cdm-inspect demo` as the README promises it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cdm_inspect.demo import DEFECTS, DemoCounts, draw_plate, write_demo_line
+
+
+def test_the_line_is_the_same_everywhere_and_every_defect_has_a_mask(tmp_path):
+    counts = DemoCounts(train=2, test_good=1, test_defect=2)
+    for name in ("one", "two"):
+        write_demo_line(tmp_path / name, seed=5, counts=counts)
+    first = sorted((tmp_path / "one").rglob("*.png"))
+    assert len(first) == 2 + 1 + 2 * 2 * len(DEFECTS)
+    for path in first:
+        twin = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert twin.read_bytes() == path.read_bytes()
+    random = np.random.default_rng(0)
+    for name in DEFECTS:
+        for _ in range(5):
+            assert draw_plate(random, name)[1].any(), name
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_end_to_end_and_finds_the_defects(run, tmp_path):
+    done = run("--json", "demo", "--directory", tmp_path / "demo-line", timeout=580)
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(done.stdout)
+    assert result["train"]["seconds"] < 240
+    assert result["evaluate"]["image_AUROC"] >= 0.95
+    assert result["evaluate"]["pixel_AUROC"] > 0.9
+    assert sum(result["inspect"].values()) == 88
+    assert "dashboard" in done.stderr

@@ -1,0 +1,166 @@
+"""The pilot: its plan, its arithmetic, its rules, an interrupted run, and its page."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from cdm_inspect.errors import InvalidOption
+from cdm_inspect.pilot import (
+    ARMS,
+    Comparison,
+    compare_arms,
+    expected_cost,
+    judge_pilot,
+    plan_pilot,
+    run_pilot,
+)
+from cdm_inspect.pilot_report import endpoint_name, read_difference, write_pilot_report
+from cdm_inspect.pilot_words import WORDS
+from cdm_inspect.project import open_project
+
+
+def results(**by_arm):
+    """Endpoints of three seeds, from {arm: {endpoint: [three values]}}."""
+    return {
+        (arm, seed): {"endpoints": {name: values[seed] for name, values in endpoints.items()}}
+        for arm, endpoints in by_arm.items()
+        for seed in range(3)
+    }
+
+
+def test_differences_are_paired_by_seed():
+    off, on = [1.0, 2.0, 3.0], [0.9, 1.88, 2.92]
+    found = list(
+        compare_arms(
+            results(
+                off={"drift": off},
+                on={"drift": on},
+                staged={"drift": off},
+                **{"off-equal-images": {"drift": off}},
+            ),
+            3,
+        )
+    )
+    first = found[0]
+    assert (first.arm, first.reference) == ("on", "off")
+    assert first.difference == pytest.approx(-0.1)
+    assert first.relative == pytest.approx(-0.05)
+    # t(0.975, 2) = 4.3027, standard deviation of the differences 0.02.
+    assert first.high - first.difference == pytest.approx(4.3027 * 0.02 / math.sqrt(3), rel=1e-3)
+    assert found[1].difference == 0
+
+
+def comparison(endpoint, difference, reach, reference=1.0, arm="on"):
+    return Comparison(
+        endpoint=endpoint,
+        arm=arm,
+        reference="off",
+        arm_mean=reference + difference,
+        reference_mean=reference,
+        difference=difference,
+        low=difference - reach,
+        high=difference + reach,
+        relative=difference / reference,
+    )
+
+
+@pytest.mark.parametrize(
+    ("dsm", "drift", "cost", "has_labels", "answer"),
+    [
+        ((0.0, 0.01), (-0.3, 0.1), None, False, "go"),
+        ((0.0, 0.01), (0.3, 0.1), None, False, "no-go"),
+        ((0.0, 0.01), (-0.3, 0.4), None, False, "not-yet"),
+        ((0.05, 0.01), (-0.3, 0.1), None, False, "no-go"),
+        ((0.05, 0.04), (-0.3, 0.1), None, False, "go"),  # it may be less than 2 % worse
+        ((0.0, 0.01), (-0.3, 0.1), (0.2, 0.1), True, "no-go"),  # labelled parts decide
+        ((0.0, 0.01), (0.3, 0.1), (-0.2, 0.1), True, "go"),
+    ],
+)
+def test_the_answer_follows_the_stated_rules(dsm, drift, cost, has_labels, answer):
+    found = [comparison("dsm_held_out", *dsm), comparison("drift", *drift)]
+    if cost is not None:
+        found.append(comparison("cost_per_1000", *cost))
+    assert judge_pilot(found, has_labels=has_labels).answer == answer
+
+
+def test_cost_follows_from_the_lines_figures(line):
+    config = open_project(
+        line, line="A", overrides=["costs.escape=200", "costs.defect_share=0.02"]
+    ).config.line("A")
+    # 20 of 1,000 are defective, a quarter escape; of the other 980 a tenth is flagged.
+    assert expected_cost(config, 0.25, 0.1) == pytest.approx(5 * 200 + 98 * 1)
+
+
+def test_a_plan_says_what_is_too_little(line):
+    project = open_project(line, line="A")
+    with pytest.raises(InvalidOption, match="at least 3 seeds"):
+        plan_pilot(project, "A", budget="20m", seeds=2)
+    with pytest.raises(InvalidOption, match=r"leaves 0\.8 s for each of 12 runs"):
+        plan_pilot(project, "A", budget="10s")
+    plan, good = plan_pilot(project, "A", budget="20m", parts=20)
+    assert len(plan.runs) == 12
+    assert plan.seconds == 100
+    assert plan.parts == len(good.train) == len(good.train_origin) == 20
+    assert len(good.held_out) == 12
+
+
+class Stop(BaseException):
+    pass
+
+
+@pytest.mark.slow
+def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
+    data = line / "data" / "A"
+    project = open_project(line, line="A", overrides=["image_size=32"])
+    plan, good = plan_pilot(project, "A", budget="60s", parts=24, data=data)
+    seen = []
+
+    def stop_in_the_third_run(at):
+        seen.append(at.run)
+        if at.run == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run_pilot(project, plan, good, device="cpu", tick=stop_in_the_third_run)
+    kept = sorted((line / "pilot" / "A").rglob("result.json"))
+    assert [path.parent.name for path in kept] == ["off-0", "on-0"]
+    before = {path: path.stat().st_mtime_ns for path in kept}
+
+    document = run_pilot(project, plan, good, device="cpu")
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert len(document["runs"]) == 12
+    by_run = {(row["arm"], row["seed"]): row for row in document["runs"]}
+    for seed in range(3):
+        equal, on = by_run["off-equal-images", seed], by_run["on", seed]
+        assert abs(equal["images_seen"] - on["images_seen"]) <= 8  # one batch
+        assert by_run["off", seed]["consistency_started"] is None
+        assert on["consistency_started"] >= 0.2
+        assert by_run["staged", seed]["consistency_started"] > 0
+        assert len(on["curve"]) >= 3
+    endpoints = set(by_run["on", 0]["endpoints"])
+    assert {"dsm_held_out", "gap", "drift", "AUROC_residual", "AUROC_reconstruction"} <= endpoints
+    assert np.isfinite([c["difference"] for c in document["comparisons"]]).all()
+    assert document["verdict"]["endpoint"] in ("cost_per_1000", "dsm_held_out")
+
+    page = tmp_path / "pilot.html"
+    write_pilot_report(document, page)
+    text = page.read_text()
+    assert "採用" in text or "保留" in text
+    assert "<svg" in text
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"']https?://", text)  # needs nothing else
+    assert "学習時間" in text
+    json.dumps(document)
+
+
+def test_every_endpoint_has_a_name_and_a_reading():
+    for endpoint in ("dsm_held_out", "gap", "drift", "AUROC_residual", "cost_per_1000"):
+        assert endpoint_name(endpoint, "en") != endpoint_name(endpoint, "ja")
+    assert read_difference(vars(comparison("drift", -1, 0.5))) == "better"
+    assert read_difference(vars(comparison("AUROC_residual", -1, 0.5))) == "worse"
+    assert read_difference(vars(comparison("z_squared", -1, 0.5))) == "changed"
+    assert read_difference(vars(comparison("drift", -1, 2))) == "same"
+    assert all(len(pair) == 2 and all(pair) for pair in WORDS.values())
+    assert {f"arm_{arm}" for arm in ARMS} <= set(WORDS)

@@ -1,0 +1,269 @@
+"""The product on a small synthetic line: train, resume, calibrate, evaluate, inspect."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cdm_inspect import workflows
+from cdm_inspect.assembly import open_inspector
+from cdm_inspect.checkpoint import load_model
+from cdm_inspect.errors import (
+    CheckpointCorrupt,
+    CheckpointMismatch,
+    ConfigError,
+    NotCalibrated,
+    PluginUnavailable,
+    TrainingDiverged,
+)
+from cdm_inspect.images import load_good_parts
+from cdm_inspect.inspection import Inspector
+from cdm_inspect.project import open_project
+from cdm_inspect.records import Verdict
+from cdm_inspect.training import Training
+
+
+def test_training_reports_what_it_did(walked):
+    root, report = walked
+    assert report.images_seen == 640
+    assert report.steps == 80
+    assert report.loss_held_out < 0.95
+    assert report.n_held_out == 12
+    assert report.n_train == 48
+    assert np.isfinite([report.loss_dsm, report.loss_consistency]).all()
+    assert report.consistency_cost_ratio is not None
+    manifest = json.loads((root / "models" / "A" / "manifest.json").read_text())
+    assert manifest["config"]["training"]["images"] == "640"
+    assert len(manifest["config_sha256"]) == 64
+    assert len(manifest["held_out"]) == 12
+    assert not list((root / "models" / "A" / "training").glob("*"))
+
+
+def test_check_names_each_bad_file(line):
+    good = line / "data" / "A" / "train" / "good"
+    (good / "zero.png").write_bytes(b"")
+    Image.fromarray(np.full((128, 128), 90, np.uint8)).save(good / "blank.png")
+    (good / "copy.png").write_bytes((good / "000.png").read_bytes())
+    report = workflows.check(open_project(line, line="A"), "A")
+    assert report.usable == 60
+    assert sorted(p.reason for p in report.problems) == ["blank", "duplicate", "empty"]
+    assert report.kinds == {"grey, 8-bit": 60}
+
+
+def test_evaluate_prints_the_keys_of_the_contract(line):
+    result = workflows.evaluate(open_project(line, line="A"), "A", line / "data" / "A")
+    keys = {
+        "line",
+        "scorer",
+        "n_good",
+        "n_defective",
+        "image_AUROC",
+        "image_AUPR",
+        "image_F1Max",
+        "pixel_AUROC",
+        "pixel_AUPRO",
+        "threshold",
+        "false_reject_rate",
+        "escape_rate",
+        "seconds_per_image",
+        "per_defect",
+    }
+    assert keys <= set(result)
+    assert (result["n_good"], result["n_defective"]) == (8, 12)
+    assert 0.5 < result["image_AUROC"] <= 1
+    low, high = result["image_AUROC_interval"]
+    assert low <= result["image_AUROC"] <= high
+    with Image.open(result["report"]) as picture:
+        assert picture.width > 1000
+    for mask in (line / "data" / "A" / "ground_truth").rglob("*.png"):
+        mask.unlink()
+    without = workflows.evaluate(open_project(line, line="A"), "A", line / "data" / "A")
+    assert without["pixel_AUROC"] is None
+    assert without["image_AUROC"] == result["image_AUROC"]
+
+
+def test_bad_input_is_undecided_and_never_passes(line):
+    inbox = line / "inbox"
+    inbox.mkdir()
+    test = line / "data" / "A" / "test"
+    (inbox / "good.png").write_bytes((test / "good" / "000.png").read_bytes())
+    (inbox / "cut.png").write_bytes((test / "good" / "001.png").read_bytes()[:2000])
+    (inbox / "zero.jpg").write_bytes(b"")
+    Image.new("RGB", (128, 128)).save(inbox / "colour.png")
+    Image.new("L", (400, 100)).save(inbox / "wide.png")
+    (inbox / "folder.png").mkdir()
+    project = open_project(line, line="A")
+    paths = [*sorted(inbox.iterdir()), inbox / "absent.png"]
+    found = {
+        Path(i.image).name: i
+        for i in workflows.inspect(project, "A", [p for p in paths if p.name != "folder.png"])
+    }
+    assert found["good.png"].verdict in (Verdict.PASS, Verdict.REJECT)
+    for name, reason in {
+        "cut.png": "truncated",
+        "zero.jpg": "empty",
+        "colour.png": "wrong_mode",
+        "wide.png": "wrong_shape",
+        "absent.png": "missing",
+    }.items():
+        assert found[name].verdict is Verdict.UNDECIDED, name
+        assert found[name].reason.startswith(reason)
+        assert found[name].score is None
+    again = list(workflows.inspect(project, "A", [inbox / "good.png"]))
+    assert again[0].id == found["good.png"].id
+
+
+@pytest.mark.parametrize("failure", ["raises", "nan", "shape", "exits"])
+def test_a_failing_scorer_is_undecided(line, failure):
+    inspector = open_inspector(open_project(line, line="A"), "A")
+
+    class Broken:
+        def score(self, images, *, seeds):
+            if failure == "raises":
+                raise RuntimeError("no idea")
+            if failure == "exits":
+                raise MemoryError
+            batch = inspector.scorer.score(images, seeds=seeds)
+            if failure == "nan":
+                return batch._replace(scores=batch.scores * float("nan"))
+            return batch._replace(maps=batch.maps[:, 1:])
+
+    broken = Inspector("A", inspector.model, Broken(), inspector.calibration)
+    part = line / "data" / "A" / "test" / "good" / "000.png"
+    inspection, evidence = broken.inspect_file(part)
+    assert inspection.verdict is Verdict.UNDECIDED
+    assert inspection.reason.startswith("scorer_failed")
+    assert evidence == part.read_bytes()
+
+
+def test_a_score_is_the_same_in_another_process(line, run):
+    part = line / "data" / "A" / "test" / "scratch" / "000.png"
+    results = []
+    for _ in range(2):
+        (line / "cdm-inspect.db").unlink(missing_ok=True)
+        done = run("--project", line, "--json", "inspect", "--line", "A", part)
+        assert done.returncode == 0, done.stderr
+        results.append(json.loads(done.stdout)["inspections"][0])
+    assert results[0]["score"] == results[1]["score"]
+    assert results[0]["heatmap"] == results[1]["heatmap"]
+
+
+def test_every_scorer_can_be_calibrated_and_used(line):
+    project = open_project(line, line="A")
+    part = line / "data" / "A" / "test" / "scratch" / "000.png"
+    for name in project.registry.scorers:
+        calibration = workflows.calibrate(project, "A", scorer=name)
+        assert len(calibration.scores) == 12
+        (stored,) = workflows.inspect(project, "A", [part], scorer=name)
+        assert stored.scorer == name
+        assert stored.score is not None
+        assert 1 / 13 <= stored.p_value <= 1
+
+
+def test_what_does_not_fit_together_is_refused(line):
+    project = open_project(line, line="A")
+    with pytest.raises(NotCalibrated, match="score-norm"):
+        open_inspector(project, "A", scorer="score-norm")
+    with pytest.raises(PluginUnavailable, match="no installed plugin"):
+        open_inspector(project, "A", scorer="nonsense")
+    changed = open_project(line, line="A", overrides=["scorers.residual.blur=3"])
+    with pytest.raises(ConfigError, match="changed since"):
+        open_inspector(changed, "A")
+    with pytest.raises(ConfigError, match=r"scorers\.residual\.blurry"):
+        open_inspector(open_project(line, line="A", overrides=["scorers.residual.blurry=3"]), "A")
+    (weights,) = (line / "models" / "A").glob("model-*.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    with pytest.raises(CheckpointCorrupt, match="SHA-256"):
+        load_model(line / "models" / "A")
+    weights.unlink()
+    with pytest.raises(CheckpointCorrupt, match="cannot be read"):
+        load_model(line / "models" / "A")
+    (line / "models" / "A" / "manifest.json").write_text("{")
+    with pytest.raises(CheckpointCorrupt, match="damaged"):
+        load_model(line / "models" / "A")
+    with pytest.raises(CheckpointMismatch, match="cdm-inspect train"):
+        load_model(line / "nowhere")
+
+
+def final_weights(root):
+    (file,) = (root / "models" / "A").glob("model-*.safetensors")
+    return load_model(root / "models" / "A").denoiser.state_dict(), file.name
+
+
+def test_kill_and_resume_gives_the_run_that_was_never_killed(line):
+    """kill -9 at a saved step; the resumed run ends with the weights of the whole one."""
+    expected, name = final_weights(line)
+    for file in (line / "models" / "A").glob("*"):
+        if file.is_file():
+            file.unlink()
+    script = (
+        "from cdm_inspect import workflows\n"
+        "from cdm_inspect.project import open_project\n"
+        "import sys, time\n"
+        f"project = open_project({str(line)!r} and __import__('pathlib').Path({str(line)!r}),"
+        " line='A')\n"
+        "def tick(t):\n"
+        "    if t.step == 40: print('now', flush=True); time.sleep(60)\n"
+        "workflows.train(project, 'A', device='cpu', tick=tick)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+    )
+    assert process.stdout.readline().strip() == "now"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    project = open_project(line, line="A")
+    other = open_project(line, line="A", overrides=["training.seed=9"])
+    with pytest.raises(CheckpointMismatch, match=r"other images|another configuration"):
+        workflows.train(other, "A", device="cpu", resume=True)
+    steps = []
+    report = workflows.train(
+        project, "A", device="cpu", resume=True, tick=lambda t: steps.append(t.step)
+    )
+    assert 2 <= steps[0] <= 41
+    assert report.steps == 80
+    found, again = final_weights(line)
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    assert again == name
+    with pytest.raises(CheckpointMismatch, match="nothing to resume"):
+        workflows.train(project, "A", device="cpu", resume=True)
+
+
+def test_budget_of_time_is_kept(line):
+    project = open_project(line, line="A", overrides=["training.budget=4s", "consistency.weight=0"])
+    config = project.config.line("A")
+    timed = config.model_copy(
+        update={"training": config.training.model_copy(update={"images": None})}
+    )
+    parts = load_good_parts(project.path(config.normal), timed)
+    training = Training("A", timed, parts, line / "timed", device="cpu")
+    started = time.monotonic()
+    ticks = list(training.run())
+    assert 3.5 < time.monotonic() - started < 12
+    assert ticks[-1].progress == 1
+    assert training.report.consistency_cost_ratio is None
+    assert training.report.loss_consistency != training.report.loss_consistency  # never on: NaN
+
+
+def test_a_diverging_run_is_stopped(line):
+    project = open_project(
+        line,
+        line="A",
+        overrides=["training.learning_rate=50.0", "training.lr_warmup=0.0"],
+    )
+    with pytest.raises(TrainingDiverged, match="learning_rate"):
+        workflows.train(project, "A", device="cpu")
