@@ -201,8 +201,10 @@ class Training:
             losses = self._step(weight, count)
             if self.fabric.device.type == "cuda":
                 torch.cuda.synchronize()
+            self.position.clock.note(
+                time.perf_counter() - step_started, is_on=weight > 0, has_term=count > 0
+            )
             if weight > 0:
-                self.position.clock.note(time.perf_counter() - step_started, has_term=count > 0)
                 self._keep_pace()
             self.position.seconds = time.monotonic() - started
             bad_steps = 0 if self._note_losses(losses, has_term=count > 0) else bad_steps + 1
@@ -212,9 +214,12 @@ class Training:
                     "Lower training.learning_rate, or set training.precision to 32-true."
                 )
             since_save = self.position.seconds - saved_at
-            # Against a budget of images, checks fall on fixed steps: the run can be repeated.
+            # Against a budget of images, checks fall on fixed steps: the run can be repeated. The
+            # last weights are judged in any case, as they are most often the best.
             is_check = self._progress() >= self.position.next_check and (
-                self.image_budget is not None or since_save > check_pause
+                self.image_budget is not None
+                or since_save > check_pause
+                or self._progress() >= 1.0
             )
             if is_check or since_save > _MAX_SECONDS_BETWEEN_SAVES:
                 before = self.position.seconds

@@ -20,23 +20,32 @@ _FLAT_CHECKS = 2  # held-out checks in a row without gain that end the DSM stage
 
 @dataclass(kw_only=True)
 class TermClock:
-    """Seconds of recent steps with and without the consistency term."""
+    """Seconds of recent steps with and without the consistency term.
+
+    Attributes:
+        before: steps before the term came on. They stand in for those without it until enough of
+            these have been timed in between, on the machine as it is by then.
+    """
 
     with_term: list[float] = field(default_factory=list)
     without_term: list[float] = field(default_factory=list)
+    before: list[float] = field(default_factory=list)
 
-    def note(self, seconds: float, *, has_term: bool) -> None:
-        """Remember one step."""
-        kept = self.with_term if has_term else self.without_term
+    def note(self, seconds: float, *, is_on: bool, has_term: bool) -> None:
+        """Remember one step; `is_on` says whether the term had come on, in this step or others."""
+        kept = self.with_term if has_term else self.without_term if is_on else self.before
         kept.append(seconds)
         del kept[:-_STEPS_REMEMBERED]
 
     @property
     def step_ratio(self) -> float | None:
         """Median seconds of a step with the term over one without; None before enough of both."""
-        if min(len(self.with_term), len(self.without_term)) < _STEPS_NEEDED:
+        without = self.without_term
+        if len(without) < _STEPS_NEEDED:
+            without = self.before + without
+        if min(len(self.with_term), len(without)) < _STEPS_NEEDED:
             return None
-        return statistics.median(self.with_term) / statistics.median(self.without_term)
+        return statistics.median(self.with_term) / statistics.median(without)
 
 
 class CostPacer:

@@ -73,7 +73,7 @@ def run(pacer, seconds_with, seconds_without, steps=2000):
     for step in range(steps):
         has_term = pacer.has_term(step)
         seconds = seconds_with if has_term else seconds_without
-        pacer.clock.note(seconds, has_term=has_term)
+        pacer.clock.note(seconds, is_on=True, has_term=has_term)
         if pacer.is_update(step):
             pacer.duty = pacer.chosen_duty()
         if step >= 100:
@@ -104,6 +104,18 @@ def test_without_a_budget_the_pace_does_not_look_at_the_clock():
     run(pacer, 9.0, 1.0, steps=200)
     assert pacer.duty == 15 / 16
     assert sum(pacer.has_term(step) for step in range(160)) == 150
+
+
+def test_steps_before_the_term_stand_in_until_there_are_others():
+    clock = TermClock()
+    for _ in range(20):
+        clock.note(1.0, is_on=False, has_term=False)
+    for _ in range(8):
+        clock.note(3.0, is_on=True, has_term=True)
+    assert clock.step_ratio == 3.0
+    for _ in range(8):  # the machine has become slower since
+        clock.note(2.0, is_on=True, has_term=False)
+    assert clock.step_ratio == 1.5
 
 
 def test_steps_with_the_term_are_spread_evenly():

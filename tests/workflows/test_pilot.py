@@ -139,7 +139,13 @@ def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
         assert by_run["off", seed]["consistency_started"] is None
         assert on["consistency_started"] >= 0.2
         assert by_run["staged", seed]["consistency_started"] > 0
-        assert len(on["curve"]) >= 3
+        for row in (equal, on):
+            seconds, images, losses = np.transpose(row["curve"])
+            assert (np.diff(seconds) > 0).all()
+            assert images[-1] == row["images_seen"]  # the last weights are judged
+            assert np.isfinite(losses).all()
+        # Against a count of images there is a check at each twentieth of the run.
+        assert len(equal["curve"]) >= min(20, equal["images_seen"] // 8) - 1
     endpoints = set(by_run["on", 0]["endpoints"])
     assert {"dsm_held_out", "gap", "drift", "AUROC_residual", "AUROC_reconstruction"} <= endpoints
     assert np.isfinite([c["difference"] for c in document["comparisons"]]).all()
