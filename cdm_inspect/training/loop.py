@@ -217,9 +217,7 @@ class Training:
             # Against a budget of images, checks fall on fixed steps: the run can be repeated. The
             # last weights are judged in any case, as they are most often the best.
             is_check = self._progress() >= self.position.next_check and (
-                self.image_budget is not None
-                or since_save > check_pause
-                or self._progress() >= 1.0
+                self.image_budget is not None or since_save > check_pause or self._progress() >= 1.0
             )
             if is_check or since_save > _MAX_SECONDS_BETWEEN_SAVES:
                 before = self.position.seconds
