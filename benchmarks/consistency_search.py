@@ -27,12 +27,15 @@ from cdm_inspect.training import Training
 SETTINGS = {
     "off": {"weight": 0.0},
     "1 dsm, jump 0.2": {"weight": 1.0},
-    "10 dsm, jump 0.2": {"weight": 10.0},
     "10 dsm, jump 0.5": {"weight": 10.0, "max_jump": 0.5},
-    "100 dsm, jump 0.5": {"weight": 100.0, "max_jump": 0.5},
     "10 flat, jump 0.5": {"weight": 10.0, "weighting": "flat", "max_jump": 0.5},
     "100 flat, jump 0.5": {"weight": 100.0, "weighting": "flat", "max_jump": 0.5},
-    "10 dsm, jump 0.5, share 1/4": {"weight": 10.0, "max_jump": 0.5, "share": 0.25},
+    "10 dsm, jump 0.5, share 1/4, budget 1.5": {
+        "weight": 10.0,
+        "max_jump": 0.5,
+        "share": 0.25,
+        "budget": 1.5,
+    },
 }
 ENDPOINTS = ("dsm", "gap", "drift", "returned", "z2")
 

@@ -23,7 +23,7 @@ from cdm_inspect.config import LineConfig, parse_duration
 from cdm_inspect.diagnosis import diagnose_model
 from cdm_inspect.durable import sha256_of, write_durably
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.images import GoodParts, load_good_parts
+from cdm_inspect.images import GoodParts, load_good_parts, spread_evenly
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, PilotProgress, TrainingTick
 from cdm_inspect.training import Training
@@ -48,6 +48,7 @@ class PilotPlan:
         seconds: of training for each run.
         parts: good parts trained on, evenly spread over all of the line's.
         data: labelled folder for AUROC and escapes, if there is one.
+        labelled: at most so many of its parts are judged, half of them good; None means all.
     """
 
     line: str
@@ -55,6 +56,7 @@ class PilotPlan:
     seconds: float
     parts: int
     data: Path | None
+    labelled: int | None
 
     @property
     def runs(self) -> tuple[tuple[str, int], ...]:
@@ -102,6 +104,7 @@ def plan_pilot(
     seeds: int = 3,
     parts: int | None = None,
     data: Path | None = None,
+    labelled: int | None = None,
 ) -> tuple[PilotPlan, GoodParts]:
     """Divide a budget of training time among the runs and choose the parts.
 
@@ -112,6 +115,7 @@ def plan_pilot(
         seeds: at least 3, or there is no interval worth printing.
         parts: at most so many of the training parts; None means all.
         data: labelled folder.
+        labelled: judge at most so many of its parts; None means all.
 
     Raises:
         InvalidOption: if seeds or time are too few.
@@ -127,13 +131,20 @@ def plan_pilot(
     config = project.config.line(line)
     good = load_good_parts(project.path(config.normal), config)
     if parts is not None and parts < len(good.train):
-        chosen = np.linspace(0, len(good.train) - 1, parts).round().astype(int)
+        chosen = spread_evenly(len(good.train), parts)
         good = replace(
             good,
             train=good.train[chosen],
             train_origin=tuple(good.train_origin[index] for index in chosen),
         )
-    plan = PilotPlan(line=line, seeds=seeds, seconds=seconds, parts=len(good.train), data=data)
+    plan = PilotPlan(
+        line=line,
+        seeds=seeds,
+        seconds=seconds,
+        parts=len(good.train),
+        data=data,
+        labelled=labelled,
+    )
     return plan, good
 
 
@@ -185,6 +196,7 @@ def run_pilot(
         "seeds": plan.seeds,
         "seconds_per_run": plan.seconds,
         "data": None if plan.data is None else str(plan.data),
+        "labelled": plan.labelled,
         "costs": config.costs.model_dump(),
         "consistency": config.consistency.model_dump(),
         "scorer": config.scorer,
@@ -325,12 +337,16 @@ def _run_one(
         "gap": float(np.mean([level.gap.value for level in found.levels])),
         "drift": found.drifts[0].drift.value,
         "returned": found.drifts[0].returned.value,
+        "curl": float(np.mean([level.curl.value for level in found.levels])),
         "z_squared": float(np.mean([level.z_squared.value for level in found.levels])),
     }
+    judged: JsonObject = {}
     if plan.data is not None:
-        endpoints |= _judge_labelled(own, line, config, plan.data, device, told)
+        labelled, judged = _judge_labelled(own, plan, plan.data, config, device, told)
+        endpoints |= labelled
     result = {
         "endpoints": endpoints,
+        **judged,
         "images_seen": report["images_seen"],
         "seconds": report["seconds"],
         "consistency_cost_ratio": report["consistency_cost_ratio"],
@@ -345,29 +361,34 @@ def _run_one(
 
 def _judge_labelled(
     own: Project,
-    line: str,
-    config: LineConfig,
+    plan: PilotPlan,
     data: Path,
+    config: LineConfig,
     device: str,
     told: Told,
-) -> dict[str, float]:
-    """AUROC of the scorers, and what the judged one costs at its operating point."""
+) -> tuple[dict[str, float], JsonObject]:
+    """AUROC of the scorers and what the line's one costs at its operating point; parts judged."""
+    line = plan.line
     names = list(dict.fromkeys((config.scorer, *SCORERS)))
     endpoints: dict[str, float] = {}
+    judged: JsonObject = {}
     for number, name in enumerate(names):
         workflows.calibrate(own, line, scorer=name, device=device)
 
         def tick(done: int, total: int, number: int = number) -> None:
             told("measure", (number + done / total) / len(names))
 
-        row = workflows.evaluate(own, line, data, scorer=name, device=device, tick=tick)
+        row = workflows.evaluate(
+            own, line, data, scorer=name, device=device, limit=plan.labelled, tick=tick
+        )
         endpoints[f"AUROC_{name}"] = row["image_AUROC"]
+        judged = {"n_good": row["n_good"], "n_defective": row["n_defective"]}
         if name == config.scorer:
             escapes, rejects = row["escape_rate"], row["false_reject_rate"]
             endpoints["escape_rate"] = escapes
             endpoints["false_reject_rate"] = rejects
             endpoints["cost_per_1000"] = expected_cost(config, escapes, rejects)
-    return endpoints
+    return endpoints, judged
 
 
 def _note(curve: list[list[float]], tick: TrainingTick) -> None:

@@ -28,6 +28,7 @@ DIRECTIONS = {
     "dsm_held_out": -1,
     "gap": -1,
     "drift": -1,
+    "curl": -1,
     "returned": 0,
     "z_squared": 0,
     "escape_rate": -1,
@@ -73,6 +74,7 @@ def _page(document: JsonObject, language: str) -> JsonObject:
             "compared_text",
             **{**document, "seconds": duration},
         ),
+        "judged": word("judged_text", **document["runs"][0]) if document["data"] else "",
         "rows": list(_rows(document, language)),
         "curves": Markup(_draw_curves(document["runs"], word)),  # noqa: S704 - our own SVG
         "cost": word("cost_text", ratio=f"{sum(known) / len(known):.2f}") if known else "",

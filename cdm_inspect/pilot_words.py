@@ -36,6 +36,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "各条件 {seeds} 試行、1 試行の学習時間 {seconds}、プリセット {preset}、画像 {image_size} px。"
         "学習に良品 {n_parts} 個、評価用に別の良品 {n_held_out} 個。",
     ),
+    "judged_text": (
+        "Each model judged the same {n_good} good and {n_defective} defective labelled parts.",
+        "どのモデルも同じラベル付き部品 (良品 {n_good} 個、不良品 {n_defective} 個) を判定しました。",
+    ),
     "arm_off": ("off: ordinary training", "off: 通常の学習"),
     "arm_on": ("on: with the consistency term", "on: 一貫性項あり"),
     "arm_staged": (
@@ -65,6 +69,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "restored parts pushed back (1: as rich as real)",
         "復元画像の再入力誤差 (1: 実物と同等)",
     ),
+    "endpoint_curl": ("curl of the field (0: conservative)", "場の回転成分 (0: 保存場)"),
     "endpoint_z_squared": (
         "does it know how sure it is? (1: exactly)",
         "不確かさの正しさ (1: 正確)",

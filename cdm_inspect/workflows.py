@@ -36,6 +36,8 @@ from cdm_inspect.images import (
     read_image,
     read_images,
     read_mask,
+    spread_evenly,
+    thin_labelled,
     to_display,
 )
 from cdm_inspect.inspection import (
@@ -200,15 +202,28 @@ def evaluate(
     scorer: str | None = None,
     device: str = "auto",
     report: Path | None = None,
+    limit: int | None = None,
     tick: Tick = _silent,
 ) -> JsonObject:
     """Judge labelled parts and compare with their labels; writes a PNG report.
+
+    Args:
+        project: opened.
+        line: whose model judges.
+        data: labelled folder.
+        scorer: another than the line's.
+        device: "auto", "cpu" or "cuda".
+        report: where the PNG goes; None means the project's `reports/`.
+        limit: judge at most so many parts, half of them good; None means all.
+        tick: told how many of how many are done.
 
     Returns:
         The JSON of `evaluate`.
     """
     inspector = open_inspector(project, line, scorer=scorer, device=device)
     labelled = find_labelled(data)
+    if limit is not None:
+        labelled = thin_labelled(labelled, limit)
     scored: list[ScoredPart] = []
     undecided: list[str] = []
     seconds = 0.0
@@ -378,8 +393,7 @@ def _judge_photograph(part: PartImage, seen: dict[str, Path]) -> ImageProblem | 
 
 def _spread(parts: FloatArray, count: int) -> FloatArray:
     """At most `count` parts, evenly spread over all."""
-    chosen = np.linspace(0, len(parts) - 1, min(count, len(parts))).round().astype(int)
-    return np.asarray(parts[chosen])
+    return np.asarray(parts[spread_evenly(len(parts), count)])
 
 
 def _cross_fit(

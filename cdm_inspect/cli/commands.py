@@ -193,6 +193,9 @@ def pilot(
     data: Annotated[
         Path | None, typer.Option(help="Labelled folder, for AUROC, escapes and costs.")
     ] = None,
+    labelled: Annotated[
+        int | None, typer.Option(help="Judge at most so many labelled parts.", min=10)
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Where the HTML page goes.")] = None,
     device: Device = "auto",
     overrides: Overrides = None,
@@ -209,6 +212,7 @@ def pilot(
             seeds=seeds,
             parts=parts,
             data=data,
+            labelled=labelled,
             report=report,
             device=device,
         )

@@ -205,6 +205,7 @@ def pilot(
     seeds: int,
     parts: int | None,
     data: Path | None,
+    labelled: int | None,
     report: Path | None,
     device: str,
 ) -> dict[str, Any]:
@@ -212,7 +213,9 @@ def pilot(
     from cdm_inspect.pilot import plan_pilot, run_pilot
     from cdm_inspect.pilot_report import endpoint_name, write_pilot_report
 
-    plan, good = plan_pilot(project, line, budget=budget, seeds=seeds, parts=parts, data=data)
+    plan, good = plan_pilot(
+        project, line, budget=budget, seeds=seeds, parts=parts, data=data, labelled=labelled
+    )
     state.screen.say(
         f"{len(plan.runs)} runs of {plan.seconds:.0f} s on {plan.parts} good parts; "
         "an interrupted pilot goes on where it stopped"

@@ -1,6 +1,12 @@
 """Photographs: found, read strictly, prepared, and split; heat maps as files and pictures."""
 
-from cdm_inspect.images.dataset import GoodParts, PartOrigin, choose_held_out, load_good_parts
+from cdm_inspect.images.dataset import (
+    GoodParts,
+    PartOrigin,
+    choose_held_out,
+    load_good_parts,
+    spread_evenly,
+)
 from cdm_inspect.images.folder import (
     FORMATS,
     decode_image,
@@ -15,7 +21,7 @@ from cdm_inspect.images.heatmap import (
     overlay_heatmap,
     to_display,
 )
-from cdm_inspect.images.labelled import LabelledPart, find_labelled, read_mask
+from cdm_inspect.images.labelled import LabelledPart, find_labelled, read_mask, thin_labelled
 from cdm_inspect.images.preparation import Preparation, Shape
 
 __all__ = [
@@ -37,5 +43,7 @@ __all__ = [
     "read_image",
     "read_images",
     "read_mask",
+    "spread_evenly",
+    "thin_labelled",
     "to_display",
 ]

@@ -126,6 +126,14 @@ def load_good_parts(
     )
 
 
+def spread_evenly(total: int, count: int) -> list[int]:
+    """Indices of at most `count` of `total` things, evenly spread, the first and last among them.
+
+    Burst after burst of photographs lies side by side in a folder; its head is not a fair subset.
+    """
+    return [int(index) for index in np.linspace(0, total - 1, min(count, total)).round()]
+
+
 def choose_held_out(contents: Iterable[str], share: float, seed: int) -> frozenset[str]:
     """The contents to keep out of training: `share` of them, at least 10 where there are 50."""
     ranked = sorted(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdm_inspect.errors import ImageError
+from cdm_inspect.images.dataset import spread_evenly
 from cdm_inspect.images.folder import find_images, read_image
 
 GOOD = "good"
@@ -61,6 +62,20 @@ def find_labelled(folder: Path) -> list[LabelledPart]:
             f"{len(parts) - good} defective parts."
         )
     return parts
+
+
+def thin_labelled(parts: list[LabelledPart], limit: int) -> list[LabelledPart]:
+    """At most `limit` parts: half of them good where there are so many, all kinds of defect kept.
+
+    Args:
+        parts: sorted by path, and so by defect.
+        limit: at least 2.
+    """
+    good = [part for part in parts if part.is_good]
+    defective = [part for part in parts if not part.is_good]
+    n_good = min(len(good), max(limit // 2, limit - len(defective)))
+    kept = [good[index] for index in spread_evenly(len(good), n_good)]
+    return kept + [defective[index] for index in spread_evenly(len(defective), limit - len(kept))]
 
 
 def read_mask(file: Path, height: int, width: int) -> npt.NDArray[np.bool_]:

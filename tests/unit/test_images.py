@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from cdm_inspect.config import LineConfig
 from cdm_inspect.errors import ImageError, TooFewImages, UnreadableImage
 from cdm_inspect.images import (
+    LabelledPart,
     Preparation,
     Shape,
     choose_held_out,
@@ -22,6 +24,8 @@ from cdm_inspect.images import (
     load_good_parts,
     read_image,
     read_mask,
+    spread_evenly,
+    thin_labelled,
 )
 
 RNG = np.random.default_rng(0)
@@ -281,3 +285,25 @@ def test_labelled_folders_and_masks(tmp_path):
     save(only / "good" / "0.png", GREY)
     with pytest.raises(ImageError, match="1 good and 0 defective"):
         find_labelled(only)
+
+
+@pytest.mark.parametrize(
+    ("limit", "good", "defective"), [(20, 10, 10), (60, 40, 20), (10, 5, 5), (1000, 50, 20)]
+)
+def test_a_subset_of_labelled_parts_keeps_all_kinds(limit, good, defective):
+    counts = {"crack": 10, "dent": 5, "good": 50, "stain": 5}
+    parts = [
+        LabelledPart(path=Path(f"{label}/{index}.png"), label=label, mask=None)
+        for label, count in counts.items()
+        for index in range(count)
+    ]
+    kept = thin_labelled(parts, limit)
+    assert len(set(kept)) == len(kept) == good + defective
+    assert sum(part.is_good for part in kept) == good
+    assert {part.label for part in kept} == set(counts)
+
+
+def test_even_spread_has_both_ends():
+    assert spread_evenly(10, 4) == [0, 3, 6, 9]
+    assert spread_evenly(3, 8) == [0, 1, 2]
+    assert spread_evenly(5, 1) == [0]

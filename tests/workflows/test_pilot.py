@@ -115,7 +115,7 @@ class Stop(BaseException):
 def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
     data = line / "data" / "A"
     project = open_project(line, line="A", overrides=["image_size=32"])
-    plan, good = plan_pilot(project, "A", budget="60s", parts=24, data=data)
+    plan, good = plan_pilot(project, "A", budget="60s", parts=24, data=data, labelled=12)
     seen = []
 
     def stop_in_the_third_run(at):
@@ -146,8 +146,16 @@ def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
             assert np.isfinite(losses).all()
         # Against a count of images there is a check at each twentieth of the run.
         assert len(equal["curve"]) >= min(20, equal["images_seen"] // 8) - 1
+        assert (on["n_good"], on["n_defective"]) == (6, 6)
     endpoints = set(by_run["on", 0]["endpoints"])
-    assert {"dsm_held_out", "gap", "drift", "AUROC_residual", "AUROC_reconstruction"} <= endpoints
+    assert {
+        "dsm_held_out",
+        "gap",
+        "drift",
+        "curl",
+        "AUROC_residual",
+        "AUROC_reconstruction",
+    } <= endpoints
     assert np.isfinite([c["difference"] for c in document["comparisons"]]).all()
     assert document["verdict"]["endpoint"] in ("cost_per_1000", "dsm_held_out")
 
