@@ -26,8 +26,12 @@ from cdm_inspect.training import Training
 
 SETTINGS = {
     "off": {"weight": 0.0},
-    "1 dsm, jump 0.2": {"weight": 1.0},
+    "0.3 dsm, jump 0.2": {"weight": 0.3, "max_jump": 0.2},
+    "1 dsm, jump 0.2": {"weight": 1.0, "max_jump": 0.2},
+    "1 dsm, jump 0.5": {"weight": 1.0, "max_jump": 0.5},
+    "10 dsm, jump 0.2": {"weight": 10.0, "max_jump": 0.2},
     "10 dsm, jump 0.5": {"weight": 10.0, "max_jump": 0.5},
+    "3 flat, jump 0.5": {"weight": 3.0, "weighting": "flat", "max_jump": 0.5},
     "10 flat, jump 0.5": {"weight": 10.0, "weighting": "flat", "max_jump": 0.5},
     "100 flat, jump 0.5": {"weight": 100.0, "weighting": "flat", "max_jump": 0.5},
     "10 dsm, jump 0.5, share 1/4, budget 1.5": {

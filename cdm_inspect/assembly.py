@@ -18,28 +18,39 @@ from cdm_inspect.training import choose_hardware
 
 
 def good_parts_of(
-    project: Project, config: LineConfig, model: TrainedModel
+    project: Project, config: LineConfig, *models: TrainedModel
 ) -> tuple[FloatArray, FloatArray]:
-    """The good parts that a model has trained on and those held out from it, prepared its way.
+    """The good parts that all of some models have trained on, and those held out from all.
+
+    Parts that came into the folder after a model was trained are neither.
+
+    Args:
+        project: opened.
+        config: of the line, whose folder the parts are in.
+        models: at least one; all prepare images as the first.
 
     Raises:
         CheckpointMismatch: if fewer than two of the held-out parts are still there.
     """
-    parts = load_good_parts(
-        project.path(config.normal), model.card.config, preparation=model.card.preparation
-    )
+    card = models[0].card
+    parts = load_good_parts(project.path(config.normal), card.config, preparation=card.preparation)
     images = np.concatenate([parts.train, parts.held_out])
-    kept = set(model.card.held_out)
-    is_held_out = np.array(
-        [origin.sha256 in kept for origin in (*parts.train_origin, *parts.held_out_origin)]
-    )
-    if is_held_out.sum() < 2:
-        raise CheckpointMismatch(
-            f"the model of line {model.card.line!r} was trained with {len(kept)} held-out parts, "
-            f"of which {is_held_out.sum()} are still in {config.normal}. Restore the images, or "
-            "train again."
+    found = [origin.sha256 for origin in (*parts.train_origin, *parts.held_out_origin)]
+    known, fresh = (
+        np.array([all(sha256 in side for side in sides) for sha256 in found], bool)
+        for sides in (
+            [set(model.card.trained_on) for model in models],
+            [set(model.card.held_out) for model in models],
         )
-    return images[~is_held_out], images[is_held_out]
+    )
+    if fresh.sum() < 2:
+        raise CheckpointMismatch(
+            f"expected at least 2 good parts that were held out from "
+            f"{' and from '.join(model.id for model in models)} in {config.normal}, found "
+            f"{fresh.sum()} (line {card.line!r} held out {len(card.held_out)}). Restore the "
+            "images, or train again."
+        )
+    return images[known], images[fresh]
 
 
 def load_line_model(project: Project, line: str, device: str = "auto") -> TrainedModel:
@@ -90,4 +101,4 @@ def open_inspector(
             f"the options of scorer {name!r} changed since the line was calibrated. "
             "Run `cdm-inspect calibrate`, or restore them."
         )
-    return Inspector(line, model, built, calibration)
+    return Inspector(line, model, built, calibration, max_pixels=config.images.max_pixels)

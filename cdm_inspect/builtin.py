@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cdm_inspect.config import StoreConfig
-from cdm_inspect.contracts import Denoiser, Scorer, ScorerOffer, StoreOffer, VerdictStore
+from cdm_inspect.contracts import Denoiser, Options, Scorer, ScorerOffer, StoreOffer, VerdictStore
 from cdm_inspect.hooks import hookimpl
 from cdm_inspect.scoring.options import ReconstructionOptions, ResidualOptions, ScoreNormOptions
 
@@ -29,7 +28,14 @@ def _build_reconstruction(denoiser: Denoiser, options: ReconstructionOptions) ->
     return ReconstructionScorer(denoiser, options)
 
 
-def _open_sql(options: StoreConfig, root: Path) -> VerdictStore:
+class SqlOptions(Options):
+    """Of the built-in store; both come from the `[store]` table."""
+
+    url: str
+    images: str
+
+
+def _open_sql(options: SqlOptions, root: Path) -> VerdictStore:
     from cdm_inspect.storage import SqlStore
 
     return SqlStore(options.url, options.images, root=root)
@@ -65,7 +71,7 @@ def cdm_inspect_stores() -> Iterable[StoreOffer]:
         name="sql",
         summary="SQLite (embedded) or PostgreSQL through SQLAlchemy; images as files by hash.",
         open=_open_sql,
-        options=StoreConfig,
+        options=SqlOptions,
     )
 
 

@@ -38,6 +38,7 @@ class ModelCard:
         centre: mean of the training images per channel, in image units.
         sigma_data: standard deviation about it.
         data_sha256: over all good parts and the side of the split each was on.
+        trained_on: SHA-256 of the files it was trained on.
         held_out: SHA-256 of the files kept out of training, for calibration.
         training: the figures of the training report.
     """
@@ -49,6 +50,7 @@ class ModelCard:
     centre: tuple[float, ...]
     sigma_data: float
     data_sha256: str
+    trained_on: tuple[str, ...]
     held_out: tuple[str, ...]
     training: JsonObject
 
@@ -63,6 +65,7 @@ class ModelCard:
             "centre": list(self.centre),
             "sigma_data": self.sigma_data,
             "data_sha256": self.data_sha256,
+            "trained_on": list(self.trained_on),
             "held_out": list(self.held_out),
             "training": self.training,
         }
@@ -78,6 +81,7 @@ class ModelCard:
             centre=tuple(data["centre"]),
             sigma_data=data["sigma_data"],
             data_sha256=data["data_sha256"],
+            trained_on=tuple(data["trained_on"]),
             held_out=tuple(data["held_out"]),
             training=data["training"],
         )

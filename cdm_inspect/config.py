@@ -29,11 +29,19 @@ class Section(BaseModel):
 
 
 class StoreConfig(Section):
-    """Where inspections and images are kept."""
+    """Where inspections and images are kept.
+
+    Attributes:
+        backend: name of a store, built in or a plugin's.
+        url: of its database.
+        images: folder of image and heat-map files.
+        options: what else a plugin's store wants to know, under names of its own.
+    """
 
     backend: str = "sql"
     url: str = "sqlite:///cdm-inspect.db"
     images: str = "images/"
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class ConsistencyConfig(Section):
@@ -59,7 +67,7 @@ class ConsistencyConfig(Section):
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     weighting: Literal["dsm", "flat"] = "dsm"
     share: Share = 0.125
-    budget: Annotated[float, Field(ge=1.0)] = 1.25
+    budget: Annotated[float, Field(ge=1.05)] = 1.25
     schedule: Literal["constant", "ramp", "staged", "fine-tune"] = "ramp"
     warmup: Share = 0.2
     ramp: Share = 0.1

@@ -181,7 +181,7 @@ def mean_function(model: TrainedModel) -> MeanFunction:
     """The denoiser as samplers and estimators take it."""
 
     def mean(x: Tensor, sigma: Tensor) -> Tensor:
-        levels = sigma.float().expand(len(x), 1, 1, 1)
+        levels = sigma.to(x.device, torch.float32).expand(len(x), 1, 1, 1)
         return model.denoiser(x, levels).mean  # type: ignore[no-any-return]
 
     return mean

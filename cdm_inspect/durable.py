@@ -8,14 +8,26 @@ import os
 import tempfile
 from pathlib import Path
 
+from cdm_inspect.errors import StorageError
+
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file through a temporary one in the same folder, synced, renamed, folder synced.
 
     Raises:
-        OSError: if the disk is full, read-only, or the folder cannot be made; `path` is then as
-            it was.
+        StorageError: if the disk is full, read-only, or the folder cannot be made; `path` is then
+            as it was.
     """
+    try:
+        _write(path, data)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}. Free space there or correct "
+            "the rights, and do it again."
+        ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -29,6 +41,11 @@ def write_durably(path: Path, data: bytes) -> None:
             os.unlink(temporary)
         raise
     _sync_folder(path.parent)
+
+
+def readable(text: str | Path) -> str:
+    """Text that can be stored and shown, although a file name in it may be no valid UTF-8."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def sha256_of(data: bytes) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,9 +34,16 @@ class Inspector:
     """Judges parts of one line with one model, scorer and calibration."""
 
     def __init__(
-        self, line: str, model: TrainedModel, scorer: Scorer, calibration: Calibration
+        self,
+        line: str,
+        model: TrainedModel,
+        scorer: Scorer,
+        calibration: Calibration,
+        *,
+        max_pixels: int,
     ) -> None:
         self.line, self.model, self.scorer, self.calibration = line, model, scorer, calibration
+        self.max_pixels = max_pixels
         if isinstance(scorer, FittedScorer):
             scorer.restore(calibration.state)
 
@@ -49,7 +58,7 @@ class Inspector:
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error)), None
         try:
-            part = decode_image(data, path, max_pixels=self.model.card.config.images.max_pixels)
+            part = decode_image(data, path, max_pixels=self.max_pixels)
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error), sha256_of(data)), data
         return self.inspect(part), data
@@ -88,8 +97,7 @@ class Inspector:
     def _set_aside(self, path: Path, reason: str, detail: str, sha256: str = "") -> Inspection:
         return Inspection(
             image=path,
-            # Without bytes there is no hash; the path keeps two such files apart.
-            sha256=sha256 or sha256_of(str(path.resolve()).encode()),
+            sha256=sha256 or _identity_without_bytes(path),
             line=self.line,
             verdict=Verdict.UNDECIDED,
             model=self.model.id,
@@ -98,6 +106,14 @@ class Inspector:
             threshold=self.calibration.threshold,
             reason=f"{reason}: {detail}",
         )
+
+
+def _identity_without_bytes(path: Path) -> str:
+    """What keeps two unreadable files apart, and one that is written anew from what it was."""
+    facts = os.fsencode(path.absolute())
+    with contextlib.suppress(OSError):
+        facts += f"\n{path.stat().st_mtime_ns}".encode()
+    return sha256_of(facts)
 
 
 def observe_prepared(scorer: FittedScorer, model: TrainedModel, image: FloatArray) -> Tensor:

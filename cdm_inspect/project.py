@@ -35,9 +35,10 @@ class Project:
         """The store that the project names; use it as a context manager."""
         store = self.config.store
         offer = self.registry.store(store.backend)
-        # Each store reads the [store] table in its own way.
-        given = store.model_dump()
-        options = build_options(offer, given, "store")
+        # A store is told what it asks for by name, and the options of its own.
+        common = {"url": store.url, "images": store.images}
+        asked = {key: common[key] for key in common if key in offer.options.model_fields}
+        options = build_options(offer, {**asked, **store.options}, "store.options")
         return offer.open(options, self.root)
 
 

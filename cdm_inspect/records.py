@@ -180,6 +180,7 @@ class TrainingTick:
         loss_dsm: smoothed DSM loss, in units where 1 is the loss of an untrained network.
         loss_consistency: smoothed two-sample consistency loss; signed, near 0 when consistent.
         loss_held_out: DSM loss of the averaged weights on held-out parts, NaN before the first.
+        warnings: all so far.
     """
 
     step: int
@@ -191,6 +192,7 @@ class TrainingTick:
     loss_consistency: float
     loss_held_out: float
     seconds_left: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,11 +91,14 @@ class ReviewDesk:
             return None  # the page says so; the reason is in the inspection
 
     def heatmap(self, inspection: StoredInspection) -> FloatArray | None:
-        """The heat map in calibrated units; None where there is none."""
+        """The heat map in calibrated units; None where there is none that could be read."""
         if not inspection.heatmap_sha256:
             return None
-        data = self.store.read_file(inspection.heatmap_sha256)
-        return decode_heatmap(data, inspection.heatmap_scale, inspection.heatmap_offset)
+        try:
+            data = self.store.read_file(inspection.heatmap_sha256)
+            return decode_heatmap(data, inspection.heatmap_scale, inspection.heatmap_offset)
+        except (ImageError, StorageError):
+            return None  # the part can be judged by its picture
 
     def overlay(
         self, picture: Picture, heatmap: FloatArray, threshold: float, opacity: float

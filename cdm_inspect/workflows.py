@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -289,7 +290,7 @@ def diagnose(
                 f"the model in {compare} prepares images differently from that of line {line!r}: "
                 "their figures would not compare."
             )
-    known, fresh = good_parts_of(project, config, models[0])
+    known, fresh = good_parts_of(project, config, *models)
     found = [
         diagnose_model(model, _spread(known, parts), _spread(fresh, parts), tick=tick)
         for model in models
@@ -368,14 +369,17 @@ def inspect(
         for path in expand_paths(paths):
             inspection, evidence = inspector.inspect_file(path)
             stored = store.append(inspection, evidence=evidence)
-            project.registry.notify("cdm_inspect_verdict_reached", inspection=inspection)
+            # What the store had already, observers have heard of.
+            if stored.inspected_at == inspection.inspected_at:
+                project.registry.notify("cdm_inspect_verdict_reached", inspection=inspection)
             yield stored
 
 
 def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:
     """Files as they are, folders as the images in them."""
     for path in paths:
-        if path.is_dir():
+        # os.path says no where pathlib raises: a name that is too long is no folder.
+        if os.path.isdir(path):
             yield from find_images(path)
         else:
             yield path
@@ -416,9 +420,8 @@ def _cross_fit(
 
 
 def _score_labelled(inspector: Inspector, part: LabelledPart) -> ScoredPart:
-    card = inspector.model.card
-    photograph = read_image(part.path, max_pixels=card.config.images.max_pixels)
-    prepared = card.preparation(photograph)
+    photograph = read_image(part.path, max_pixels=inspector.max_pixels)
+    prepared = inspector.model.card.preparation(photograph)
     batch = score_prepared(inspector.scorer, inspector.model, prepared[None])
     height, width = prepared.shape[1:]
     mask = None

@@ -8,7 +8,7 @@ prediction that DSM has already made - is this project's own.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -123,18 +123,23 @@ class Objective(nn.Module):
         if self.conservativity_weight > 0:
             part = slice(0, self.conservativity_count)
             asymmetry = self._asymmetry(
-                clean[part] + noise[part], sigma[part], position[part], generator
+                clean[part] + noise[part],
+                sigma[part],
+                generator,
+                position=position[part],
+                labels=None if labels is None else labels[part],
+                dropout=None if dropout is None else [mask[part] for mask in dropout],
             )
             total = total + self.conservativity_weight * asymmetry
         return Losses(total, dsm, variance, consistency, asymmetry)
 
     def _asymmetry(
-        self, noisy: Tensor, sigma: Tensor, position: Tensor, generator: torch.Generator
+        self, noisy: Tensor, sigma: Tensor, generator: torch.Generator, **conditions: Any
     ) -> Tensor:
         """Asymmetry of the denoiser's Jacobian with one probe, a pixel."""
 
         def mean(x: Tensor, level: Tensor) -> Tensor:
-            posterior: Posterior = self.denoiser(x, level, position=position)
+            posterior: Posterior = self.denoiser(x, level, **conditions)
             return posterior.mean
 
         found = jacobian_asymmetry(mean, noisy, sigma, probes=1, generator=generator)

@@ -20,6 +20,8 @@ from cdm_inspect.records import ImageProblem, PartImage
 
 # Unless told otherwise Pillow opens all it has a decoder for, EPS through Ghostscript included.
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "BMP": "image/bmp", "TIFF": "image/tiff"}
+# A JPEG with a preview or gain map behind the photograph, as telephones write it.
+_JPEG_WITH_MORE = "MPO"
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 DEFAULT_MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 1 << 30
@@ -34,8 +36,8 @@ def find_images(folder: Path) -> list[Path]:
     Raises:
         ImageError: if the folder is missing, is not a folder, or cannot be listed.
     """
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
+    if not os.path.isdir(folder):
+        found = "a file" if os.path.exists(folder) else "nothing"
         raise ImageError(f"expected a folder of images at {folder}, found {found}.")
     try:
         return sorted(
@@ -74,7 +76,7 @@ def decode_image(data: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXEL
             f"(first bytes {data[:8].hex(' ')}).",
             reason="unknown_format",
         ) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise _too_large(path, str(error)) from error
     # Decoders report damage in many ways; whatever the way, the part cannot be judged.
     except Exception as error:
@@ -132,15 +134,17 @@ def read_bytes(path: Path) -> bytes:
 
 def _decode(path: Path, data: bytes, max_pixels: int) -> tuple[Any, str]:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        # Our own limit decides, below Pillow's highest; nothing is decoded before it has.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
     with image:
-        media_type = FORMATS[image.format or ""]
+        has_more = image.format == _JPEG_WITH_MORE
+        media_type = FORMATS["JPEG" if has_more else image.format or ""]
         if image.width * image.height > max_pixels:
             raise _too_large(
                 path, f"{image.width} x {image.height}, allowed are {max_pixels:,} pixels"
             )
-        if getattr(image, "n_frames", 1) > 1:
+        if not has_more and getattr(image, "n_frames", 1) > 1:
             raise UnreadableImage(
                 f"{path}: expected one picture, found {image.n_frames} pages or frames. "  # type: ignore[attr-defined]
                 "Save the one to inspect as a file of its own.",

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from cdm_inspect.durable import sha256_of
+from cdm_inspect.durable import readable, sha256_of
 from cdm_inspect.errors import StorageError
 from cdm_inspect.images import encode_heatmap
 from cdm_inspect.records import (
@@ -94,7 +94,7 @@ class SqlStore:
             heatmap_sha256 = self.files.put(data)
         row = InspectionRow(
             key=key,
-            image=str(inspection.image),
+            image=readable(inspection.image),
             sha256=inspection.sha256,
             line=inspection.line,
             verdict=inspection.verdict.value,
@@ -105,7 +105,7 @@ class SqlStore:
             score=inspection.score,
             p_value=inspection.p_value,
             regions=[asdict(region) for region in inspection.regions],
-            reason=inspection.reason,
+            reason=readable(inspection.reason),
             inspected_at=inspection.inspected_at,
             image_sha256=image_sha256,
             heatmap_sha256=heatmap_sha256,
@@ -315,8 +315,13 @@ class SqlStore:
 
 
 def inspection_key(inspection: Inspection) -> str:
-    """What makes two inspections the same: line, image content, model and calibration."""
-    facts = [inspection.line, inspection.sha256, inspection.model, inspection.calibration]
+    """What makes two inspections the same: line, image content, model and calibration.
+
+    A part that could not be judged is another matter than the same part judged later, when, say,
+    its scorer works again.
+    """
+    why = inspection.reason.partition(":")[0]
+    facts = [inspection.line, inspection.sha256, inspection.model, inspection.calibration, why]
     return sha256_of("\n".join(facts).encode())
 
 

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 
 from cdm_inspect.errors import InvalidOption
 
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
-def choose_hardware(device: str, precision: str) -> tuple[str, Any]:
+
+def choose_hardware(device: str, precision: str, devices: int = 1) -> tuple[str, Any]:
     """Fabric's names for the accelerator and the precision that suits it.
 
     Raises:
-        InvalidOption: if a GPU is asked for and there is none.
+        InvalidOption: if that is no device, or one that is not there.
     """
     has_cuda = torch.cuda.is_available()
-    accelerator = ("cuda" if has_cuda else "cpu") if device == "auto" else device.partition(":")[0]
-    if accelerator not in ("cpu", "cuda"):
+    if not _DEVICE.fullmatch(device):
         raise InvalidOption(f"expected --device auto, cpu, cuda or cuda:N, found {device!r}.")
+    if devices < 1 or (devices > 1 and ":" in device):
+        raise InvalidOption(
+            f"expected --devices 1 or more, and 1 beside {device!r}, found {devices}."
+        )
+    accelerator = ("cuda" if has_cuda else "cpu") if device == "auto" else device.partition(":")[0]
     if accelerator == "cuda" and not has_cuda:
         raise InvalidOption(
             "--device cuda: PyTorch sees no CUDA device. Check the driver, or use --device cpu."
+        )
+    wanted = max(devices, int(device.partition(":")[2] or 0) + 1)
+    if accelerator == "cuda" and wanted > torch.cuda.device_count():
+        raise InvalidOption(
+            f"expected a CUDA device number {wanted - 1}, found {torch.cuda.device_count()} of "
+            "them, counted from 0."
         )
     if precision != "auto":
         return accelerator, precision

@@ -12,7 +12,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from cdm_inspect.checkpoint import ModelCard, TrainedModel, dump_tensors, parse_tensors, save_model
+from cdm_inspect.checkpoint import ModelCard, TrainedModel, save_model
 from cdm_inspect.config import LineConfig, parse_count, parse_duration
 from cdm_inspect.diffusion import (
     PRESETS,
@@ -21,8 +21,7 @@ from cdm_inspect.diffusion import (
     Objective,
     count_parameters,
 )
-from cdm_inspect.durable import write_durably
-from cdm_inspect.errors import CheckpointMismatch, TrainingDiverged
+from cdm_inspect.errors import CheckpointMismatch, StorageError, TrainingDiverged
 from cdm_inspect.images import GoodParts
 from cdm_inspect.records import JsonObject, TrainingReport, TrainingTick
 from cdm_inspect.training.averaging import MovingAverage
@@ -30,6 +29,7 @@ from cdm_inspect.training.crops import CropSampler
 from cdm_inspect.training.hardware import choose_hardware
 from cdm_inspect.training.held_out import dsm_on_crops
 from cdm_inspect.training.pacing import CostPacer, TermClock, TermSchedule
+from cdm_inspect.training.unfinished import UnfinishedRun
 
 _CHECKS = 20  # held-out checks in a run
 _MAX_SECONDS_BETWEEN_SAVES = 300.0
@@ -39,6 +39,7 @@ _GRADIENT_LIMIT = 1.0
 _HELD_OUT_DRAWS = 2
 # Above this multiple of its best, the smoothed loss has left the road.
 _DIVERGED = 3.0
+_BAD_STEPS = 5  # in a row, without a finite loss and gradient, that end a run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class Position:
     next_check: float = 1 / _CHECKS
     loss_dsm: float = math.nan
     loss_consistency: float = math.nan
-    lowest_dsm: float = math.inf
+    lowest_dsm: float = 1.0  # the loss of a network that says nothing
     loss_held_out: float = math.nan
     best_held_out: float = math.inf
     best_step: int = 0
@@ -87,13 +88,14 @@ class Training:
         line: name of the line.
         config: of the line, resolved.
         parts: its good parts.
-        folder: of the model; the unfinished run lives in `training/` below it.
+        folder: of the model; what an unfinished run keeps is in `training/` below it.
         device: "auto", "cpu", "cuda" or "cuda:1".
         devices: how many to train on.
         start_from: a model of the same shape whose weights and scaling the run goes on from.
 
     Raises:
-        CheckpointMismatch: if `start_from` has another shape.
+        CheckpointMismatch: if `start_from` has another shape, or was trained on parts that are
+            held out now.
     """
 
     def __init__(
@@ -108,6 +110,11 @@ class Training:
         start_from: TrainedModel | None = None,
     ) -> None:
         self.line, self.config, self.parts, self.folder = line, config, parts, folder
+        self.unfinished = UnfinishedRun(
+            folder / "training",
+            config_sha256=self._resumable_digest(),
+            data_sha256=parts.digest,
+        )
         settings, recipe = config.training, RECIPES[config.preset]
         self.batch_size = settings.batch_size or recipe.batch_size
         self.learning_rate = settings.learning_rate or recipe.learning_rate
@@ -116,9 +123,10 @@ class Training:
         self.time_budget = parse_duration(settings.budget)
         self.position = Position()
         self.warnings: list[str] = []
+        self._is_rising = False
         self.report: TrainingReport | None = None
 
-        accelerator, precision = choose_hardware(device, settings.precision)
+        accelerator, precision = choose_hardware(device, settings.precision, devices)
         self.precision = precision
         self.fabric = Fabric(
             accelerator=accelerator,
@@ -169,15 +177,14 @@ class Training:
                 f"{model.card.config.preset!r} with {len(model.card.centre)}. Set the preset of "
                 "that model, or name another one."
             )
+        known = {part.sha256 for part in self.parts.held_out_origin} & set(model.card.trained_on)
+        if known:
+            raise CheckpointMismatch(
+                f"the model to start from has trained on {len(known)} of the parts that are held "
+                "out now, so that nothing honest could be said of the result. Keep training.seed "
+                "and training.held_out as they were for that model."
+            )
         self.denoiser.load_state_dict(model.denoiser.state_dict())
-
-    @property
-    def _state_file(self) -> Path:
-        return self.folder / "training" / "state.safetensors"
-
-    @property
-    def _best_file(self) -> Path:
-        return self.folder / "training" / "best.safetensors"
 
     def run(self, *, resume: bool = False) -> Iterator[TrainingTick]:
         """Train until the budget is used; yields after every step.
@@ -188,17 +195,29 @@ class Training:
         Raises:
             CheckpointMismatch: if there is nothing to resume, or it belongs to other data.
             TrainingDiverged: if the loss stops being finite or rises far above its best.
+            TrainingError: if another process trains the same line.
+            StorageError: if what was learnt cannot be written down at the end.
         """
+        if not self.fabric.is_global_zero:
+            yield from self._run(resume=resume)
+            return
+        with self.unfinished.claimed():
+            yield from self._run(resume=resume)
+
+    def _run(self, *, resume: bool) -> Iterator[TrainingTick]:
         if resume:
             self._resume()
+        elif self.fabric.is_global_zero:
+            self.unfinished.clear()
         self.objective.train()
         started = time.monotonic() - self.position.seconds
         saved_at, check_pause, bad_steps = self.position.seconds, 0.0, 0
-        while (progress := self._progress()) < 1.0:
+        progress = self._progress()
+        while progress < 1.0:
             self._set_learning_rate(progress)
             weight, count = self._consistency(progress)
             step_started = time.perf_counter()
-            losses = self._step(weight, count)
+            losses, is_sound = self._step(weight, count)
             if self.fabric.device.type == "cuda":
                 torch.cuda.synchronize()
             self.position.clock.note(
@@ -207,40 +226,65 @@ class Training:
             if weight > 0:
                 self._keep_pace()
             self.position.seconds = time.monotonic() - started
-            bad_steps = 0 if self._note_losses(losses, has_term=count > 0) else bad_steps + 1
-            if bad_steps >= 5:
+            bad_steps = 0 if is_sound else bad_steps + 1
+            if is_sound:
+                self._note_losses(losses, has_term=count > 0)
+            if bad_steps >= _BAD_STEPS:
                 raise TrainingDiverged(
-                    f"the loss was not finite for {bad_steps} steps (step {self.position.step}). "
-                    "Lower training.learning_rate, or set training.precision to 32-true."
+                    f"loss or gradient was not finite for {bad_steps} steps "
+                    f"(step {self.position.step}). Lower training.learning_rate, or set "
+                    "training.precision to 32-true."
                 )
+            progress = self._progress()
             since_save = self.position.seconds - saved_at
             # Against a budget of images, checks fall on fixed steps: the run can be repeated. The
             # last weights are judged in any case, as they are most often the best.
-            is_check = self._progress() >= self.position.next_check and (
-                self.image_budget is not None or since_save > check_pause or self._progress() >= 1.0
+            is_check = progress >= self.position.next_check and (
+                self.image_budget is not None or since_save > check_pause or progress >= 1.0
             )
-            if is_check or since_save > _MAX_SECONDS_BETWEEN_SAVES:
+            is_check, is_save = self._agreed(is_check, since_save > _MAX_SECONDS_BETWEEN_SAVES)
+            if is_check or is_save:
                 before = self.position.seconds
                 if is_check:
-                    self._check_held_out()
-                self._save()
+                    self._check_held_out(progress)
+                self.save()
                 saved_at = self.position.seconds = time.monotonic() - started
                 check_pause = (saved_at - before) / _CHECK_TIME_SHARE
-            yield self._tick()
+                progress = self._progress()
+            yield self._tick(progress)
         self._finish()
 
     def save(self) -> None:
-        """Keep the unfinished run, for an interruption between two saves."""
-        self._save()
+        """Keep the unfinished run; where the disk refuses, say so and go on training."""
+        # Before its first step the optimiser has no state, and a run nothing worth keeping.
+        if not self.fabric.is_global_zero or self.position.step == 0:
+            return
+        tensors = {f"now.{k}": v for k, v in self.denoiser.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
+        names = [name for name, _ in self.denoiser.named_parameters()]
+        for index, state in self.optimizer.state_dict()["state"].items():
+            for key, value in state.items():
+                tensors[f"adam.{key}.{names[index]}"] = torch.as_tensor(value)
+        try:
+            self.unfinished.save(tensors, asdict(self.position))
+        except StorageError as error:
+            self._warn(f"this run could not be saved and cannot be resumed from here: {error}")
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def _agreed(self, *flags: bool) -> tuple[bool, ...]:
+        """What the first process says; clocks differ, and all must do the same at a step."""
+        if self.fabric.world_size == 1:
+            return flags
+        return tuple(self.fabric.broadcast(flags))
 
     def _progress(self) -> float:
         if self.image_budget is not None:
             return min(1.0, self.position.images_seen / self.image_budget)
         progress = min(1.0, self.position.seconds / self.time_budget)
-        if self.fabric.world_size > 1:
-            # Clocks differ between processes; all must stop at the same step.
-            progress = float(self.fabric.broadcast(progress))
-        return progress
+        return float(self.fabric.broadcast(progress)) if self.fabric.world_size > 1 else progress
 
     def _set_learning_rate(self, progress: float) -> None:
         warmup = self.config.training.lr_warmup
@@ -262,7 +306,6 @@ class Training:
         if self.pacer.is_update(self.position.step):
             duty = self.pacer.chosen_duty()
             if self.fabric.world_size > 1:
-                # Clocks differ between processes; all must take the same kind of step.
                 duty = float(self.fabric.broadcast(duty))
             self.position.duty = self.pacer.duty = duty
 
@@ -276,7 +319,8 @@ class Training:
         if position.duty is not None:
             self.pacer.duty = position.duty
 
-    def _step(self, weight: float, count: int) -> Losses:
+    def _step(self, weight: float, count: int) -> tuple[Losses, bool]:
+        """One step; the weights move only if loss and gradient are finite on all devices."""
         step, rank, seed = self.position.step, self.fabric.global_rank, self.config.training.seed
         generator = torch.Generator(device=self.fabric.device)
         generator.manual_seed((seed * 1_000_003 + step) * 1_009 + rank)
@@ -284,24 +328,30 @@ class Training:
         losses: Losses = self.objective(
             crops.images, crops.position, crops.labels, generator, weight, count
         )
-        if bool(torch.isfinite(losses.total)):
-            self.fabric.backward(losses.total)
-            self.fabric.clip_gradients(self.objective, self.optimizer, max_norm=_GRADIENT_LIMIT)
+        # All devices must come to the gradients, or those that do would wait for ever.
+        self.fabric.backward(losses.total)
+        norm = self.fabric.clip_gradients(
+            self.objective,
+            self.optimizer,
+            max_norm=_GRADIENT_LIMIT,
+            error_if_nonfinite=False,
+        )
+        is_sound = math.isfinite(float(losses.total.detach())) and math.isfinite(float(norm))
+        if self.fabric.world_size > 1:
+            is_sound = float(self.fabric.all_reduce(torch.tensor(float(is_sound)))) == 1.0
+        if is_sound or self.precision == "16-mixed":  # whose scaler must hear of an overflow
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         seen = self.batch_size * self.fabric.world_size
         self.position.step += 1
         self.position.images_seen += seen
         self.average.update(self.denoiser, images_seen=self.position.images_seen, batch=seen)
-        return losses
+        return losses, is_sound
 
-    def _note_losses(self, losses: Losses, *, has_term: bool) -> bool:
-        """Smooth the losses and watch them; False where they are not finite."""
+    def _note_losses(self, losses: Losses, *, has_term: bool) -> None:
+        """Smooth the losses and watch them."""
         position = self.position
-        dsm = float(losses.dsm.detach())
-        if not math.isfinite(float(losses.total.detach())):
-            return False
-        position.loss_dsm = _smooth(position.loss_dsm, dsm)
+        position.loss_dsm = _smooth(position.loss_dsm, float(losses.dsm.detach()))
         if has_term:
             position.loss_consistency = _smooth(
                 position.loss_consistency, float(losses.consistency.detach())
@@ -309,8 +359,9 @@ class Training:
         if position.step > 50:
             position.lowest_dsm = min(position.lowest_dsm, position.loss_dsm)
         limit = _DIVERGED * position.lowest_dsm
-        if position.loss_dsm > limit and not self.warnings:
-            self.warnings.append(
+        if position.loss_dsm > limit and not self._is_rising:
+            self._is_rising = True
+            self._warn(
                 f"the DSM loss rose to {position.loss_dsm:.3f} at step {position.step}, from "
                 f"{position.lowest_dsm:.3f}: training may be diverging. Consider a lower "
                 "training.learning_rate."
@@ -320,9 +371,8 @@ class Training:
                 f"the DSM loss rose to {position.loss_dsm:.3f} from {position.lowest_dsm:.3f} "
                 f"(step {position.step}). Lower training.learning_rate."
             )
-        return True
 
-    def _check_held_out(self) -> None:
+    def _check_held_out(self, progress: float) -> None:
         """DSM of the averaged weights on held-out parts; the best so far is kept on disk."""
         position, former = self.position, self.position.loss_held_out
         sampler = CropSampler(
@@ -337,59 +387,34 @@ class Training:
         if math.isfinite(former):
             self.schedule.note_held_out(former, position.loss_held_out)
             position.flat_checks = self.schedule.flat_checks
-        position.next_check = (math.floor(self._progress() * _CHECKS) + 1) / _CHECKS
+        position.next_check = (math.floor(progress * _CHECKS) + 1) / _CHECKS
         if position.loss_held_out < position.best_held_out:
+            try:
+                if self.fabric.is_global_zero:
+                    self.unfinished.keep_best(self.average.module.state_dict())
+            except StorageError as error:
+                self._warn(f"better weights could not be kept, the former best stay: {error}")
+                return
             position.best_held_out, position.best_step = position.loss_held_out, position.step
-            if self.fabric.is_global_zero:
-                weights = self.average.module.state_dict()
-                write_durably(self._best_file, dump_tensors(weights, {}))
-
-    def _save(self) -> None:
-        if not self.fabric.is_global_zero:
-            return
-        tensors = {f"now.{k}": v for k, v in self.denoiser.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
-        names = [name for name, _ in self.denoiser.named_parameters()]
-        for index, state in self.optimizer.state_dict()["state"].items():
-            for key, value in state.items():
-                tensors[f"adam.{key}.{names[index]}"] = torch.as_tensor(value)
-        facts = {
-            "position": asdict(self.position),
-            "config_sha256": self._resumable_digest(),
-            "data_sha256": self.parts.digest,
-        }
-        write_durably(self._state_file, dump_tensors(tensors, facts))
 
     def _resume(self) -> None:
+        tensors, position = self.unfinished.load()
         try:
-            data = self._state_file.read_bytes()
-        except OSError as error:
+            self.position = Position(**{**position, "clock": TermClock(**position["clock"])})
+            self.denoiser.load_state_dict(_under("now.", tensors))
+            self.average.module.load_state_dict(_under("average.", tensors))
+            state = self.optimizer.state_dict()
+            for index, (name, _) in enumerate(self.denoiser.named_parameters()):
+                state["state"][index] = {
+                    key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+                }
+            self.optimizer.load_state_dict(state)
+        except (KeyError, TypeError, RuntimeError) as error:
             raise CheckpointMismatch(
-                f"nothing to resume: {self._state_file} cannot be read ({error.strerror}). "
-                "Train without --resume."
+                f"the unfinished run was saved by another version of cdm-inspect ({error}). "
+                "Finish it with that version, or train without --resume."
             ) from error
-        tensors, facts = parse_tensors(data, self._state_file)
-        if facts["data_sha256"] != self.parts.digest:
-            raise CheckpointMismatch(
-                "the unfinished run was trained on other images than are there now. Restore them, "
-                "or train without --resume."
-            )
-        if facts["config_sha256"] != self._resumable_digest():
-            raise CheckpointMismatch(
-                "the unfinished run had another configuration. Only training.budget and "
-                "training.images may change; restore the rest, or train without --resume."
-            )
-        position = facts["position"]
-        self.position = Position(**{**position, "clock": TermClock(**position["clock"])})
         self._set_pace()
-        self.denoiser.load_state_dict(_under("now.", tensors))
-        self.average.module.load_state_dict(_under("average.", tensors))
-        state = self.optimizer.state_dict()
-        for index, (name, _) in enumerate(self.denoiser.named_parameters()):
-            state["state"][index] = {
-                key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
-            }
-        self.optimizer.load_state_dict(state)
 
     def _resumable_digest(self) -> str:
         training = self.config.training.model_copy(update={"budget": "", "images": None})
@@ -397,10 +422,14 @@ class Training:
 
     def _finish(self) -> None:
         """Put the best averaged weights into force and drop the unfinished run."""
-        if self.position.best_step == 0:
-            self._check_held_out()
         position = self.position
-        weights, _ = parse_tensors(self._best_file.read_bytes(), self._best_file)
+        if position.best_step == 0:
+            self._check_held_out(1.0)
+        if not math.isfinite(position.best_held_out):
+            raise TrainingDiverged(
+                "the loss on held-out parts was never finite. Lower training.learning_rate, or set "
+                "training.precision to 32-true."
+            )
         report: JsonObject = {
             "images_seen": position.images_seen,
             "steps": position.step,
@@ -426,14 +455,14 @@ class Training:
             centre=self.centre,
             sigma_data=self.sigma_data,
             data_sha256=self.parts.digest,
+            trained_on=tuple(part.sha256 for part in self.parts.train_origin),
             held_out=tuple(part.sha256 for part in self.parts.held_out_origin),
             training={**report, "best_step": position.best_step},
         )
         model = ""
         if self.fabric.is_global_zero:
-            model = save_model(self.folder, card, weights)
-            self._state_file.unlink(missing_ok=True)
-            self._best_file.unlink(missing_ok=True)
+            model = save_model(self.folder, card, self.unfinished.best())
+            self.unfinished.clear()
         self.fabric.barrier()
         self.report = TrainingReport(
             line=self.line,
@@ -460,8 +489,8 @@ class Training:
         count = max(1, round(self.config.consistency.share * self.batch_size))
         return round(self.pacer.duty * count / self.batch_size, 4)
 
-    def _tick(self) -> TrainingTick:
-        position, progress = self.position, self._progress()
+    def _tick(self, progress: float) -> TrainingTick:
+        position = self.position
         rate = position.images_seen / max(position.seconds, 1e-9)
         return TrainingTick(
             step=position.step,
@@ -473,6 +502,7 @@ class Training:
             loss_consistency=position.loss_consistency,
             loss_held_out=position.loss_held_out,
             seconds_left=position.seconds * (1 - progress) / max(progress, 1e-9),
+            warnings=tuple(self.warnings),
         )
 
 

@@ -28,7 +28,13 @@ def show(desk: ReviewDesk, line: str) -> None:
     part = next(part for part in decided if part.id == number)
     show_part(desk, part)
     st.subheader(word("story"))
-    for review in desk.story(number):
+    try:
+        story = desk.story(number)
+    except CdmInspectError as error:
+        st.error(word("no_store"))
+        st.text(str(error))
+        return
+    for review in story:
         st.text(
             f"{review.decided_at:%Y-%m-%d %H:%M:%S} UTC  {word(review.decision.value)}  "
             f"{review.reviewer}  {review.comment}"
