@@ -5,6 +5,7 @@
 The data folder holds good parts below train/good. Each image size trains twice on the same crops,
 without and with the term (schedule `constant`, so that it is on in every block but the first, in
 which the pace is found). Blocks of steps alternate, so that a machine that slows down slows both.
+With --conservativity the same is done for the conservativity penalty, which has no pace of its own.
 Ratios have a 95 % bootstrap interval over pairs of blocks. The last line printed is JSON.
 """
 
@@ -40,11 +41,14 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=10, help="pairs that are timed")
     parser.add_argument("--steps", type=int, default=24, help="in a block")
     parser.add_argument("--budget", type=float, default=1.25, help="consistency.budget")
-    parser.add_argument("--conservativity", type=float, default=0.0, help="weight of the penalty")
+    parser.add_argument(
+        "--conservativity", action="store_true", help="time the conservativity penalty instead"
+    )
     arguments = parser.parse_args()
 
     header = ("image", "crop", "images/s without", "with", "ratio", "95 %", "share", "device")
-    table = Table(*header, title=f"preset {arguments.preset}, budget {arguments.budget}")
+    what = "conservativity penalty" if arguments.conservativity else "consistency term"
+    table = Table(*header, title=f"{what}, preset {arguments.preset}, budget {arguments.budget}")
     rows = []
     for size in arguments.image_size:
         row = compare(arguments, size)
@@ -74,6 +78,8 @@ def compare(arguments: argparse.Namespace, size: int) -> dict:
             [[block(run, arguments.steps) for run in runs] for _ in range(arguments.blocks + 2)]
         )[2:]  # the first two find memory, threads and the pace
         share = with_term.pacer.duty * with_term.config.consistency.share
+        if arguments.conservativity:
+            share = with_term.config.conservativity.share
     images = arguments.steps * without.batch_size
     interval = stats.bootstrap(
         (seconds[:, 1], seconds[:, 0]), ratio, paired=True, method="percentile", rng=0
@@ -95,8 +101,11 @@ def compare(arguments: argparse.Namespace, size: int) -> dict:
 def make_training(
     arguments: argparse.Namespace, size: int, folder: Path, *, term: bool
 ) -> Training:
+    is_penalty = arguments.conservativity
     consistency = ConsistencyConfig(
-        weight=1.0 if term else 0.0, schedule="constant", budget=arguments.budget
+        weight=1.0 if term and not is_penalty else 0.0,
+        schedule="constant",
+        budget=arguments.budget,
     )
     config = LineConfig(
         normal=".",
@@ -104,7 +113,7 @@ def make_training(
         preset=arguments.preset,
         training=TrainingConfig(images="10M", crop_size=arguments.crop_size),
         consistency=consistency,
-        conservativity=ConservativityConfig(weight=arguments.conservativity if term else 0.0),
+        conservativity=ConservativityConfig(weight=1e-4 if term and is_penalty else 0.0),
     )
     parts = load_good_parts(arguments.data / "train" / "good", config)
     return Training("bench", config, parts, folder, device=arguments.device)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import BaseModel
 
 from cdm_inspect.calibration import load_calibration
 from cdm_inspect.checkpoint import TrainedModel, load_model
 from cdm_inspect.config import LineConfig
-from cdm_inspect.contracts import Scorer
+from cdm_inspect.contracts import Scorer, ScorerOffer
 from cdm_inspect.errors import CheckpointMismatch, ConfigError, PluginFailed
 from cdm_inspect.hooks import build_options
 from cdm_inspect.images import load_good_parts
@@ -74,8 +75,7 @@ def build_scorer(
     project: Project, config: LineConfig, model: TrainedModel, name: str
 ) -> tuple[Scorer, JsonObject]:
     """A scorer by name with the options the project file gives it, and those options resolved."""
-    offer = project.registry.scorer(name)
-    options = build_options(offer, config.scorers.get(name, {}), f"scorers.{name}")
+    offer, options = check_scorer_options(project, config, name)
     try:
         built = offer.build(model.denoiser, options)
     except Exception as error:
@@ -85,6 +85,19 @@ def build_scorer(
             f"scorer {name!r}: expected an object with `score`, found {type(built).__name__}."
         )
     return built, options.model_dump(mode="json")
+
+
+def check_scorer_options(
+    project: Project, config: LineConfig, name: str
+) -> tuple[ScorerOffer, BaseModel]:
+    """The offer of a scorer, and its options as the line's configuration gives them.
+
+    Raises:
+        PluginUnavailable: if nobody offers it.
+        ConfigError: with every mistake in the options.
+    """
+    offer = project.registry.scorer(name)
+    return offer, build_options(offer, config.scorers.get(name, {}), f"scorers.{name}")
 
 
 def open_inspector(

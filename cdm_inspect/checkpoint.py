@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cdm_inspect.config import LineConfig
 from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize
-from cdm_inspect.durable import sha256_of, write_durably
+from cdm_inspect.durable import sha256_of, to_json, write_durably
 from cdm_inspect.errors import CheckpointCorrupt, CheckpointMismatch
 from cdm_inspect.images import Preparation
 from cdm_inspect.records import JsonObject
@@ -58,7 +58,7 @@ class ModelCard:
         """The manifest, but for the fields that describe the weights file."""
         return {
             "line": self.line,
-            "config": self.config.model_dump(mode="json"),
+            "config": json.loads(self.config.model_dump_json()),
             "config_sha256": self.config.digest,
             "preparation": self.preparation.to_json(),
             "network": self.size.to_json(),
@@ -120,7 +120,7 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> 
     file = f"model-{sha256[:12]}.safetensors"
     write_durably(folder / file, data)
     manifest = {"format": FORMAT, "weights": file, "weights_sha256": sha256, **card.to_json()}
-    write_durably(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
+    write_durably(folder / MANIFEST, to_json(manifest, indent=2))
     for old in folder.glob("model-*.safetensors"):
         if old.name != file:
             old.unlink(missing_ok=True)
@@ -149,9 +149,15 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> TrainedModel
             f"{file}: expected SHA-256 {manifest['weights_sha256']}, found {sha256}. "
             "Restore the file from a backup or train again."
         )
-    card = ModelCard.from_json(manifest)
-    denoiser = card.build()
-    denoiser.load_state_dict(parse_tensors(data, file)[0])
+    try:
+        card = ModelCard.from_json(manifest)
+        denoiser = card.build()
+        denoiser.load_state_dict(parse_tensors(data, file)[0])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointCorrupt(
+            f"{folder / MANIFEST} does not describe {file.name}: {type(error).__name__}: {error}. "
+            "Use the version of cdm-inspect that wrote it, restore it, or train again."
+        ) from error
     denoiser.eval().requires_grad_(False).to(device)
     return TrainedModel(id=sha256[:12], card=card, denoiser=denoiser)
 
@@ -167,6 +173,7 @@ def read_manifest(folder: Path) -> JsonObject:
     try:
         manifest = json.loads(path.read_bytes())
         version = manifest["format"]
+        manifest["weights"], manifest["weights_sha256"]
     except FileNotFoundError as error:
         raise CheckpointMismatch(
             f"expected a trained model in {folder}, found none. Run `cdm-inspect train` first."
@@ -186,6 +193,7 @@ def read_manifest(folder: Path) -> JsonObject:
 def dump_tensors(tensors: Mapping[str, Tensor], facts: JsonObject) -> bytes:
     """Tensors and a JSON object as one safetensors file."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Position and losses may hold infinity and NaN; Python reads them back.
     return safetensors.torch.save(contiguous, {"facts": json.dumps(facts)})
 
 

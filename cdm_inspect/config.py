@@ -25,7 +25,8 @@ Positive = Annotated[float, Field(gt=0.0)]
 class Section(BaseModel):
     """A frozen table of the project file; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no infinity, which some limits may be.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class StoreConfig(Section):
@@ -132,7 +133,7 @@ class TrainingConfig(Section):
     ema_half_life: Share = 0.05
     variance_weight: Annotated[float, Field(ge=0.0)] = 0.2
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    min_images: Annotated[int, Field(ge=2)] = 8
+    min_images: Annotated[int, Field(ge=4)] = 8
     budget: str = "20m"
     images: str | None = None
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
@@ -146,7 +147,8 @@ class TrainingConfig(Section):
     @field_validator("images")
     @classmethod
     def _images_is_a_count(cls, value: str | None) -> str | None:
-        return value if value is None else _checked(parse_count, value)
+        # TOML has no null: an empty text takes back what a file below has said.
+        return _checked(parse_count, value) if value else None
 
 
 class ImagesConfig(Section):
@@ -263,16 +265,19 @@ def load_project(
             f"expected a project file {file}, found none. Run `cdm-inspect init` there, "
             "or name the project with --project DIR."
         )
-    document = _read_toml(file)
+    sources = [(file.name, _read_toml(file))]
     for name, path in (line_files or {}).items():
-        _merge(document, {"lines": {name: _read_toml(path)}})
-    for override in overrides:
-        _merge(document, _parse_override(override, line))
+        sources.append((str(path.relative_to(root)), {"lines": {name: _read_toml(path)}}))
+    sources += [(f"--set {text}", _parse_override(text, line)) for text in overrides]
+    document: dict[str, Any] = {}
+    for _, part in sources:
+        _merge(document, part)
     try:
         return ProjectConfig.model_validate(document)
     except ValidationError as error:
         raise ConfigError(
-            f"{file} cannot be used:", [_describe(file, item) for item in error.errors()]
+            f"the configuration of {root} cannot be used:",
+            [_describe(sources, item) for item in error.errors()],
         ) from error
 
 
@@ -351,11 +356,24 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
             base[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def _describe(file: Path, item: Any) -> str:
+def _describe(sources: Sequence[tuple[str, Mapping[str, Any]]], item: Any) -> str:
+    # The last source that has the key has won; a key that none has is missing from the first.
+    said = [name for name, document in sources if _has_key(document, item["loc"])]
+    where = said[-1] if said else sources[0][0]
     key = ".".join(str(part) for part in item["loc"]) or "(top level)"
     if item["type"] == "extra_forbidden":
-        return f"{file.name}: {key}: unknown key; remove it or correct its spelling."
+        return f"{where}: {key}: unknown key; remove it or correct its spelling."
     if item["type"] == "missing":
-        return f"{file.name}: {key}: required key is missing."
+        return f"{where}: {key}: required key is missing."
     message = item["msg"].removeprefix("Value error, ")
-    return f"{file.name}: {key}: {message[0].lower()}{message[1:]}; found {item['input']!r}."
+    return f"{where}: {key}: {message[0].lower()}{message[1:]}; found {item['input']!r}."
+
+
+def _has_key(document: Any, location: Sequence[str | int]) -> bool:
+    for part in location:
+        if not isinstance(document, Mapping):
+            return isinstance(document, list)  # a place inside a list belongs to who wrote it
+        if part not in document:
+            return False
+        document = document[part]
+    return True

@@ -65,11 +65,16 @@ def write_demo_line(root: Path, *, seed: int = 0, counts: DemoCounts | None = No
             _write(data / "ground_truth" / name / f"{index:03d}_mask.png", mask)
 
 
-def write_demo_project(root: Path, *, seed: int = 0, budget: str = "3m") -> None:
-    """Write the synthetic line and its project file below `root`."""
+def write_demo_project(root: Path, *, seed: int = 0) -> None:
+    """Write the synthetic line and its project file below `root`.
+
+    A project file that is there already stays as somebody has left it.
+    """
     write_demo_line(root, seed=seed)
-    text = _DEMO_PROJECT.format(budget=budget)
-    (root / "cdm-inspect.toml").write_text(text, encoding="utf-8")
+    file = root / "cdm-inspect.toml"
+    if file.exists():
+        return
+    write_durably(file, _DEMO_PROJECT.encode())
 
 
 def draw_plate(
@@ -238,5 +243,5 @@ scorer = "residual"
 max_false_reject = 0.05
 
 [lines.A.training]
-budget = "{budget}"
+budget = "3m"
 """

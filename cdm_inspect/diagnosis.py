@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cdm_inspect.checkpoint import TrainedModel
 from cdm_inspect.diffusion import (
+    SIGMA_MAX,
     MeanFunction,
     dsm_weight,
     jacobian_asymmetry,
@@ -33,7 +34,8 @@ Values = npt.NDArray[np.float64]
 Tick = Callable[[int, int], None]
 
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-STARTS = (0.5, 1.0, 2.0)
+# From the last of these nothing of a part is left: what comes back is generated.
+STARTS = (0.5, 1.0, 2.0, SIGMA_MAX)
 STEPS = (2, 4, 8, 16)
 
 _BATCH = 8
@@ -98,6 +100,8 @@ class LevelDiagnosis:
 @dataclass(frozen=True, kw_only=True)
 class DriftDiagnosis:
     """Held-out parts noised to `start` and restored in `steps` by DPM-Solver++(2M).
+
+    From the highest noise nothing of a part is left, and what comes back is a generated part.
 
     Attributes:
         drift: root mean square, over brightness, contrast and eight bands of the spectrum, of the

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import math
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from cdm_inspect.errors import StorageError
 
@@ -41,6 +44,23 @@ def _write(path: Path, data: bytes) -> None:
             os.unlink(temporary)
         raise
     _sync_folder(path.parent)
+
+
+def to_json(document: object, *, indent: int | None = None) -> bytes:
+    """A JSON document that any reader accepts: it has no NaN, and what is not known is null."""
+    text = json.dumps(without_nan(document), indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def without_nan(value: Any) -> Any:
+    """The same, with null for each number that is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    return value
 
 
 def readable(text: str | Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -71,7 +71,7 @@ class Inspector:
             batch = score_prepared(self.scorer, self.model, prepared[None])
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error), part.sha256)
-        # A scorer is a stranger's code: whatever it raises, the part goes to a person.
+        # Whatever else goes wrong, the part goes to a person.
         except Exception as error:  # noqa: BLE001
             kind = "" if isinstance(error, CdmInspectError) else f"{type(error).__name__}: "
             detail = f"scorer {self.calibration.scorer!r} failed: {kind}{error}"
@@ -119,7 +119,8 @@ def _identity_without_bytes(path: Path) -> str:
 def observe_prepared(scorer: FittedScorer, model: TrainedModel, image: FloatArray) -> Tensor:
     """Evidence in one prepared image (channels, height, width): (1, ...) float32 on the CPU."""
     batch = torch.from_numpy(image[None]).to(model.device)
-    return scorer.observe(batch, seeds=[image_seed(model.id, image)]).float().cpu()
+    with _blamed_on_the_scorer():
+        return scorer.observe(batch, seeds=[image_seed(model.id, image)]).float().cpu()
 
 
 def score_prepared(scorer: Scorer, model: TrainedModel, prepared: FloatArray) -> ScoreBatch:
@@ -131,11 +132,24 @@ def score_prepared(scorer: Scorer, model: TrainedModel, prepared: FloatArray) ->
         prepared: (count, channels, height, width) float32 in [-1, 1].
 
     Raises:
-        PluginFailed: if scores or maps have the wrong shape or are not finite.
+        PluginFailed: if the scorer raises, or its scores or maps have the wrong shape or are not
+            finite.
     """
     seeds = [image_seed(model.id, image) for image in prepared]
-    batch = scorer.score(torch.from_numpy(prepared).to(model.device), seeds=seeds)
-    return check_scores(batch, count=len(prepared), size=prepared.shape[2:])
+    with _blamed_on_the_scorer():
+        batch = scorer.score(torch.from_numpy(prepared).to(model.device), seeds=seeds)
+        return check_scores(batch, count=len(prepared), size=prepared.shape[2:])
+
+
+@contextlib.contextmanager
+def _blamed_on_the_scorer() -> Iterator[None]:
+    """A scorer is a stranger's code: whatever it raises becomes a `PluginFailed`."""
+    try:
+        yield
+    except CdmInspectError:
+        raise
+    except Exception as error:
+        raise PluginFailed(f"{type(error).__name__}: {error}") from error
 
 
 def check_scores(batch: ScoreBatch, *, count: int, size: Sequence[int]) -> ScoreBatch:

@@ -19,14 +19,14 @@ from scipy import stats
 
 from cdm_inspect import workflows
 from cdm_inspect.assembly import good_parts_of, load_line_model
-from cdm_inspect.config import LineConfig, parse_duration
+from cdm_inspect.config import CostsConfig, LineConfig, parse_duration
 from cdm_inspect.diagnosis import diagnose_model
-from cdm_inspect.durable import sha256_of, write_durably
+from cdm_inspect.durable import sha256_of, to_json, write_durably
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.images import GoodParts, load_good_parts, spread_evenly
+from cdm_inspect.images import GoodParts, find_labelled, load_good_parts, spread_evenly
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, PilotProgress, TrainingTick
-from cdm_inspect.training import Training
+from cdm_inspect.training import Training, choose_hardware
 
 ARMS = ("off", "on", "staged", "off-equal-images")
 SCORERS = ("residual", "reconstruction")
@@ -162,7 +162,8 @@ def run_pilot(
         The JSON of `pilot`.
     """
     config = project.config.line(plan.line)
-    folder = project.root / "pilot" / plan.line / _fingerprint(plan, config, good)
+    fingerprint = _fingerprint(plan, config, good, device)
+    folder = project.root / "pilot" / plan.line / fingerprint
     results: dict[tuple[str, int], JsonObject] = {}
     for number, (arm, seed) in enumerate(plan.runs, start=1):
         reference = results.get(("on", seed))
@@ -184,6 +185,13 @@ def run_pilot(
         results[arm, seed] = _run_one(
             project, plan, good, settings, folder / f"{arm}-{seed}", device, told
         )
+    if plan.data is not None:
+        for row in results.values():
+            # From the line's costs as they are now: to change them costs no training.
+            found = row["endpoints"]
+            found["cost_per_1000"] = expected_cost(
+                config, found["escape_rate"], found["false_reject_rate"]
+            )
     runs = [{"arm": arm, "seed": seed, **row} for (arm, seed), row in results.items()]
     comparisons = list(compare_arms(results, plan.seeds))
     verdict = judge_pilot(comparisons, has_labels=plan.data is not None)
@@ -305,28 +313,23 @@ def _run_one(
         config=project.config.model_copy(update={"lines": {line: config}}),
         registry=project.registry,
     )
-    models = own.model_folder(line)
-    curve: list[list[float]] = []
+    models, curve = own.model_folder(line), Curve(folder / "curve.json")
     if not (models / "manifest.json").is_file():
         training = Training(line, config, good, models, device=device)
-        is_resumed = (models / "training" / "state.safetensors").is_file()
         try:
-            for progress in training.run(resume=is_resumed):
-                _note(curve, progress)
+            for progress in training.run(resume=training.unfinished.is_there):
+                curve.note(progress)
                 told("train", progress.progress)
         except KeyboardInterrupt:
             training.save()
             raise
-        write_durably(folder / "curve.json", json.dumps(curve).encode())
-    curve_file = folder / "curve.json"
-    curve = json.loads(curve_file.read_bytes()) if curve_file.is_file() else []
     told("measure", 0.0)
     model = load_line_model(own, line, device)
     known, fresh = good_parts_of(own, config, model)
     found = diagnose_model(
         model,
-        known[:_DIAGNOSED_PARTS],
-        fresh[:_DIAGNOSED_PARTS],
+        known[spread_evenly(len(known), _DIAGNOSED_PARTS)],
+        fresh[spread_evenly(len(fresh), _DIAGNOSED_PARTS)],
         sigmas=_GAP_SIGMAS,
         starts=(_DRIFT_START,),
         steps=(_DRIFT_STEPS,),
@@ -353,9 +356,9 @@ def _run_one(
         "consistency_started": report["consistency_started"],
         "model": model.id,
         "device": report["device"],
-        "curve": curve,
+        "curve": curve.points,
     }
-    write_durably(result_file, json.dumps(result).encode())
+    write_durably(result_file, to_json(result))
     return result
 
 
@@ -387,18 +390,34 @@ def _judge_labelled(
             escapes, rejects = row["escape_rate"], row["false_reject_rate"]
             endpoints["escape_rate"] = escapes
             endpoints["false_reject_rate"] = rejects
-            endpoints["cost_per_1000"] = expected_cost(config, escapes, rejects)
     return endpoints, judged
 
 
-def _note(curve: list[list[float]], tick: TrainingTick) -> None:
-    """Keep (seconds, images, held-out DSM) where a check has just spoken."""
-    is_new = math.isfinite(tick.loss_held_out) and (not curve or curve[-1][2] != tick.loss_held_out)
-    if is_new:
-        curve.append([tick.seconds, tick.images_seen, tick.loss_held_out])
+class Curve:
+    """(seconds, images, held-out DSM) at each check of a run, on disk as soon as it is known."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.points: list[list[float]] = json.loads(file.read_bytes()) if file.is_file() else []
+
+    def note(self, tick: TrainingTick) -> None:
+        """Keep a point where a check has just spoken."""
+        if not math.isfinite(tick.loss_held_out):
+            return
+        # A run that goes on from its last save passes some checks a second time.
+        kept = [point for point in self.points if point[1] < tick.images_seen]
+        if kept and kept[-1][2] == tick.loss_held_out:
+            return
+        self.points = [*kept, [tick.seconds, tick.images_seen, tick.loss_held_out]]
+        write_durably(self._file, to_json(self.points))
 
 
-def _fingerprint(plan: PilotPlan, config: LineConfig, good: GoodParts) -> str:
+def _fingerprint(plan: PilotPlan, config: LineConfig, good: GoodParts, device: str) -> str:
     """What a pilot must have in common with an interrupted one to go on with it."""
-    facts = [asdict(plan), config.digest, good.digest]
+    accelerator, precision = choose_hardware(device, config.training.precision)
+    judged = config.model_copy(update={"costs": CostsConfig()}).digest
+    labelled = []
+    if plan.data is not None:
+        labelled = [sha256_of(part.path.read_bytes()) for part in find_labelled(plan.data)]
+    facts = [asdict(plan), judged, good.digest, labelled, accelerator, precision]
     return sha256_of(json.dumps(facts, sort_keys=True, default=str).encode())[:12]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +15,16 @@ import numpy as np
 import torch
 from torchvision.utils import save_image
 
-from cdm_inspect.assembly import build_scorer, good_parts_of, load_line_model, open_inspector
+from cdm_inspect.assembly import (
+    build_scorer,
+    check_scorer_options,
+    good_parts_of,
+    load_line_model,
+    open_inspector,
+)
 from cdm_inspect.calibration import Calibration, choose_threshold, folds
 from cdm_inspect.checkpoint import TrainedModel, load_model
+from cdm_inspect.config import LineConfig
 from cdm_inspect.contracts import FittedScorer
 from cdm_inspect.diagnosis import diagnose_model, mean_function, restore
 from cdm_inspect.diffusion import SAMPLERS, SIGMA_MAX, karras_sigmas
@@ -31,8 +39,12 @@ from cdm_inspect.evaluation import Evaluation, ScoredPart, draw_report, evaluate
 from cdm_inspect.figures import draw_diagnosis
 from cdm_inspect.images import (
     LabelledPart,
+    Preparation,
+    Shape,
+    content_of,
     find_images,
     find_labelled,
+    find_others,
     load_good_parts,
     read_image,
     read_images,
@@ -52,7 +64,6 @@ from cdm_inspect.records import (
     FloatArray,
     ImageProblem,
     JsonObject,
-    PartImage,
     StoredInspection,
     TrainingReport,
     TrainingTick,
@@ -68,7 +79,11 @@ def _silent(done: int, total: int) -> None: ...
 
 @dataclass(frozen=True, kw_only=True)
 class CheckReport:
-    """What `check` found among the good parts of a line."""
+    """What `check` found among the good parts of a line.
+
+    Attributes:
+        passed_over: files that are no PNG, JPEG, BMP or TIFF by their names, by ending.
+    """
 
     line: str
     folder: str
@@ -77,6 +92,7 @@ class CheckReport:
     needed: int
     sizes: dict[str, int]
     kinds: dict[str, int]
+    passed_over: dict[str, int]
     problems: tuple[ImageProblem, ...]
 
 
@@ -86,32 +102,54 @@ def check(project: Project, line: str, *, tick: Tick = _silent) -> CheckReport:
     folder = project.path(config.normal)
     paths = find_images(folder)
     problems: list[ImageProblem] = []
-    sizes: dict[str, int] = {}
-    kinds: dict[str, int] = {}
+    found: list[tuple[Path, Shape]] = []
     seen: dict[str, Path] = {}
     for done, item in enumerate(read_images(paths, max_pixels=config.images.max_pixels), start=1):
+        tick(done, len(paths))
         if isinstance(item, ImageProblem):
             problems.append(item)
-        elif problem := _judge_photograph(item, seen):
-            problems.append(problem)
+        elif (first := seen.setdefault(content_of(item), item.path)) != item.path:
+            detail = f"{item.path}: the same picture as {first}."
+            problems.append(ImageProblem(path=item.path, reason="duplicate", detail=detail))
         else:
-            seen[item.sha256] = item.path
-            height, width, channels = item.pixels.shape
-            size = f"{width} x {height}"
-            kind = f"{'grey' if channels == 1 else 'colour'}, {8 * item.pixels.dtype.itemsize}-bit"
-            sizes[size] = sizes.get(size, 0) + 1
-            kinds[kind] = kinds.get(kind, 0) + 1
-        tick(done, len(paths))
+            found.append((item.path, Shape.of(item)))
+    usable = list(_usable(config, found, problems))
+    others = Counter(path.suffix or path.name for path in find_others(folder))
     return CheckReport(
         line=line,
         folder=str(folder),
         files=len(paths),
-        usable=len(seen),
+        usable=len(usable),
         needed=config.training.min_images,
-        sizes=sizes,
-        kinds=kinds,
-        problems=tuple(problems),
+        sizes=Counter(f"{shape.width} x {shape.height}" for shape in usable),
+        kinds=Counter(
+            f"{'grey' if shape.channels == 1 else 'colour'}, {16 if shape.is_deep else 8}-bit"
+            for shape in usable
+        ),
+        passed_over=others,
+        problems=tuple(sorted(problems, key=lambda problem: problem.path)),
     )
+
+
+def _usable(
+    config: LineConfig, found: Sequence[tuple[Path, Shape]], problems: list[ImageProblem]
+) -> Iterator[Shape]:
+    """The shapes that training would take; the others become problems."""
+    if not found:
+        return
+    preparation = Preparation.for_shapes(
+        [shape for _, shape in found],
+        image_size=config.image_size,
+        channels=config.images.channels,
+        max_aspect_change=config.images.max_aspect_change,
+    )
+    for path, shape in found:
+        try:
+            preparation.refuse(shape, path)
+        except UnreadableImage as error:
+            problems.append(ImageProblem(path=path, reason=error.reason, detail=str(error)))
+        else:
+            yield shape
 
 
 def train(
@@ -125,7 +163,8 @@ def train(
 ) -> TrainingReport:
     """Train the model of a line and put it into force; an interrupted run can be resumed."""
     config = project.config.line(line)
-    project.registry.scorer(config.scorer)  # better now than after a night of training
+    # Better now than after a night of training.
+    check_scorer_options(project, config, config.scorer)
     parts = load_good_parts(project.path(config.normal), config)
     start = config.consistency.checkpoint
     training = Training(
@@ -383,16 +422,6 @@ def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:
             yield from find_images(path)
         else:
             yield path
-
-
-def _judge_photograph(part: PartImage, seen: dict[str, Path]) -> ImageProblem | None:
-    if part.sha256 in seen:
-        detail = f"{part.path}: the same file as {seen[part.sha256]}."
-        return ImageProblem(path=part.path, reason="duplicate", detail=detail)
-    if part.pixels.min() == part.pixels.max():
-        detail = f"{part.path}: every pixel has the same value."
-        return ImageProblem(path=part.path, reason="blank", detail=detail)
-    return None
 
 
 def _spread(parts: FloatArray, count: int) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -98,7 +99,7 @@ def train(
     given = {
         "preset": preset,
         "training.budget": budget,
-        "training.images": images,
+        "training.images": "" if budget is not None else images,
         "training.precision": precision,
     }
     # As quoted TOML strings, so that "20" is text and not a number.
@@ -149,7 +150,16 @@ def evaluate(
     project = state.open(line, overrides)
     names = _scorers(project, line, scorer, all_scorers)
     results = {
-        name: steps.evaluate(state, project, line, data, name, report=report, device=device)
+        name: steps.evaluate(
+            state,
+            project,
+            line,
+            data,
+            name,
+            # One picture a scorer.
+            report=report.with_stem(f"{report.stem}-{name}") if report and all_scorers else report,
+            device=device,
+        )
         for name in names
     }
     steps.show_evaluations(state, list(results.values()))
@@ -288,7 +298,7 @@ def dashboard(
 def demo(
     context: typer.Context,
     directory: Annotated[Path, typer.Option(help="Where the line is written.")] = Path("demo-line"),
-    budget: Annotated[str, typer.Option(help="Training time.")] = "3m",
+    budget: Annotated[str | None, typer.Option(help="Training time; 3m if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the synthetic photographs.")] = 0,
 ) -> None:
     """Make a small synthetic line and walk through the whole product on it."""
@@ -298,12 +308,13 @@ def demo(
     state: Context = context.obj
     screen, line = state.screen, "A"
     screen.say(f"[bold]1/6[/bold] rendering a synthetic line into {directory}/data/A")
-    write_demo_project(directory, seed=seed, budget=budget)
-    project = open_project(directory, line=line)
+    write_demo_project(directory, seed=seed)
+    given = [] if budget is None else [f"training.budget='{budget}'"]
+    project = open_project(directory, line=line, overrides=given)
     data = directory / "data" / "A"
     screen.say("[bold]2/6[/bold] check: are the photographs usable?")
     checked = steps.check(state, project, line)
-    screen.say(f"[bold]3/6[/bold] train: a consistent diffusion model on good parts ({budget})")
+    screen.say("[bold]3/6[/bold] train: a consistent diffusion model on good parts")
     trained = steps.train(state, project, line)
     screen.say("[bold]4/6[/bold] calibrate: a threshold from held-out good parts")
     calibrated = steps.calibrate(state, project, line, project.config.line(line).scorer)
@@ -314,7 +325,10 @@ def demo(
     inspected = steps.inspect(state, project, line, [data / "test"], is_quiet=True)
     screen.say(f"\nreport with ROC, histogram and worst cases: {evaluated['report']}")
     screen.say("judge the flagged parts in the review app:")
-    screen.say(f"  [bold]cdm-inspect --project {directory} dashboard[/bold]")
+    program = Path(sys.argv[0])
+    # As it was called: in a virtual environment that is not active its bare name is unknown.
+    shown = program if program.name == "cdm-inspect" else "cdm-inspect"
+    screen.say(f"  [bold]{shown} --project {directory} dashboard[/bold]")
     screen.finish(
         {
             "directory": str(directory),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -23,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from cdm_inspect.durable import to_json
 from cdm_inspect.records import ImageProblem, PilotProgress, StoredInspection, TrainingTick, Verdict
 
 _PLAIN_SECONDS = 10.0
@@ -40,8 +40,10 @@ class Screen:
     """Where a command writes: Rich for people, or one JSON document for programs."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self.as_json = as_json
-        self.console = Console(stderr=as_json)
+        # Of several processes that train together, the first speaks.
+        is_silent = int(os.environ.get("LOCAL_RANK", "0")) > 0
+        self.as_json = as_json and not is_silent
+        self.console = Console(stderr=as_json, quiet=is_silent)
         if not self.console.is_terminal and "COLUMNS" not in os.environ:
             self.console.width = _LOG_WIDTH  # a log file has no edge to wrap at
 
@@ -52,7 +54,7 @@ class Screen:
     def finish(self, document: dict[str, Any]) -> None:
         """The one JSON document, if JSON was asked for."""
         if self.as_json:
-            typer.echo(json.dumps(_without_nan(document), ensure_ascii=False))
+            typer.echo(to_json(document).decode())
 
     def facts(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
         """A small table of names and values."""
@@ -206,14 +208,3 @@ def _describe(tick: TrainingTick) -> str:
         f"consistency {tick.loss_consistency:+.1e}  held-out {tick.loss_held_out:.4f}  "
         f"{minutes}:{seconds:02d} left"
     )
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN; what is not known yet is null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return value

@@ -12,6 +12,7 @@ from cdm_inspect.cli.rendering import Screen, inspection_json
 
 if TYPE_CHECKING:
     from cdm_inspect.project import Project
+    from cdm_inspect.records import TrainingTick
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ def check(state: Context, project: Project, line: str) -> dict[str, Any]:
             ("kinds", ", ".join(f"{kind}: {count}" for kind, count in report.kinds.items())),
         ],
     )
+    if report.passed_over:
+        names = ", ".join(f"{count} {ending}" for ending, count in report.passed_over.items())
+        state.screen.say(f"passed over, being no PNG, JPEG, BMP or TIFF by name: {names}")
     state.screen.problems(report.problems)
     return _with_problems(asdict(report), "problems")
 
@@ -62,7 +66,16 @@ def train(
     # Lightning sets its own level when it is imported; what it says, our own screen says.
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     try:
-        with state.screen.training(f"train {line}") as tick:
+        with state.screen.training(f"train {line}") as show:
+            told: set[str] = set()
+
+            def tick(at: TrainingTick) -> None:
+                show(at)
+                for warning in at.warnings:
+                    if warning not in told:
+                        told.add(warning)
+                        state.screen.say(f"[yellow]warning:[/yellow] {warning}")
+
             report = workflows.train(
                 project, line, device=device, devices=devices, resume=resume, tick=tick
             )
@@ -81,8 +94,6 @@ def train(
             ("its cost", "not measured" if ratio is None else f"{ratio:.2f} x a step without"),
         ],
     )
-    for warning in report.warnings:
-        state.screen.say(f"[yellow]warning:[/yellow] {warning}")
     state.screen.problems(report.set_aside)
     return _with_problems(asdict(report), "set_aside")
 

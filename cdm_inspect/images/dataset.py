@@ -18,6 +18,7 @@ from cdm_inspect.records import FloatArray, ImageProblem, PartImage
 # Below 50 good parts a tenth part of them would be too few to say anything.
 _MANY = 50
 _MIN_HELD_OUT = 10
+_FEWEST_HELD_OUT = 2  # one alone has no spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +96,7 @@ def load_good_parts(
             problems.append(item)
             continue
         assert preparation is not None
-        content = hashlib.sha256(repr(item.pixels.shape).encode() + item.pixels.tobytes())
-        key = content.hexdigest()
+        key = content_of(item)
         if key in prepared:
             detail = f"{item.path}: the same picture as {origin[key].path}."
             problems.append(ImageProblem(path=item.path, reason="duplicate", detail=detail))
@@ -126,6 +126,11 @@ def load_good_parts(
     )
 
 
+def content_of(part: PartImage) -> str:
+    """SHA-256 of a photograph's size and pixels: the same for one picture in two files."""
+    return hashlib.sha256(repr(part.pixels.shape).encode() + part.pixels.tobytes()).hexdigest()
+
+
 def spread_evenly(total: int, count: int) -> list[int]:
     """Indices of at most `count` of `total` things, evenly spread, the first and last among them.
 
@@ -139,7 +144,7 @@ def choose_held_out(contents: Iterable[str], share: float, seed: int) -> frozens
     ranked = sorted(
         set(contents), key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest()
     )
-    count = max(1, round(share * len(ranked)))
+    count = max(_FEWEST_HELD_OUT, round(share * len(ranked)))
     if len(ranked) >= _MANY:
         count = max(count, _MIN_HELD_OUT)
     return frozenset(ranked[: min(count, len(ranked) - 1)])

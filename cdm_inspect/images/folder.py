@@ -36,6 +36,17 @@ def find_images(folder: Path) -> list[Path]:
     Raises:
         ImageError: if the folder is missing, is not a folder, or cannot be listed.
     """
+    return [path for path in _visible(folder) if path.suffix.lower() in SUFFIXES]
+
+
+def find_others(folder: Path) -> list[Path]:
+    """All other files below a folder, which nothing here will read; see `find_images`."""
+    return [
+        path for path in _visible(folder) if path.suffix.lower() not in SUFFIXES and path.is_file()
+    ]
+
+
+def _visible(folder: Path) -> list[Path]:
     if not os.path.isdir(folder):
         found = "a file" if os.path.exists(folder) else "nothing"
         raise ImageError(f"expected a folder of images at {folder}, found {found}.")
@@ -43,8 +54,7 @@ def find_images(folder: Path) -> list[Path]:
         return sorted(
             path
             for path in folder.rglob("*")
-            if path.suffix.lower() in SUFFIXES
-            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if not any(part.startswith(".") for part in path.relative_to(folder).parts)
         )
     except OSError as error:
         raise ImageError(f"{folder} cannot be listed: {error}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -22,6 +23,7 @@ class Shape:
 
     Attributes:
         brightest: the largest sample value.
+        darkest: the smallest.
         is_deep: whether samples have 16 bits.
     """
 
@@ -29,6 +31,7 @@ class Shape:
     height: int
     width: int
     brightest: int
+    darkest: int
     is_deep: bool
 
     @classmethod
@@ -40,6 +43,7 @@ class Shape:
             height=height,
             width=width,
             brightest=int(part.pixels.max()),
+            darkest=int(part.pixels.min()),
             is_deep=part.pixels.dtype == np.uint16,
         )
 
@@ -55,6 +59,7 @@ class Preparation:
         white: sample value that becomes +1; 0 becomes -1. 4095 for a 12-bit camera, for example.
         converts_to_grey: colour images become grey instead of being set aside.
         max_aspect_change: relative difference in aspect ratio that is still accepted.
+        min_side: short side, in pixels, below which an image shows too little to be judged.
     """
 
     channels: int
@@ -63,6 +68,7 @@ class Preparation:
     white: int
     converts_to_grey: bool
     max_aspect_change: float
+    min_side: int
 
     @classmethod
     def for_shapes(
@@ -93,7 +99,50 @@ class Preparation:
             white=2 ** max(9, brightest.bit_length()) - 1 if is_deep else 255,
             converts_to_grey=channels == 1,
             max_aspect_change=max_aspect_change,
+            # Half the size of the smallest good part: what is smaller still has lost details that
+            # no good part lacks.
+            min_side=min(min(shape.height, shape.width) for shape in shapes) // 2,
         )
+
+    def refuse(self, shape: Shape, path: Path) -> None:
+        """Say why a photograph of this shape cannot be judged, if it cannot.
+
+        Raises:
+            UnreadableImage: reason `wrong_mode`, `wrong_depth`, `wrong_shape`, `too_small` or
+                `blank`.
+        """
+        becomes_grey = self.converts_to_grey and self.channels == 1
+        if shape.channels != self.channels and not (becomes_grey and shape.channels == 3):
+            raise UnreadableImage(
+                f"{path}: the line expects {_colour(self.channels)} images, found "
+                f"{_colour(shape.channels)}. Set the camera, or images.channels, and train again.",
+                reason="wrong_mode",
+            )
+        if shape.is_deep != (self.white > 255):
+            raise UnreadableImage(
+                f"{path}: the line expects {'16' if self.white > 255 else '8'}-bit images, "
+                f"found {16 if shape.is_deep else 8}-bit. Set the camera's output format.",
+                reason="wrong_depth",
+            )
+        change = abs(np.log((shape.width / shape.height) / (self.width / self.height)))
+        if change > np.log1p(self.max_aspect_change):
+            raise UnreadableImage(
+                f"{path}: the line expects an aspect ratio near "
+                f"{self.width / self.height:.2f}, found {shape.width} x {shape.height}. Crop the "
+                "image, or raise images.max_aspect_change.",
+                reason="wrong_shape",
+            )
+        if min(shape.height, shape.width) < self.min_side:
+            raise UnreadableImage(
+                f"{path}: the line expects images of at least {self.min_side} px, found "
+                f"{shape.width} x {shape.height}. Is this a thumbnail? Send the full image.",
+                reason="too_small",
+            )
+        if shape.brightest == shape.darkest:
+            raise UnreadableImage(
+                f"{path}: every pixel has the value {shape.darkest}. Check lamp, lens and trigger.",
+                reason="blank",
+            )
 
     def __call__(self, part: PartImage) -> FloatArray:
         """Prepare one photograph.
@@ -102,32 +151,13 @@ class Preparation:
             (channels, height, width) float32 in [-1, 1].
 
         Raises:
-            UnreadableImage: reason `wrong_mode`, `wrong_depth` or `wrong_shape`.
+            UnreadableImage: see `refuse`.
         """
+        self.refuse(Shape.of(part), part.path)
         pixels = part.pixels
-        if self.channels == 1 and pixels.shape[2] == 3 and self.converts_to_grey:
+        if self.channels == 1 and pixels.shape[2] == 3:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None]
-        if pixels.shape[2] != self.channels:
-            raise UnreadableImage(
-                f"{part.path}: the line expects {_colour(self.channels)} images, found "
-                f"{_colour(part.channels)}. Set the camera, or images.channels, and train again.",
-                reason="wrong_mode",
-            )
-        if (pixels.dtype == np.uint16) != (self.white > 255):
-            raise UnreadableImage(
-                f"{part.path}: the line expects {'16' if self.white > 255 else '8'}-bit images, "
-                f"found {8 * pixels.dtype.itemsize}-bit. Set the camera's output format.",
-                reason="wrong_depth",
-            )
         height, width = pixels.shape[:2]
-        change = abs(np.log((width / height) / (self.width / self.height)))
-        if change > np.log1p(self.max_aspect_change):
-            raise UnreadableImage(
-                f"{part.path}: the line expects an aspect ratio near "
-                f"{self.width / self.height:.2f}, found {width} x {height}. Crop the image, or "
-                "raise images.max_aspect_change.",
-                reason="wrong_shape",
-            )
         values = pixels.astype(np.float32)
         if (height, width) != (self.height, self.width):
             # Area averaging neither rings nor skips pixels on the way down; on the way up it

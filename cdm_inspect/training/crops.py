@@ -143,3 +143,15 @@ def _random_sign(batch: int, generator: torch.Generator) -> Tensor:
 
 def _randint_below(bound: int, batch: int, generator: torch.Generator) -> Tensor:
     return torch.randint(bound, (batch,), generator=generator, device=generator.device)
+
+
+def centre_and_spread(images: Tensor) -> tuple[tuple[float, ...], float]:
+    """Mean of each channel, and the standard deviation about it over all: what scales the model.
+
+    Args:
+        images: (count, channels, height, width).
+    """
+    centre = images.mean(dim=(0, 2, 3), dtype=torch.float64)
+    spread = (images.double() - centre.view(1, -1, 1, 1)).square().mean().sqrt()
+    # An all-black line has no spread; the smallest 8-bit step keeps the scalings finite.
+    return tuple(centre.tolist()), max(float(spread), 2 / 255)

@@ -25,10 +25,11 @@ from cdm_inspect.errors import CheckpointMismatch, StorageError, TrainingDiverge
 from cdm_inspect.images import GoodParts
 from cdm_inspect.records import JsonObject, TrainingReport, TrainingTick
 from cdm_inspect.training.averaging import MovingAverage
-from cdm_inspect.training.crops import CropSampler
+from cdm_inspect.training.crops import CropSampler, centre_and_spread
 from cdm_inspect.training.hardware import choose_hardware
 from cdm_inspect.training.held_out import dsm_on_crops
 from cdm_inspect.training.pacing import CostPacer, TermClock, TermSchedule
+from cdm_inspect.training.recipes import RECIPES
 from cdm_inspect.training.unfinished import UnfinishedRun
 
 _CHECKS = 20  # held-out checks in a run
@@ -40,22 +41,6 @@ _HELD_OUT_DRAWS = 2
 # Above this multiple of its best, the smoothed loss has left the road.
 _DIVERGED = 3.0
 _BAD_STEPS = 5  # in a row, without a finite loss and gradient, that end a run
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Numbers that belong to a preset rather than to a line."""
-
-    crop_size: int
-    batch_size: int
-    learning_rate: float
-
-
-RECIPES = {
-    "tiny": Recipe(crop_size=64, batch_size=16, learning_rate=2e-3),
-    "small": Recipe(crop_size=64, batch_size=16, learning_rate=1e-3),
-    "base": Recipe(crop_size=128, batch_size=32, learning_rate=4e-4),
-}
 
 
 @dataclass(kw_only=True)
@@ -138,7 +123,7 @@ class Training:
 
         preset = PRESETS[config.preset]
         dropout = preset.dropout if settings.dropout is None else settings.dropout
-        centre, sigma_data = _statistics(torch.from_numpy(parts.train))
+        centre, sigma_data = centre_and_spread(torch.from_numpy(parts.train))
         self.size = replace(preset, dropout=dropout)
         if start_from is not None:
             centre, sigma_data = start_from.card.centre, start_from.card.sigma_data
@@ -504,13 +489,6 @@ class Training:
             seconds_left=position.seconds * (1 - progress) / max(progress, 1e-9),
             warnings=tuple(self.warnings),
         )
-
-
-def _statistics(images: Tensor) -> tuple[tuple[float, ...], float]:
-    centre = images.mean(dim=(0, 2, 3), dtype=torch.float64)
-    spread = (images.double() - centre.view(1, -1, 1, 1)).square().mean().sqrt()
-    # An all-black line has no spread; the smallest 8-bit step keeps the scalings finite.
-    return tuple(centre.tolist()), max(float(spread), 2 / 255)
 
 
 def _smooth(former: float, value: float) -> float:

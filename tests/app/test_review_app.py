@@ -68,6 +68,21 @@ def test_a_part_that_could_not_be_judged_is_shown_with_its_reason(app):
     assert any("Could not be judged: truncated" in text.value for text in app.text)
 
 
+def test_a_part_whose_heat_map_is_lost_can_be_decided(app, inspected):
+    with open_project(inspected).open_store() as store:
+        lost = {part.heatmap_sha256 for part in store.find(InspectionQuery())} - {""}
+    for name in lost:
+        (inspected / "images" / name[:2] / name).unlink()
+    app.run()
+    for part in app.radio[0].options:
+        app.radio[0].set_value(app.radio[0].value).run()
+        assert not app.exception, part
+    app.text_input(key="reviewer").set_value("sato").run()
+    number = app.radio[0].value
+    app.button(key=f"accept-{number}").click().run()
+    assert decisions(inspected)[number] == (Decision.ACCEPT, "sato")
+
+
 def test_both_languages(app):
     app.run()
     app.selectbox(key="language").set_value("日本語").run()
@@ -148,6 +163,7 @@ def test_a_person_rejects_a_part_and_it_is_still_rejected_after_a_restart(
 ):
     from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)  # a fresh server on a busy machine
     flags = [
         "--no-sandbox",
         "--disable-gpu",

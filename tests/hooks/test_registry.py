@@ -8,8 +8,9 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 import pytest
 
 from cdm_inspect.config import PluginsConfig
-from cdm_inspect.errors import PluginConflict, PluginFailed, PluginUnavailable
+from cdm_inspect.errors import ConfigError, PluginConflict, PluginFailed, PluginUnavailable
 from cdm_inspect.hooks import Registry
+from cdm_inspect.project import open_project
 from cdm_inspect.records import TrainingTick
 
 HEAD = """
@@ -163,6 +164,36 @@ def test_observers_are_told_and_cannot_stop_the_line(install):
     )
     registry.notify("cdm_inspect_training_ticked", line="A", tick=tick)
     assert sys.modules["specimen_observer"].seen == [("A", 3)]
+
+
+def test_a_store_is_told_what_it_asks_for(install, tmp_path):
+    (tmp_path / "cdm-inspect.toml").write_text(
+        "[store]\nbackend = 'jsonl'\n[store.options]\ncolour = 'red'\n"
+    )
+    install(
+        "jsonl",
+        """
+        from cdm_inspect.contracts import Options, StoreOffer
+        from cdm_inspect.hooks import hookimpl
+        class JsonlOptions(Options):
+            images: str
+            colour: str = "blue"
+        def open_jsonl(options, root): return options, root
+        @hookimpl
+        def cdm_inspect_stores():
+            yield StoreOffer(
+                name="jsonl", summary="One line a part.", open=open_jsonl, options=JsonlOptions
+            )
+        """,
+    )
+    options, root = open_project(tmp_path).open_store()
+    assert (options.images, options.colour) == ("images/", "red")
+    assert root == tmp_path.resolve()
+    (tmp_path / "cdm-inspect.toml").write_text(
+        "[store]\nbackend = 'jsonl'\n[store.options]\ncolor = 'red'\n"
+    )
+    with pytest.raises(ConfigError, match=r"store\.options\.color"):
+        open_project(tmp_path).open_store()
 
 
 def test_line_files_come_from_plugins_before_the_built_in_one(install, tmp_path):

@@ -20,6 +20,7 @@ def tiny_parts(tmp_path):
             white=255,
             converts_to_grey=False,
             max_aspect_change=0.1,
+            min_side=16,
         ),
         train=images[:9],
         held_out=images[9:],

@@ -38,6 +38,27 @@ def test_every_mistake_is_reported_with_its_key(tmp_path):
     assert "cdm-inspect.toml" in text
 
 
+def test_a_mistake_is_looked_for_where_it_was_made(tmp_path):
+    write(tmp_path, "[lines.A]\nnormal = 'a'\nimage_size = 64\n")
+    (tmp_path / "lines").mkdir()
+    own = tmp_path / "lines" / "A.toml"
+    own.write_text("image_size = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load_project(
+            tmp_path, line_files={"A": own}, line="A", overrides=["preset=huge", "store.ulr=x"]
+        )
+    text = str(caught.value)
+    assert "lines/A.toml: lines.A.image_size" in text
+    assert "--set preset=huge: lines.A.preset" in text
+    assert "--set store.ulr=x: store.ulr: unknown key" in text
+
+
+def test_a_count_of_images_can_be_taken_back(tmp_path):
+    write(tmp_path, "[lines.A]\nnormal = 'a'\n[lines.A.training]\nimages = '2M'\n")
+    config = load_project(tmp_path, line="A", overrides=["training.images=''"])
+    assert config.line("A").training.images is None
+
+
 def test_later_layers_win(tmp_path):
     write(tmp_path, "[lines.A]\nnormal = 'a'\nimage_size = 64\n[lines.A.training]\nseed = 1\n")
     own = tmp_path / "own.toml"

@@ -151,7 +151,7 @@ def test_diagnose_draws_one_page_and_compares(line, run):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert len(found["levels"]) == 6
-    assert len(found["drifts"]) == 12
+    assert len(found["drifts"]) == 16
     assert found["compare"]["levels"] == found["levels"]  # the same model: the same figures
     assert {"dsm_train", "dsm_held_out", "overfit", "gap", "curl", "z_squared"} <= set(
         found["levels"][0]

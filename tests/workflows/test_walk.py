@@ -1,5 +1,6 @@
 """The product on a small synthetic line: train, resume, calibrate, evaluate, inspect."""
 
+import errno
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from cdm_inspect.errors import (
     NotCalibrated,
     PluginUnavailable,
     TrainingDiverged,
+    TrainingError,
 )
 from cdm_inspect.images import load_good_parts
 from cdm_inspect.inspection import Inspector
@@ -44,7 +47,7 @@ def test_training_reports_what_it_did(walked):
     assert manifest["config"]["training"]["images"] == "640"
     assert len(manifest["config_sha256"]) == 64
     assert len(manifest["held_out"]) == 12
-    assert not list((root / "models" / "A" / "training").glob("*"))
+    assert not list((root / "models" / "A" / "training").glob("*.safetensors"))
 
 
 def test_check_names_each_bad_file(line):
@@ -52,9 +55,25 @@ def test_check_names_each_bad_file(line):
     (good / "zero.png").write_bytes(b"")
     Image.fromarray(np.full((128, 128), 90, np.uint8)).save(good / "blank.png")
     (good / "copy.png").write_bytes((good / "000.png").read_bytes())
-    report = workflows.check(open_project(line, line="A"), "A")
+    with Image.open(good / "001.png") as image:
+        image.save(good / "other-bytes.png", compress_level=1)
+        image.convert("RGB").save(good / "colour.png")
+    (good / "modern.webp").write_bytes(b"RIFF")
+    project = open_project(line, line="A")
+    report = workflows.check(project, "A")
     assert report.usable == 60
-    assert sorted(p.reason for p in report.problems) == ["blank", "duplicate", "empty"]
+    assert sorted(p.reason for p in report.problems) == [
+        "blank",
+        "duplicate",
+        "duplicate",
+        "empty",
+        "wrong_mode",
+    ]
+    assert report.passed_over == {".webp": 1}
+    config = project.config.line("A")
+    parts = load_good_parts(project.path(config.normal), config)
+    assert len(parts.train) + len(parts.held_out) == report.usable
+    assert {p.path for p in parts.set_aside} == {p.path for p in report.problems}
     assert report.kinds == {"grey, 8-bit": 60}
 
 
@@ -101,11 +120,13 @@ def test_bad_input_is_undecided_and_never_passes(line):
     Image.new("L", (400, 100)).save(inbox / "wide.png")
     (inbox / "folder.png").mkdir()
     project = open_project(line, line="A")
-    paths = [*sorted(inbox.iterdir()), inbox / "absent.png"]
-    found = {
-        Path(i.image).name: i
-        for i in workflows.inspect(project, "A", [p for p in paths if p.name != "folder.png"])
-    }
+    Image.new("L", (128, 128), 9).save(inbox / "black.png")
+    Image.open(test / "good" / "000.png").resize((40, 40)).save(inbox / "thumbnail.png")
+    strange = os.fsdecode(os.fsencode(inbox) + b"/\x83e.png")  # Shift-JIS on a network share
+    Path(strange).write_bytes(b"")
+    paths = [*sorted(inbox.iterdir()), inbox / "absent.png", inbox / ("n" * 300 + ".png")]
+    found = {Path(i.image).name: i for i in workflows.inspect(project, "A", paths)}
+    assert "folder.png" not in found  # a folder is looked into, whatever its name
     assert found["good.png"].verdict in (Verdict.PASS, Verdict.REJECT)
     for name, reason in {
         "cut.png": "truncated",
@@ -113,12 +134,45 @@ def test_bad_input_is_undecided_and_never_passes(line):
         "colour.png": "wrong_mode",
         "wide.png": "wrong_shape",
         "absent.png": "missing",
+        "n" * 300 + ".png": "missing",
+        "black.png": "blank",
+        "thumbnail.png": "too_small",
+        "\\x83e.png": "empty",
     }.items():
         assert found[name].verdict is Verdict.UNDECIDED, name
         assert found[name].reason.startswith(reason)
         assert found[name].score is None
     again = list(workflows.inspect(project, "A", [inbox / "good.png"]))
     assert again[0].id == found["good.png"].id
+
+
+def test_what_could_not_be_judged_is_judged_when_it_can_be(line):
+    """And observers hear of each verdict once."""
+    project = open_project(line, line="A")
+    told = []
+    project.registry.notify = lambda hook, *, inspection: told.append(inspection.verdict)
+    part = line / "part.png"
+
+    def inspect():
+        (kept,) = workflows.inspect(project, "A", [part])
+        return kept
+
+    part.write_bytes(b"")
+    first = inspect()
+    assert inspect().id == first.id
+    os.utime(part, ns=(1, 1))  # the camera has written an empty file once more
+    assert inspect().id != first.id
+    part.write_bytes((line / "data" / "A" / "test" / "good" / "000.png").read_bytes())
+    with patch.object(
+        Inspector,
+        "inspect",
+        lambda self, p: self._set_aside(p.path, "scorer_failed", "no memory", p.sha256),
+    ):
+        assert inspect().verdict is Verdict.UNDECIDED
+    judged = inspect()
+    assert judged.verdict is not Verdict.UNDECIDED
+    assert inspect().id == judged.id
+    assert told == [Verdict.UNDECIDED] * 3 + [judged.verdict]
 
 
 @pytest.mark.parametrize("failure", ["raises", "nan", "shape", "exits"])
@@ -136,7 +190,7 @@ def test_a_failing_scorer_is_undecided(line, failure):
                 return batch._replace(scores=batch.scores * float("nan"))
             return batch._replace(maps=batch.maps[:, 1:])
 
-    broken = Inspector("A", inspector.model, Broken(), inspector.calibration)
+    broken = Inspector("A", inspector.model, Broken(), inspector.calibration, max_pixels=10**6)
     part = line / "data" / "A" / "test" / "good" / "000.png"
     inspection, evidence = broken.inspect_file(part)
     assert inspection.verdict is Verdict.UNDECIDED
@@ -244,12 +298,13 @@ def test_kill_and_resume_gives_the_run_that_was_never_killed(line):
 
 
 def test_budget_of_time_is_kept(line):
-    project = open_project(line, line="A", overrides=["training.budget=4s", "consistency.weight=0"])
-    config = project.config.line("A")
-    timed = config.model_copy(
-        update={"training": config.training.model_copy(update={"images": None})}
+    project = open_project(
+        line,
+        line="A",
+        overrides=["training.budget=4s", "training.images=''", "consistency.weight=0"],
     )
-    parts = load_good_parts(project.path(config.normal), timed)
+    timed = project.config.line("A")
+    parts = load_good_parts(project.path(timed.normal), timed)
     training = Training("A", timed, parts, line / "timed", device="cpu")
     started = time.monotonic()
     ticks = list(training.run())
@@ -257,6 +312,93 @@ def test_budget_of_time_is_kept(line):
     assert ticks[-1].progress == 1
     assert training.report.consistency_cost_ratio is None
     assert training.report.loss_consistency != training.report.loss_consistency  # never on: NaN
+
+
+def test_a_run_stopped_before_its_first_step_leaves_nothing_to_resume(line):
+    project = open_project(line, line="A")
+    config = project.config.line("A")
+    parts = load_good_parts(project.path(config.normal), config)
+    Training("A", config, parts, line / "early", device="cpu").save()
+    with pytest.raises(CheckpointMismatch, match="nothing to resume"):
+        next(Training("A", config, parts, line / "early", device="cpu").run(resume=True))
+
+
+def test_two_runs_of_one_line_do_not_mix(line):
+    project = open_project(line, line="A")
+    config = project.config.line("A")
+    parts = load_good_parts(project.path(config.normal), config)
+    first, second = (Training("A", config, parts, line / "m", device="cpu") for _ in range(2))
+    run = first.run()
+    next(run)
+    with pytest.raises(TrainingError, match="another process"):
+        next(second.run())
+    run.close()
+    next(second.run())
+
+
+def test_a_full_disk_ends_no_training(line):
+    project = open_project(line, line="A", overrides=["training.images=160"])
+    config = project.config.line("A")
+    parts = load_good_parts(project.path(config.normal), config)
+    training = Training("A", config, parts, line / "full", device="cpu")
+    real, refused = os.fsync, []
+
+    def full_for_a_while(descriptor):
+        if len(refused) < 4:
+            refused.append(descriptor)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    with patch.object(os, "fsync", full_for_a_while):
+        last = list(training.run())[-1]
+    assert training.report.steps == 20
+    assert any("No space left" in warning for warning in last.warnings)
+    assert load_model(line / "full").card.training["steps"] == 20
+
+
+def test_held_out_parts_stay_held_out_in_fine_tuning(line):
+    base = line / "models" / "A"
+
+    def tune(*overrides):
+        settings = [
+            "training.images=64",
+            "consistency.schedule=fine-tune",
+            f"consistency.checkpoint='{base}'",
+            *overrides,
+        ]
+        return workflows.train(open_project(line, line="A", overrides=settings), "A", device="cpu")
+
+    with pytest.raises(CheckpointMismatch, match="held out now"):
+        tune("training.seed=5")
+    with pytest.raises(CheckpointMismatch, match="preset 'small'"):
+        tune("preset=small")
+    before = load_model(base)
+    report = tune("training.learning_rate=1e-9")
+    after = load_model(base)
+    assert report.consistency_started == 0
+    assert after.id != before.id
+    for name, weight in before.denoiser.state_dict().items():
+        assert torch.allclose(after.denoiser.state_dict()[name], weight, atol=1e-5), name
+
+
+def test_training_with_the_conservativity_penalty(line):
+    settings = ["training.images=64", "conservativity.weight=1e-3"]
+    project = open_project(line, line="A", overrides=settings)
+    report = workflows.train(project, "A", device="cpu")
+    assert report.steps == 8
+    assert np.isfinite(report.loss_dsm)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model_and_one_of_them_speaks(line, run):
+    done = run(
+        *("--project", line, "--json", "train", "--line", "A", "--device", "cpu"),
+        *("--devices", 2, "--images", 320),
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["steps"], report["images_seen"]) == (20, 320)
+    assert load_model(line / "models" / "A").id == report["model"]
 
 
 def test_a_diverging_run_is_stopped(line):
