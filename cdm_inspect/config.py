@@ -51,6 +51,9 @@ class ConsistencyConfig(Section):
     Attributes:
         weight: of the term beside the DSM loss; 0 switches it off.
         weighting: across noise levels: "dsm" as the DSM loss, "flat" the same at all.
+        gradient: "both" ends of the step, as published, or "upper": through the prediction at the
+            higher noise alone, which then follows the one at the lower. That costs a third, so
+            that three times the share fits the same budget.
         share: of a batch on which a step computes it.
         budget: highest wall-clock ratio of training with the term to training without, once it is
             on; steps leave the term out so that the measured ratio stays below. `inf` lets every
@@ -67,6 +70,7 @@ class ConsistencyConfig(Section):
 
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     weighting: Literal["dsm", "flat"] = "dsm"
+    gradient: Literal["both", "upper"] = "both"
     share: Share = 0.125
     budget: Annotated[float, Field(ge=1.05)] = 1.25
     schedule: Literal["constant", "ramp", "staged", "fine-tune"] = "ramp"

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.errors import CdmInspectError, StorageError
 
 
 def main() -> None:
@@ -25,6 +25,13 @@ def main() -> None:
     except CdmInspectError as error:
         show_error(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:
+        # A full disk, a folder without rights, a share that is gone: no fault of the program.
+        show_error(
+            f"{error.filename or 'a file'} cannot be used: {error.strerror or error}. Free space "
+            "there, correct the rights, or name another place."
+        )
+        sys.exit(StorageError.exit_code)
     # The last resort: a person on the shop floor cannot read a traceback.
     except Exception as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:

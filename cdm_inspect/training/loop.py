@@ -136,6 +136,7 @@ class Training:
             variance_weight=settings.variance_weight,
             max_jump=config.consistency.max_jump,
             is_flat=config.consistency.weighting == "flat",
+            is_bootstrapped=config.consistency.gradient == "upper",
             conservativity_weight=config.conservativity.weight,
             conservativity_count=math.ceil(config.conservativity.share * self.batch_size),
         )
