@@ -24,8 +24,13 @@ from cdm_inspect.diagnosis import diagnose_model
 from cdm_inspect.images import load_good_parts
 from cdm_inspect.training import Training
 
-SETTINGS = {
+SETTINGS: dict[str, dict] = {
     "off": {"weight": 0.0},
+    "pairs, 1 dsm, jump 0.2": {"weight": 1.0},
+    "pairs, 10 dsm, jump 0.2": {"weight": 10.0},
+    "pairs, 100 dsm, jump 0.2": {"weight": 100.0},
+    "pairs, 10 dsm, jump 0.5": {"weight": 10.0, "max_jump": 0.5},
+    "pairs, 10 flat, jump 0.5": {"weight": 10.0, "weighting": "flat", "max_jump": 0.5},
     "0.3 dsm, jump 0.2": {"weight": 0.3, "max_jump": 0.2},
     "1 dsm, jump 0.2": {"weight": 1.0, "max_jump": 0.2},
     "1 dsm, jump 0.5": {"weight": 1.0, "max_jump": 0.5},
@@ -83,7 +88,13 @@ def main() -> None:
             target = folder / f"{name.replace('/', '-')}-{arguments.budget}-{seed}"
             result = target / "figures.json"
             if not result.is_file():
-                tuned = {**setting, "schedule": "fine-tune", "checkpoint": str(folder / "base")}
+                # Without pairs unless the name says so.
+                tuned = {
+                    "antithetic": name.startswith("pairs"),
+                    **setting,
+                    "schedule": "fine-tune",
+                    "checkpoint": str(folder / "base"),
+                }
                 run(arguments, target, arguments.budget, seed, tuned)
                 result.write_text(json.dumps(measure(arguments, target)))
             found[name].append(json.loads(result.read_text()))

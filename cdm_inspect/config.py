@@ -54,6 +54,8 @@ class ConsistencyConfig(Section):
         gradient: "both" ends of the step, as published, or "upper": through the prediction at the
             higher noise alone, which then follows the one at the lower. That costs a third, so
             that three times the share fits the same budget.
+        antithetic: each of the two samples is the mean of two steps with opposite noise, which
+            takes away most of the noise of short steps for twice the evaluations.
         share: of a batch on which a step computes it.
         budget: highest wall-clock ratio of training with the term to training without, once it is
             on; steps leave the term out so that the measured ratio stays below. `inf` lets every
@@ -71,6 +73,7 @@ class ConsistencyConfig(Section):
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     weighting: Literal["dsm", "flat"] = "dsm"
     gradient: Literal["both", "upper"] = "both"
+    antithetic: bool = True
     share: Share = 0.125
     budget: Annotated[float, Field(ge=1.05)] = 1.25
     schedule: Literal["constant", "ramp", "staged", "fine-tune"] = "ramp"

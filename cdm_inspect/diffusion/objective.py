@@ -47,6 +47,7 @@ class Objective(nn.Module):
         is_flat: weigh the consistency term alike at all noise levels, by 1 / sigma_data^2, which
             is what the DSM weight tends to at high noise.
         is_bootstrapped: no gradient of the consistency term through the lower ends of its steps.
+        is_antithetic: each sample of the consistency term is a pair of steps with opposite noise.
         conservativity_weight: of the penalty on the Jacobian's asymmetry.
         conservativity_count: crops of the batch on which it is computed.
     """
@@ -59,6 +60,7 @@ class Objective(nn.Module):
         max_jump: float,
         is_flat: bool = False,
         is_bootstrapped: bool = False,
+        is_antithetic: bool = False,
         conservativity_weight: float = 0.0,
         conservativity_count: int = 0,
     ) -> None:
@@ -68,6 +70,7 @@ class Objective(nn.Module):
         self.max_jump = max_jump
         self.is_flat = is_flat
         self.is_bootstrapped = is_bootstrapped
+        self.is_antithetic = is_antithetic
         self.conservativity_weight = conservativity_weight
         self.conservativity_count = conservativity_count
 
@@ -114,6 +117,7 @@ class Objective(nn.Module):
                 generator=generator,
                 max_jump=self.max_jump,
                 is_bootstrapped=self.is_bootstrapped,
+                is_antithetic=self.is_antithetic,
                 position=position[part],
                 labels=None if labels is None else labels[part],
                 dropout=None if dropout is None else [mask[part] for mask in dropout],
@@ -164,6 +168,7 @@ def consistency_product(
     generator: torch.Generator,
     max_jump: float,
     is_bootstrapped: bool = False,
+    is_antithetic: bool = False,
     position: Tensor | None = None,
     labels: Tensor | None = None,
     dropout: list[Tensor] | None = None,
@@ -181,6 +186,11 @@ def consistency_product(
     language of reinforcement learning, temporal differences instead of the residual gradient).
     The fixed point is the same; without a backward pass at the end points the cost is a third.
 
+    If `is_antithetic`, each of the two differences is the mean over a pair of steps with opposite
+    noise. The pairs are independent of each other, so that the product stays unbiased (the two
+    members of one pair must never be multiplied); what is linear in the noise, by far the most
+    of a short step's difference, cancels within each pair.
+
     Args:
         denoiser: evaluated once on both end points together.
         noisy: (batch, channels, height, width), x at `sigma`.
@@ -189,6 +199,7 @@ def consistency_product(
         generator: on the device of `noisy`.
         max_jump: sigma' / sigma is uniform on [1 - max_jump, 1].
         is_bootstrapped: see above.
+        is_antithetic: see above.
         position: coordinates of crops.
         labels: of the augmentation.
         dropout: masks of `UNet.draw_dropout`, those used for `mean`.
@@ -201,23 +212,29 @@ def consistency_product(
     # Never above sigma, also where sigma is already the smallest.
     sigma_next = torch.minimum((sigma * (1 - max_jump * uniform)).clamp(min=SIGMA_MIN), sigma)
     with torch.no_grad():
-        start, guess = _twice(noisy), _twice(mean)
-        normal = _normal_like(start, generator)
-        ends = ancestral_step(start, guess, _twice(sigma), _twice(sigma_next), normal)
+        normal = _normal_like(_times(noisy, 2), generator)
+        if is_antithetic:
+            normal = torch.cat([normal, -normal])
+        count = len(normal) // batch
+        ends = ancestral_step(
+            *(_times(values, count) for values in (noisy, mean, sigma, sigma_next)), normal
+        )
     with torch.set_grad_enabled(torch.is_grad_enabled() and not is_bootstrapped):
         posterior: Posterior = denoiser(
             ends,
-            _twice(sigma_next),
-            position=None if position is None else _twice(position),
-            labels=None if labels is None else _twice(labels),
-            dropout=None if dropout is None else [_twice(mask) for mask in dropout],
+            _times(sigma_next, count),
+            position=None if position is None else _times(position, count),
+            labels=None if labels is None else _times(labels, count),
+            dropout=None if dropout is None else [_times(mask, count) for mask in dropout],
         )
-    first, second = posterior.mean[:batch], posterior.mean[batch:]
-    return (first - mean) * (second - mean)
+    # (members of a pair, independent samples, batch, ...)
+    samples = posterior.mean.reshape(count // 2, 2, *noisy.shape).mean(dim=0)
+    product: Tensor = (samples[0] - mean) * (samples[1] - mean)
+    return product
 
 
-def _twice(values: Tensor) -> Tensor:
-    return torch.cat([values, values])
+def _times(values: Tensor, count: int) -> Tensor:
+    return torch.cat([values] * count)
 
 
 def _normal_like(values: Tensor, generator: torch.Generator) -> Tensor:

@@ -137,6 +137,7 @@ class Training:
             max_jump=config.consistency.max_jump,
             is_flat=config.consistency.weighting == "flat",
             is_bootstrapped=config.consistency.gradient == "upper",
+            is_antithetic=config.consistency.antithetic,
             conservativity_weight=config.conservativity.weight,
             conservativity_count=math.ceil(config.conservativity.share * self.batch_size),
         )
