@@ -216,13 +216,14 @@ def consistency_product(
         if is_antithetic:
             normal = torch.cat([normal, -normal])
         count = len(normal) // batch
-        ends = ancestral_step(
-            *(_times(values, count) for values in (noisy, mean, sigma, sigma_next)), normal
+        start, guess, level, next_level = (
+            _times(values, count) for values in (noisy, mean, sigma, sigma_next)
         )
+        ends = ancestral_step(start, guess, level, next_level, normal)
     with torch.set_grad_enabled(torch.is_grad_enabled() and not is_bootstrapped):
         posterior: Posterior = denoiser(
             ends,
-            _times(sigma_next, count),
+            next_level,
             position=None if position is None else _times(position, count),
             labels=None if labels is None else _times(labels, count),
             dropout=None if dropout is None else [_times(mask, count) for mask in dropout],
