@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cdm_inspect import workflows
+from cdm_inspect.config import TrainingConfig
+from cdm_inspect.errors import CheckpointMismatch
 from cdm_inspect.project import open_project
 
 
@@ -26,6 +28,7 @@ def main() -> None:
     parser.add_argument("--budget", default="15m")
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--masked-share", type=float, default=TrainingConfig().masked_share)
     parser.add_argument("--reuse", action="store_true", help="evaluate what is trained already")
     arguments = parser.parse_args()
 
@@ -34,6 +37,7 @@ def main() -> None:
         f'[lines.{data.name}]\nnormal = "{data.resolve() / "train" / "good"}"\n'
         f'preset = "{arguments.preset}"\nimage_size = {arguments.image_size}\n'
         f'[lines.{data.name}.training]\nbudget = "{arguments.budget}"\n'
+        f"masked_share = {arguments.masked_share}\n"
         for data in arguments.data
     )
     (arguments.project / "cdm-inspect.toml").write_text(tables)
@@ -64,7 +68,11 @@ def main() -> None:
                 }
             )
         for scorer in project.registry.scorers:
-            workflows.calibrate(project, line, scorer=scorer, device=arguments.device)
+            try:
+                workflows.calibrate(project, line, scorer=scorer, device=arguments.device)
+            except CheckpointMismatch as error:
+                print(f"{scorer} left out: {error}")
+                continue
             found = workflows.evaluate(project, line, data, scorer=scorer, device=arguments.device)
             results.append(found)
             low, high = found["image_AUROC_interval"]

@@ -9,7 +9,7 @@ from cdm_inspect.calibration import load_calibration
 from cdm_inspect.checkpoint import TrainedModel, load_model
 from cdm_inspect.config import LineConfig
 from cdm_inspect.contracts import Scorer, ScorerOffer
-from cdm_inspect.errors import CheckpointMismatch, ConfigError, PluginFailed
+from cdm_inspect.errors import CdmInspectError, CheckpointMismatch, ConfigError, PluginFailed
 from cdm_inspect.hooks import build_options
 from cdm_inspect.images import load_good_parts
 from cdm_inspect.inspection import Inspector
@@ -78,6 +78,8 @@ def build_scorer(
     offer, options = check_scorer_options(project, config, name)
     try:
         built = offer.build(model.denoiser, options)
+    except CdmInspectError:
+        raise
     except Exception as error:
         raise PluginFailed(f"scorer {name!r} could not be built: {error}.") from error
     if not isinstance(built, Scorer):

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from cdm_inspect.contracts import Denoiser, Options, Scorer, ScorerOffer, StoreOffer, VerdictStore
 from cdm_inspect.hooks import hookimpl
-from cdm_inspect.scoring.options import ReconstructionOptions, ResidualOptions, ScoreNormOptions
+from cdm_inspect.scoring.options import (
+    InpaintingOptions,
+    ReconstructionOptions,
+    ResidualOptions,
+    ScoreNormOptions,
+)
 
 
 def _build_residual(denoiser: Denoiser, options: ResidualOptions) -> Scorer:
@@ -28,6 +33,12 @@ def _build_reconstruction(denoiser: Denoiser, options: ReconstructionOptions) ->
     return ReconstructionScorer(denoiser, options)
 
 
+def _build_inpainting(denoiser: Denoiser, options: InpaintingOptions) -> Scorer:
+    from cdm_inspect.scoring.inpainting import InpaintingScorer
+
+    return InpaintingScorer(denoiser, options)
+
+
 class SqlOptions(Options):
     """Of the built-in store; both come from the `[store]` table."""
 
@@ -43,7 +54,7 @@ def _open_sql(options: SqlOptions, root: Path) -> VerdictStore:
 
 @hookimpl
 def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
-    """The three scorers."""
+    """The built-in scorers."""
     yield ScorerOffer(
         name="residual",
         summary="One-step residual over the learnt posterior variance, at several noise levels.",
@@ -61,6 +72,12 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="Distance to the part restored from partial noise in a few steps.",
         build=_build_reconstruction,
         options=ReconstructionOptions,
+    )
+    yield ScorerOffer(
+        name="inpainting",
+        summary="Hidden cells against what their surroundings lead one to expect.",
+        build=_build_inpainting,
+        options=InpaintingOptions,
     )
 
 

@@ -88,7 +88,12 @@ class ModelCard:
 
     def build(self) -> ConsistentDenoiser:
         """A denoiser of the right shape with untrained weights."""
-        return ConsistentDenoiser(size=self.size, centre=self.centre, sigma_data=self.sigma_data)
+        return ConsistentDenoiser(
+            size=self.size,
+            centre=self.centre,
+            sigma_data=self.sigma_data,
+            restores_cells=self.config.training.masked_share > 0,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,6 +127,8 @@ class TrainingConfig(Section):
     Attributes:
         budget: wall-clock time, such as 90s, 20m or 1.5h; a bare number is seconds.
         images: crops to see, such as 200k; where given, it counts instead of `budget`.
+        masked_share: of each batch that learns to restore hidden cells from their surroundings,
+            which the scorer `inpainting` needs.
     """
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
@@ -139,6 +141,7 @@ class TrainingConfig(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     ema_half_life: Share = 0.05
     variance_weight: Annotated[float, Field(ge=0.0)] = 0.2
+    masked_share: Annotated[float, Field(ge=0.0, le=0.75)] = 0.0
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     min_images: Annotated[int, Field(ge=4)] = 8
     budget: str = "20m"

@@ -58,6 +58,11 @@ class Denoiser(Protocol):
         """Standard deviation of the training images, in image units."""
         ...
 
+    @property
+    def restores_cells(self) -> bool:
+        """Whether training has shown it noise that differs from pixel to pixel."""
+        ...
+
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Posterior:
         """Denoise.
 

@@ -25,6 +25,7 @@ max_false_reject = 0.1
 images = "640"
 crop_size = 32
 batch_size = 8
+masked_share = 0.25
 
 [lines.A.consistency]
 budget = inf    # the pace does not look at the clock: the run repeats exactly

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +16,7 @@ from cdm_inspect.cli import steps
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.config import PROJECT_FILE
-from cdm_inspect.errors import ConfigError, InvalidOption, StorageError
+from cdm_inspect.errors import CheckpointMismatch, ConfigError, InvalidOption, StorageError
 
 if TYPE_CHECKING:
     from cdm_inspect.project import Project
@@ -127,7 +128,11 @@ def calibrate(
     project = state.open(line, overrides)
     rate = _parse_share(max_false_reject) if max_false_reject is not None else None
     names = _scorers(project, line, scorer, all_scorers)
-    results = {n: steps.calibrate(state, project, line, n, rate=rate, device=device) for n in names}
+    results = _each(
+        state,
+        names,
+        lambda name: steps.calibrate(state, project, line, name, rate=rate, device=device),
+    )
     document = results[names[0]]
     if all_scorers:
         document = {**document, "scorers": results}
@@ -149,19 +154,13 @@ def evaluate(
     state: Context = context.obj
     project = state.open(line, overrides)
     names = _scorers(project, line, scorer, all_scorers)
-    results = {
-        name: steps.evaluate(
-            state,
-            project,
-            line,
-            data,
-            name,
-            # One picture a scorer.
-            report=report.with_stem(f"{report.stem}-{name}") if report and all_scorers else report,
-            device=device,
-        )
-        for name in names
-    }
+
+    def judge(name: str) -> dict[str, Any]:
+        # One picture a scorer.
+        own = report.with_stem(f"{report.stem}-{name}") if report and all_scorers else report
+        return steps.evaluate(state, project, line, data, name, report=own, device=device)
+
+    results = _each(state, names, judge)
     steps.show_evaluations(state, list(results.values()))
     document = results[names[0]]
     if all_scorers:
@@ -418,6 +417,19 @@ def _scorers(project: Project, line: str, scorer: str | None, all_scorers: bool)
     if all_scorers:
         return [own, *(name for name in project.registry.scorers if name != own)]
     return [scorer or own]
+
+
+def _each(
+    state: Context, names: list[str], step: Callable[[str], dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What a step says of each scorer; all but the first may be unfit for the line's model."""
+    results = {names[0]: step(names[0])}
+    for name in names[1:]:
+        try:
+            results[name] = step(name)
+        except CheckpointMismatch as error:
+            state.screen.say(f"[yellow]{name} left out:[/yellow] {error}")
+    return results
 
 
 def _parse_share(text: str) -> float:

@@ -8,6 +8,12 @@ from cdm_inspect.diffusion.diagnostics import (
     martingale_gap,
     u_statistic,
 )
+from cdm_inspect.diffusion.masking import (
+    OPEN_SIGMA,
+    checkerboard,
+    draw_masked_sigma,
+    masked_sigma,
+)
 from cdm_inspect.diffusion.network import LABEL_SIZE, PRESETS, NetworkSize, UNet
 from cdm_inspect.diffusion.noise import (
     SIGMA_MAX,
@@ -37,6 +43,7 @@ from cdm_inspect.diffusion.sampling import (
 
 __all__ = [
     "LABEL_SIZE",
+    "OPEN_SIGMA",
     "PRESETS",
     "SAMPLERS",
     "SIGMA_MAX",
@@ -52,8 +59,10 @@ __all__ = [
     "Preconditioning",
     "UNet",
     "ancestral_step",
+    "checkerboard",
     "consistency_product",
     "count_parameters",
+    "draw_masked_sigma",
     "draw_sigma",
     "dsm_weight",
     "euler_maruyama_step",
@@ -62,6 +71,7 @@ __all__ = [
     "jacobian_asymmetry",
     "karras_sigmas",
     "martingale_gap",
+    "masked_sigma",
     "pixel_grid",
     "sample_ancestral",
     "sample_dpm_solver",

@@ -22,10 +22,19 @@ class ConsistentDenoiser(nn.Module):
     Attributes:
         channels: of the images.
         sigma_data: standard deviation of the training images about `centre`, in image units.
+        restores_cells: whether training has shown it noise that differs from pixel to pixel.
     """
 
-    def __init__(self, *, size: NetworkSize, centre: tuple[float, ...], sigma_data: float) -> None:
+    def __init__(
+        self,
+        *,
+        size: NetworkSize,
+        centre: tuple[float, ...],
+        sigma_data: float,
+        restores_cells: bool = False,
+    ) -> None:
         super().__init__()
+        self.restores_cells = restores_cells
         self.channels = len(centre)
         self.sigma_data = float(sigma_data)
         self.network = UNet(self.channels, size)

@@ -143,12 +143,14 @@ class UNet(nn.Module):
 
         Args:
             scaled: (batch, channels, height, width) float32 of unit variance.
-            noise: ln(sigma)/4, (batch, 1, 1, 1) or (batch, 1, height, width).
+            noise: ln(sigma)/4, (batch, 1, 1, 1) or (batch, 1, height, width). Where it differs
+                between pixels the highest modulates the whole, and each pixel sees its own as an
+                input channel: this costs nothing, and tells all where there are two levels.
             position: (batch, 2, height, width), y and x of each pixel in the whole image, [-1, 1].
             labels: (batch, 9) of the augmentation; None is the same as zeros.
             dropout: masks of `draw_dropout`.
         """
-        angles = noise * self.frequencies
+        angles = noise.amax(dim=(2, 3), keepdim=True) * self.frequencies
         embedding = self.embed_noise(torch.cat([angles.cos(), angles.sin()], dim=1))
         if labels is not None:
             embedding = embedding + self.embed_label(labels[:, :, None, None])
@@ -199,8 +201,6 @@ class Block(nn.Module):
     def forward(self, features: Tensor, embedding: Tensor, masks: object | None = None) -> Tensor:
         """Features of the same height and width, (batch, width, height, width)."""
         hidden = self.conv1(F.silu(self.norm1(features)))
-        if embedding.shape[-1] > 1:  # a noise level for each pixel
-            embedding = F.adaptive_avg_pool2d(embedding, hidden.shape[-2:])
         scale, shift = self.modulate(embedding).chunk(2, dim=1)
         hidden = F.silu(self.norm2(hidden) * (1 + scale) + shift)
         if masks is not None:

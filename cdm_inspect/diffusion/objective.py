@@ -16,8 +16,13 @@ from torch import Tensor, nn
 from cdm_inspect.contracts import Posterior
 from cdm_inspect.diffusion.denoiser import ConsistentDenoiser
 from cdm_inspect.diffusion.diagnostics import jacobian_asymmetry
+from cdm_inspect.diffusion.masking import draw_masked_sigma
 from cdm_inspect.diffusion.noise import SIGMA_MIN, draw_sigma, dsm_weight
 from cdm_inspect.diffusion.reverse import ancestral_step
+
+# Cells from the size of a fine scratch to that of a stain, and noise that hides them for good.
+MASKED_CELLS = (2, 4, 8, 16)
+MASKED_SIGMAS = (1.0, 4.0)
 
 
 class Losses(NamedTuple):
@@ -48,6 +53,7 @@ class Objective(nn.Module):
             is what the DSM weight tends to at high noise.
         is_bootstrapped: no gradient of the consistency term through the lower ends of its steps.
         is_antithetic: each sample of the consistency term is a pair of steps with opposite noise.
+        masked_count: crops of the batch, from its end, that learn to restore hidden cells.
         conservativity_weight: of the penalty on the Jacobian's asymmetry.
         conservativity_count: crops of the batch on which it is computed.
     """
@@ -61,6 +67,7 @@ class Objective(nn.Module):
         is_flat: bool = False,
         is_bootstrapped: bool = False,
         is_antithetic: bool = False,
+        masked_count: int = 0,
         conservativity_weight: float = 0.0,
         conservativity_count: int = 0,
     ) -> None:
@@ -71,6 +78,7 @@ class Objective(nn.Module):
         self.is_flat = is_flat
         self.is_bootstrapped = is_bootstrapped
         self.is_antithetic = is_antithetic
+        self.masked_count = masked_count
         self.conservativity_weight = conservativity_weight
         self.conservativity_count = conservativity_count
 
@@ -94,7 +102,9 @@ class Objective(nn.Module):
             consistency_count: crops of the batch on which it is computed.
         """
         denoiser, batch = self.denoiser, clean.shape[0]
-        sigma = draw_sigma(batch, denoiser.sigma_data, generator)
+        even = sigma = draw_sigma(batch, denoiser.sigma_data, generator)
+        if self.masked_count > 0:
+            sigma = self._hide_cells(sigma, clean, generator)
         noise = sigma * _normal_like(clean, generator)
         dropout = denoiser.network.draw_dropout(batch, generator) if self.training else None
         posterior = denoiser(
@@ -108,11 +118,11 @@ class Objective(nn.Module):
         total = dsm + self.variance_weight * variance
         consistency = torch.zeros((), device=clean.device)
         if consistency_count > 0 and consistency_weight > 0:
-            part = slice(0, consistency_count)
+            part = slice(0, min(consistency_count, batch - self.masked_count))
             consistency = consistency_product(
                 denoiser,
                 noisy=clean[part] + noise[part],
-                sigma=sigma[part],
+                sigma=even[part],
                 mean=posterior.mean[part],
                 generator=generator,
                 max_jump=self.max_jump,
@@ -132,7 +142,7 @@ class Objective(nn.Module):
             part = slice(0, self.conservativity_count)
             asymmetry = self._asymmetry(
                 clean[part] + noise[part],
-                sigma[part],
+                even[part],
                 generator,
                 position=position[part],
                 labels=None if labels is None else labels[part],
@@ -140,6 +150,19 @@ class Objective(nn.Module):
             )
             total = total + self.conservativity_weight * asymmetry
         return Losses(total, dsm, variance, consistency, asymmetry)
+
+    def _hide_cells(self, sigma: Tensor, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Noise levels of a batch, (batch, 1, height, width), the last crops' by cells."""
+        height, width = clean.shape[-2:]
+        masked = draw_masked_sigma(
+            self.masked_count,
+            height,
+            width,
+            cells=MASKED_CELLS,
+            sigmas=MASKED_SIGMAS,
+            generator=generator,
+        )
+        return torch.cat([sigma.expand(-1, -1, height, width)[: -self.masked_count], masked])
 
     def _asymmetry(
         self, noisy: Tensor, sigma: Tensor, generator: torch.Generator, **conditions: Any

@@ -52,6 +52,18 @@ class ScoreNormOptions(PoolingOptions):
     sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0)
 
 
+class InpaintingOptions(PoolingOptions):
+    """Options of `inpainting`.
+
+    Attributes:
+        cells: sides of the hidden cells, in prepared pixels.
+        sigma: noise that hides them.
+    """
+
+    cells: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)] = (4, 8)
+    sigma: Sigma = 2.0
+
+
 class ReconstructionOptions(PoolingOptions):
     """Options of `reconstruction`.
 

@@ -138,6 +138,7 @@ class Training:
             is_flat=config.consistency.weighting == "flat",
             is_bootstrapped=config.consistency.gradient == "upper",
             is_antithetic=config.consistency.antithetic,
+            masked_count=round(settings.masked_share * self.batch_size),
             conservativity_weight=config.conservativity.weight,
             conservativity_count=math.ceil(config.conservativity.share * self.batch_size),
         )

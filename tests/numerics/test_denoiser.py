@@ -1,6 +1,7 @@
 """The denoiser and its network against what preconditioning promises."""
 
 import math
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -8,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdm_inspect.diffusion import (
+    OPEN_SIGMA,
     SIGMA_MAX,
     SIGMA_MIN,
     ConsistentDenoiser,
     NetworkSize,
     Objective,
     Preconditioning,
+    checkerboard,
+    draw_masked_sigma,
     draw_sigma,
     dsm_weight,
     gaussian_nll,
@@ -87,6 +91,50 @@ def test_denoiser_takes_any_size_and_a_noise_level_for_each_pixel():
     spread = denoiser(x, torch.full((2, 1, 17, 23), 0.3))
     assert even.mean.shape == even.log_variance.shape == x.shape
     assert torch.allclose(even.mean, spread.mean, atol=1e-5)
+
+
+def test_a_checkerboard_hides_every_pixel_once():
+    for cell in (1, 3, 8):
+        first, second = (checkerboard(17, 23, cell, phase=phase) for phase in (0, 1))
+        assert (first ^ second).all()
+        assert first[0, 0, :cell, :cell].all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000))
+def test_masked_noise_is_that_of_cells(seed):
+    generator = torch.Generator().manual_seed(seed)
+    maps = draw_masked_sigma(4, 32, 40, cells=(4, 8), sigmas=(1.0, 4.0), generator=generator)
+    assert maps.shape == (4, 1, 32, 40)
+    for board in maps:
+        low, high = board.unique().tolist()
+        assert low == pytest.approx(OPEN_SIGMA)
+        assert 1 <= high <= 4
+        assert 0.3 < float((board == high).float().mean()) < 0.7
+
+
+def test_hidden_cells_are_part_of_the_loss_and_leave_the_rest_alone():
+    """The first crops' noise, and with them the consistency term, are what they were."""
+    denoiser = make_denoiser()
+    clean = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    position = pixel_grid(16, 16).expand(8, -1, -1, -1)
+    seen = []
+    forward = type(denoiser).forward
+
+    def spy(self, noisy, sigma, **conditions):
+        seen.append(sigma)
+        return forward(self, noisy, sigma, **conditions)
+
+    for count in (0, 3):
+        objective = Objective(denoiser, variance_weight=0.2, max_jump=0.2, masked_count=count)
+        with patch.object(type(denoiser), "forward", spy):
+            losses = objective(clean, position, None, torch.Generator().manual_seed(0), 1.0, 2)
+        assert torch.isfinite(losses.total)
+    plain, masked = seen[0], seen[2]
+    assert masked.shape == (8, 1, 16, 16)
+    assert torch.equal(masked[:5, :, 0, 0], plain[:5, :, 0, 0])
+    assert all(len(board.unique()) == 2 for board in masked[5:])
+    assert all(len(board.unique()) == 1 for board in masked[:5])
 
 
 def test_untrained_network_has_dsm_loss_one():

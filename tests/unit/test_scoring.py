@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from cdm_inspect.builtin import cdm_inspect_scorers
-from cdm_inspect.contracts import FittedScorer
-from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize
-from cdm_inspect.errors import NotCalibrated, PluginFailed
+from cdm_inspect.contracts import FittedScorer, Posterior
+from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize, checkerboard
+from cdm_inspect.errors import CheckpointMismatch, NotCalibrated, PluginFailed
 from cdm_inspect.inspection import check_scores, find_regions, image_seed
-from cdm_inspect.scoring.levels import PixelStatistics, box_blur, pool
+from cdm_inspect.scoring.levels import PixelStatistics, box_blur, pool, seeded_noise
 
 OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
 
@@ -20,7 +20,7 @@ OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
 def denoiser():
     torch.manual_seed(0)
     size = NetworkSize(width=8, multipliers=(1, 2), blocks=1)
-    model = ConsistentDenoiser(size=size, centre=(0.0,), sigma_data=0.5)
+    model = ConsistentDenoiser(size=size, centre=(0.0,), sigma_data=0.5, restores_cells=True)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     return model.eval().requires_grad_(False)
@@ -161,3 +161,36 @@ def test_regions_are_in_pixels_of_the_original():
     assert (strongest.peak, strongest.x, strongest.y) == (9, 190, 80)
     assert (other.x, other.y, other.width, other.height, other.area) == (30, 20, 30, 20, 600)
     assert find_regions(heatmap, 10.0, (100, 200)) == ()
+
+
+def test_inpainting_needs_a_model_that_restores_cells(denoiser):
+    offer = OFFERS["inpainting"]
+    denoiser.restores_cells = False
+    try:
+        with pytest.raises(CheckpointMismatch, match="masked_share"):
+            offer.build(denoiser, offer.options())
+    finally:
+        denoiser.restores_cells = True
+
+
+def test_inpainting_sees_only_what_the_surroundings_do_not_say(denoiser, images):
+    """Each pixel's evidence comes from the phase that hides it."""
+    offer = OFFERS["inpainting"]
+    scorer = offer.build(denoiser, offer.options(cells=(4,)))
+    calls = []
+
+    class Recording:
+        restores_cells = True
+
+        def __call__(self, noisy, sigma):
+            calls.append(sigma)
+            flat = torch.full_like(noisy, float(len(calls)))
+            return Posterior(noisy, flat - sigma * scorer_noise, torch.zeros_like(noisy))
+
+    scorer_noise = seeded_noise(images[:2], [1, 2])
+    scorer.denoiser = Recording()
+    found = scorer.energy(images[:2], [1, 2])[:, 0]
+    first = checkerboard(32, 32, 4, phase=0)[0, 0]
+    assert torch.allclose(found[:, first], torch.tensor(1.0), atol=1e-4)
+    assert torch.allclose(found[:, ~first], torch.tensor(4.0), atol=1e-4)
+    assert all(float(sigma.max()) == 2 for sigma in calls)

@@ -1,0 +1,59 @@
+"""`inpainting`: what the surroundings of a cell do not lead one to expect.
+
+    z^2 = (x - D(y, sigma))^2 / V(y, sigma)   at hidden pixels
+
+where y hides every other cell of a checkerboard under strong noise and leaves the rest open. Two
+evaluations, one a phase, hide each pixel once; several cell sizes see defects of several sizes. The
+model must have been trained with `training.masked_share` above 0.
+
+Sources: restoring a checkerboard: LMD, Liu et al. 2023, arXiv:2302.10326 (many steps there, one
+here); the learnt variance is this project's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cdm_inspect.contracts import Denoiser
+from cdm_inspect.diffusion import checkerboard, masked_sigma
+from cdm_inspect.errors import CheckpointMismatch
+from cdm_inspect.scoring.levels import LevelScorer, seeded_noise
+from cdm_inspect.scoring.options import InpaintingOptions
+
+
+class InpaintingScorer(LevelScorer):
+    """Two evaluations a cell size.
+
+    Raises:
+        CheckpointMismatch: if the model has never restored hidden cells.
+    """
+
+    def __init__(self, denoiser: Denoiser, options: InpaintingOptions) -> None:
+        super().__init__(denoiser, options)
+        self.options = options
+        if not denoiser.restores_cells:
+            raise CheckpointMismatch(
+                "expected a model that restores hidden cells, found one that has never seen any. "
+                "Set training.masked_share = 0.5 and train again."
+            )
+
+    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Mean over channels of z^2 for each cell size; see `LevelScorer.energy`."""
+        noise = seeded_noise(images, seeds)
+        return torch.stack([self._at(cell, images, noise) for cell in self.options.cells], dim=1)
+
+    def _at(self, cell: int, images: Tensor, noise: Tensor) -> Tensor:
+        found = torch.zeros_like(images[:, 0])
+        height, width = images.shape[-2:]
+        for phase in (0, 1):
+            hidden = checkerboard(height, width, cell, phase=phase, device=images.device)
+            sigma = masked_sigma(hidden, self.options.sigma).expand(len(images), -1, -1, -1)
+            perturbation = sigma * noise
+            posterior = self.denoiser(images + perturbation, sigma)
+            square = (posterior.displacement + perturbation).square()
+            standardised = (square * (-posterior.log_variance).exp()).mean(dim=1)
+            found = torch.where(hidden[:, 0], standardised, found)
+        return found
