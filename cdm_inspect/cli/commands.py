@@ -147,6 +147,9 @@ def evaluate(
     scorer: ScorerName = None,
     all_scorers: AllScorers = False,
     report: Annotated[Path | None, typer.Option(help="Where the PNG report goes.")] = None,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Also: how small a defect is still found?")
+    ] = False,
     device: Device = "auto",
     overrides: Overrides = None,
 ) -> None:
@@ -163,6 +166,9 @@ def evaluate(
     results = _each(state, names, judge)
     steps.show_evaluations(state, list(results.values()))
     document = results[names[0]]
+    if synthetic:
+        found = steps.detectability(state, project, line, names[0], device=device)
+        document = {**document, "synthetic": found}
     if all_scorers:
         document = {**document, "scorers": results}
     state.screen.finish(document)

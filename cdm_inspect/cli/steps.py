@@ -161,6 +161,33 @@ def evaluate(
         )
 
 
+def detectability(
+    state: Context, project: Project, line: str, scorer: str, *, device: str
+) -> dict[str, Any]:
+    """Synthetic defects on held-out good parts; a table of the smallest that are found."""
+    from cdm_inspect.detectability import draw_detectability, measure_detectability
+
+    with state.screen.counting(f"synthetic defects, {scorer}") as tick:
+        document = measure_detectability(project, line, scorer=scorer, device=device, tick=tick)
+    picture = project.root / "reports" / f"{line}-{scorer}-detectability.png"
+    draw_detectability(document, f"Line {line}, {scorer}: synthetic defects found", picture)
+    contrasts = [f"{contrast:g}" for contrast in document["contrasts"]]
+    state.screen.table(
+        "Smallest synthetic defect found 9 times in 10, in % of the short side",
+        ("kind", *(f"contrast {contrast} SD" for contrast in contrasts)),
+        [
+            (kind, *(_percent(smallest[contrast]) for contrast in contrasts))
+            for kind, smallest in document["smallest"].items()
+        ],
+    )
+    state.screen.say(f"figure: {picture}")
+    return {**document, "report": str(picture)}
+
+
+def _percent(size: float | None) -> str:
+    return "not found" if size is None else f"{100 * size:g}"
+
+
 def diagnose(
     state: Context,
     project: Project,

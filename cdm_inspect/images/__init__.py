@@ -25,16 +25,21 @@ from cdm_inspect.images.heatmap import (
 )
 from cdm_inspect.images.labelled import LabelledPart, find_labelled, read_mask, thin_labelled
 from cdm_inspect.images.preparation import Preparation, Shape
+from cdm_inspect.images.synthesis import KINDS, SyntheticPart, battery, damage
 
 __all__ = [
     "FORMATS",
+    "KINDS",
     "GoodParts",
     "LabelledPart",
     "PartOrigin",
     "Preparation",
     "Shape",
+    "SyntheticPart",
+    "battery",
     "choose_held_out",
     "content_of",
+    "damage",
     "decode_heatmap",
     "decode_image",
     "encode_heatmap",

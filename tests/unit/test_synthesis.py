@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cdm_inspect.images.synthesis import KINDS, battery, damage
+from cdm_inspect.images import KINDS, battery, damage
 
 
 @pytest.fixture(params=[1, 3], ids=["grey", "colour"])

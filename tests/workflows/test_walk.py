@@ -18,6 +18,12 @@ from PIL import Image
 from cdm_inspect import workflows
 from cdm_inspect.assembly import open_inspector
 from cdm_inspect.checkpoint import load_model
+from cdm_inspect.detectability import (
+    CONTRASTS,
+    draw_detectability,
+    measure_detectability,
+    smallest_detected,
+)
 from cdm_inspect.errors import (
     CheckpointCorrupt,
     CheckpointMismatch,
@@ -27,7 +33,7 @@ from cdm_inspect.errors import (
     TrainingDiverged,
     TrainingError,
 )
-from cdm_inspect.images import load_good_parts
+from cdm_inspect.images import KINDS, load_good_parts
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
@@ -107,6 +113,26 @@ def test_evaluate_prints_the_keys_of_the_contract(line):
     without = workflows.evaluate(open_project(line, line="A"), "A", line / "data" / "A")
     assert without["pixel_AUROC"] is None
     assert without["image_AUROC"] == result["image_AUROC"]
+
+
+def test_how_small_a_defect_is_found(line):
+    document = measure_detectability(open_project(line, line="A"), "A", repeats=1)
+    assert len(document["defects"]) == len(KINDS) * len(CONTRASTS)
+    shares = [rate for row in document["defects"] for rate in row["found"]]
+    assert {0.0, 1.0} >= set(shares)
+    spots = {row["contrast"]: row["found"] for row in document["defects"] if row["kind"] == "spot"}
+    assert sum(spots[2.0]) > sum(spots[0.5])  # even this model finds the coarse ones
+    assert set(document["smallest"]) == set(KINDS)
+    picture = line / "reports" / "found.png"
+    draw_detectability(document, "A", picture)
+    with Image.open(picture) as image:
+        assert image.width > 1000
+
+
+def test_the_smallest_size_found_leaves_no_gap_above():
+    assert smallest_detected([0.0, 0.9, 1.0, 1.0]) == 0.08
+    assert smallest_detected([1.0, 0.5, 1.0, 1.0]) == 0.16
+    assert smallest_detected([1.0, 1.0, 1.0, 0.5]) is None
 
 
 def test_bad_input_is_undecided_and_never_passes(line):
