@@ -8,6 +8,7 @@ from pathlib import Path
 from cdm_inspect.contracts import Denoiser, Options, Scorer, ScorerOffer, StoreOffer, VerdictStore
 from cdm_inspect.hooks import hookimpl
 from cdm_inspect.scoring.options import (
+    FusedOptions,
     InpaintingOptions,
     ReconstructionOptions,
     ResidualOptions,
@@ -37,6 +38,12 @@ def _build_inpainting(denoiser: Denoiser, options: InpaintingOptions) -> Scorer:
     from cdm_inspect.scoring.inpainting import InpaintingScorer
 
     return InpaintingScorer(denoiser, options)
+
+
+def _build_fused(denoiser: Denoiser, options: FusedOptions) -> Scorer:
+    from cdm_inspect.scoring.fused import FusedScorer
+
+    return FusedScorer(denoiser, options)
 
 
 class SqlOptions(Options):
@@ -78,6 +85,12 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="Hidden cells against what their surroundings lead one to expect.",
         build=_build_inpainting,
         options=InpaintingOptions,
+    )
+    yield ScorerOffer(
+        name="fused",
+        summary="Residual, score norms and, where trained for, hidden cells on one scale.",
+        build=_build_fused,
+        options=FusedOptions,
     )
 
 

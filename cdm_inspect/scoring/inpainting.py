@@ -40,6 +40,11 @@ class InpaintingScorer(LevelScorer):
                 "Set training.masked_share = 0.5 and train again."
             )
 
+    @property
+    def depth(self) -> int:
+        """Cell sizes."""
+        return len(self.options.cells)
+
     def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         """Mean over channels of z^2 for each cell size; see `LevelScorer.energy`."""
         noise = seeded_noise(images, seeds)

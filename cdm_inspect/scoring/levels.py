@@ -84,6 +84,11 @@ class LevelScorer(ABC):
             prior=options.prior, smooth_mean=options.blur, smooth_variance=options.blur
         )
 
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """Size of the second dimension of what `observe` returns."""
+
     @abstractmethod
     def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         """Evidence against each pixel, (batch, levels, height, width) float32, >= 0."""

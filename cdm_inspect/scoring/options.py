@@ -76,3 +76,19 @@ class ReconstructionOptions(PoolingOptions):
     starts: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.5, 1.0)
     steps: Annotated[int, Field(ge=1, le=100)] = 5
     draws: Annotated[int, Field(ge=1, le=64)] = 1
+
+
+class FusedOptions(Options):
+    """Options of `fused`.
+
+    Attributes:
+        top: share of the fused map's pixels, the highest, whose mean is the image score.
+        residual: of the member of this name; its `top` is not used.
+        score_norm: the same for `score-norm`.
+        inpainting: the same for `inpainting`.
+    """
+
+    top: Annotated[float, Field(gt=0.0, le=1.0)] = 0.001
+    residual: ResidualOptions = ResidualOptions()
+    score_norm: ScoreNormOptions = ScoreNormOptions()
+    inpainting: InpaintingOptions = InpaintingOptions()

@@ -29,6 +29,11 @@ class ReconstructionScorer(LevelScorer):
         super().__init__(denoiser, options)
         self.options = options
 
+    @property
+    def depth(self) -> int:
+        """Depths."""
+        return len(self.options.starts)
+
     def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         """Mean over channels and draws of (x - restored)^2 at each depth."""
         depths = []

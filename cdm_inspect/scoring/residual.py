@@ -51,6 +51,11 @@ class ResidualScorer(LevelScorer):
             prior=options.prior, smooth_mean=1, smooth_variance=options.blur
         )
 
+    @property
+    def depth(self) -> int:
+        """Levels, and the image itself for the layout."""
+        return len(self.options.sigmas) + self.denoiser.channels
+
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Evidence of the levels, then the blurred image itself as that of the layout."""

@@ -34,6 +34,11 @@ class ScoreNormScorer(LevelScorer):
         self.options = options
         self._precision = torch.eye(len(options.sigmas))
 
+    @property
+    def depth(self) -> int:
+        """Noise levels."""
+        return len(self.options.sigmas)
+
     def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         """Mean over channels of (sigma score)^2 at each level; see `LevelScorer.energy`."""
         norms = [

@@ -119,7 +119,7 @@ def test_who_may_load(install, monkeypatch):
     assert "residual" in allowed.scorers
     monkeypatch.setenv("CDM_INSPECT_DISABLE_PLUGINS", "1")
     none = Registry()
-    assert set(none.scorers) == {"residual", "score-norm", "reconstruction", "inpainting"}
+    assert set(none.scorers) == {"residual", "score-norm", "reconstruction", "inpainting", "fused"}
     with pytest.raises(PluginUnavailable, match="required"):
         Registry(PluginsConfig(required=("one",)))
 

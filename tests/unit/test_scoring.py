@@ -31,10 +31,18 @@ def images():
     return torch.rand(12, 1, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
+def sharp(offer):
+    """Options for images as small as these."""
+    if offer.name == "fused":
+        members = {name: {"blur": 3} for name in ("residual", "score_norm", "inpainting")}
+        return offer.options(top=0.01, **members)
+    return offer.options(blur=3, top=0.01)
+
+
 @pytest.fixture(params=sorted(OFFERS))
 def scorer(request, denoiser, images):
     offer = OFFERS[request.param]
-    built = offer.build(denoiser, offer.options(blur=3, top=0.01))
+    built = offer.build(denoiser, sharp(offer))
     assert isinstance(built, FittedScorer)
     with pytest.raises(NotCalibrated):
         built.score(images[:1], seeds=[0])
@@ -56,7 +64,7 @@ def test_a_score_depends_on_the_part_alone(scorer, images):
 
 def test_what_was_fitted_can_be_restored(scorer, images, denoiser, request):
     offer = OFFERS[request.node.callspec.params["scorer"]]
-    other = offer.build(denoiser, offer.options(blur=3, top=0.01))
+    other = offer.build(denoiser, sharp(offer))
     state = {name: np.array(value) for name, value in scorer.state().items()}
     other.restore(state)
     ours, theirs = (s.score(images[:2], seeds=[1, 2]) for s in (scorer, other))
@@ -194,3 +202,19 @@ def test_inpainting_sees_only_what_the_surroundings_do_not_say(denoiser, images)
     assert torch.allclose(found[:, first], torch.tensor(1.0), atol=1e-4)
     assert torch.allclose(found[:, ~first], torch.tensor(4.0), atol=1e-4)
     assert all(float(sigma.max()) == 2 for sigma in calls)
+
+
+def test_fused_weighs_each_member_alike(denoiser, images):
+    """Over the parts it was fitted on, each member's map has mean 0 and standard deviation 1."""
+    offer = OFFERS["fused"]
+    scorer = offer.build(denoiser, sharp(offer))
+    evidence = scorer.observe(images, seeds=range(12))
+    assert evidence.shape[1] == sum(member.depth for member in scorer.members.values())
+    scorer.fit(evidence)
+    state = scorer.state()
+    maps = (scorer._maps(evidence) - torch.from_numpy(state["centre"])) / torch.from_numpy(
+        state["spread"]
+    )
+    assert torch.allclose(maps.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-4)
+    assert torch.allclose(maps.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-4)
+    assert torch.allclose(scorer.judge(evidence).maps, maps.mean(dim=1), atol=1e-5)

@@ -1,0 +1,95 @@
+"""`fused`: several scorers on one scale.
+
+Each part's map, in its own units, is standardised by the mean and spread that it has over held-out
+good parts, and the maps are averaged. What one scorer overlooks another sees; what one scorer
+mistakes, the others do not confirm. Nothing is learnt from defective parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from cdm_inspect.contracts import Denoiser, ScoreBatch
+from cdm_inspect.errors import NotCalibrated
+from cdm_inspect.records import FloatArray
+from cdm_inspect.scoring.inpainting import InpaintingScorer
+from cdm_inspect.scoring.levels import LevelScorer, pool
+from cdm_inspect.scoring.options import FusedOptions
+from cdm_inspect.scoring.residual import ResidualScorer
+from cdm_inspect.scoring.score_norm import ScoreNormScorer
+
+
+class FusedScorer:
+    """The sum of its parts' evaluations; `inpainting` only where the model restores cells."""
+
+    def __init__(self, denoiser: Denoiser, options: FusedOptions) -> None:
+        self.options = options
+        self.members: dict[str, LevelScorer] = {
+            "residual": ResidualScorer(denoiser, options.residual),
+            "score-norm": ScoreNormScorer(denoiser, options.score_norm),
+        }
+        if denoiser.restores_cells:
+            self.members["inpainting"] = InpaintingScorer(denoiser, options.inpainting)
+        self._centre: Tensor | None = None
+        self._spread: Tensor | None = None
+
+    def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
+        """Evidence of all members, one after the other along the second dimension."""
+        return torch.cat(
+            [member.observe(images, seeds=seeds) for member in self.members.values()], dim=1
+        )
+
+    def fit(self, evidence: Tensor) -> None:
+        """Fit each member, then the scale of its map."""
+        for member, own in zip(self.members.values(), self._split(evidence), strict=True):
+            member.fit(own)
+        maps = self._maps(evidence)
+        self._centre = maps.mean(dim=(0, 2, 3), keepdim=True)
+        self._spread = maps.std(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6)
+
+    def judge(self, evidence: Tensor) -> ScoreBatch:
+        """The mean of the standardised maps, and of its highest pixels."""
+        if self._centre is None or self._spread is None:
+            raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
+        maps = self._maps(evidence)
+        standardised = (maps - self._centre.to(maps)) / self._spread.to(maps)
+        return pool(standardised.mean(dim=1), self.options.top)
+
+    def score(self, images: Tensor, *, seeds: Sequence[int]) -> ScoreBatch:
+        """Scores and maps of a batch; see `contracts.Scorer`."""
+        return self.judge(self.observe(images, seeds=seeds))
+
+    def state(self) -> Mapping[str, FloatArray]:
+        """The fitted statistics of all members and of their scales."""
+        if self._centre is None or self._spread is None:
+            raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
+        own = {"centre": self._centre.numpy(), "spread": self._spread.numpy()}
+        members = {
+            f"{name}.{key}": value
+            for name, member in self.members.items()
+            for key, value in member.state().items()
+        }
+        return {**own, **members}
+
+    def restore(self, state: Mapping[str, FloatArray]) -> None:
+        """Take back what `state` returned."""
+        self._centre = torch.from_numpy(state["centre"])
+        self._spread = torch.from_numpy(state["spread"])
+        for name, member in self.members.items():
+            prefix = f"{name}."
+            member.restore(
+                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            )
+
+    def _split(self, evidence: Tensor) -> tuple[Tensor, ...]:
+        sizes = [member.depth for member in self.members.values()]
+        parts: tuple[Tensor, ...] = torch.split(evidence, sizes, dim=1)  # type: ignore[no-untyped-call]
+        return parts
+
+    def _maps(self, evidence: Tensor) -> Tensor:
+        """(batch, members, height, width), each in its member's units."""
+        members = zip(self.members.values(), self._split(evidence), strict=True)
+        return torch.stack([member.combine(own) for member, own in members], dim=1)
