@@ -86,7 +86,7 @@ class FusedScorer:
 
     def _split(self, evidence: Tensor) -> tuple[Tensor, ...]:
         sizes = [member.depth for member in self.members.values()]
-        parts: tuple[Tensor, ...] = torch.split(evidence, sizes, dim=1)  # type: ignore[no-untyped-call]
+        parts: tuple[Tensor, ...] = torch.split(evidence, sizes, dim=1)
         return parts
 
     def _maps(self, evidence: Tensor) -> Tensor:
