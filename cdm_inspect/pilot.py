@@ -382,7 +382,14 @@ def _judge_labelled(
             told("measure", (number + done / total) / len(names))
 
         row = workflows.evaluate(
-            own, line, data, scorer=name, device=device, limit=plan.labelled, tick=tick
+            own,
+            line,
+            data,
+            scorer=name,
+            device=device,
+            is_drawn=False,
+            limit=plan.labelled,
+            tick=tick,
         )
         endpoints[f"AUROC_{name}"] = row["image_AUROC"]
         judged = {"n_good": row["n_good"], "n_defective": row["n_defective"]}

@@ -242,6 +242,7 @@ def evaluate(
     scorer: str | None = None,
     device: str = "auto",
     report: Path | None = None,
+    is_drawn: bool = True,
     limit: int | None = None,
     tick: Tick = _silent,
 ) -> JsonObject:
@@ -254,6 +255,7 @@ def evaluate(
         scorer: another than the line's.
         device: "auto", "cpu" or "cuda".
         report: where the PNG goes; None means the project's `reports/`.
+        is_drawn: False leaves the PNG out.
         limit: judge at most so many parts, half of them good; None means all.
         tick: told how many of how many are done.
 
@@ -282,7 +284,8 @@ def evaluate(
     calibration = inspector.calibration
     evaluation = evaluate_scores(scored, calibration.threshold)
     destination = report or project.root / "reports" / f"{line}-{calibration.scorer}.png"
-    draw_report(scored, evaluation, f"Line {line}, {calibration.scorer}", destination)
+    if is_drawn:
+        draw_report(scored, evaluation, f"Line {line}, {calibration.scorer}", destination)
     return {
         "line": line,
         "scorer": calibration.scorer,
@@ -292,7 +295,7 @@ def evaluate(
         **_evaluation_json(evaluation),
         "undecided": undecided,
         "seconds_per_image": round(seconds / len(labelled), 4),
-        "report": str(destination),
+        "report": str(destination) if is_drawn else None,
     }
 
 
