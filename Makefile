@@ -34,7 +34,7 @@ check: install
 docs: install
 	$(BIN)/python -m pytest tests/house -q
 
-# All three scorers on the demo's line; for real parts give the script other folders.
+# All scorers on the demo's line; for real parts give the script other folders.
 bench: install
 	test -d demo-line/data/A || $(BIN)/cdm-inspect demo
 	$(BIN)/python benchmarks/real_parts.py --data demo-line/data/A --preset tiny --budget 3m

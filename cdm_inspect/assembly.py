@@ -15,7 +15,7 @@ from cdm_inspect.images import load_good_parts
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
 from cdm_inspect.records import FloatArray, JsonObject
-from cdm_inspect.training import choose_hardware
+from cdm_inspect.training import choose_hardware, masked_count
 
 
 def good_parts_of(
@@ -100,6 +100,20 @@ def check_scorer_options(
     """
     offer = project.registry.scorer(name)
     return offer, build_options(offer, config.scorers.get(name, {}), f"scorers.{name}")
+
+
+def check_scorer_fits(config: LineConfig) -> None:
+    """Refuse to train a model that the line's own scorer could not use.
+
+    Raises:
+        ConfigError: if the scorer needs hidden cells and the training shows none.
+    """
+    if config.scorer == "inpainting" and not masked_count(config):
+        raise ConfigError(
+            'scorer "inpainting" needs a model that has learnt to restore hidden cells, found '
+            f"training.masked_share = {config.training.masked_share:g}. Set it to 0.5, or name "
+            "another scorer."
+        )
 
 
 def open_inspector(

@@ -40,6 +40,7 @@ class ModelCard:
         data_sha256: over all good parts and the side of the split each was on.
         trained_on: SHA-256 of the files it was trained on.
         held_out: SHA-256 of the files kept out of training, for calibration.
+        restores_cells: whether it has learnt to restore hidden cells.
         training: the figures of the training report.
     """
 
@@ -52,6 +53,7 @@ class ModelCard:
     data_sha256: str
     trained_on: tuple[str, ...]
     held_out: tuple[str, ...]
+    restores_cells: bool
     training: JsonObject
 
     def to_json(self) -> JsonObject:
@@ -67,6 +69,7 @@ class ModelCard:
             "data_sha256": self.data_sha256,
             "trained_on": list(self.trained_on),
             "held_out": list(self.held_out),
+            "restores_cells": self.restores_cells,
             "training": self.training,
         }
 
@@ -83,6 +86,7 @@ class ModelCard:
             data_sha256=data["data_sha256"],
             trained_on=tuple(data["trained_on"]),
             held_out=tuple(data["held_out"]),
+            restores_cells=data["restores_cells"],
             training=data["training"],
         )
 
@@ -92,7 +96,7 @@ class ModelCard:
             size=self.size,
             centre=self.centre,
             sigma_data=self.sigma_data,
-            restores_cells=self.config.training.masked_share > 0,
+            restores_cells=self.restores_cells,
         )
 
 

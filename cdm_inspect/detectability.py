@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cdm_inspect.assembly import good_parts_of, open_inspector
-from cdm_inspect.images import battery
+from cdm_inspect.images import KINDS, battery
 from cdm_inspect.inspection import score_prepared
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject
@@ -55,7 +55,8 @@ def measure_detectability(
     _, held_out = good_parts_of(project, project.config.line(line), inspector.model)
     threshold = inspector.calibration.threshold
     found: dict[tuple[str, float, float], list[bool]] = defaultdict(list)
-    parts = [
+    total = repeats * len(KINDS) * len(SIZES) * len(CONTRASTS)
+    parts = (
         part
         for repeat in range(repeats)
         for part in battery(
@@ -64,11 +65,11 @@ def measure_detectability(
             sizes=SIZES,
             contrasts=CONTRASTS,
         )
-    ]
+    )
     for done, part in enumerate(parts, start=1):
         batch = score_prepared(inspector.scorer, inspector.model, part.image[None])
         found[part.kind, part.contrast, part.size].append(float(batch.scores[0]) >= threshold)
-        tick(done, len(parts))
+        tick(done, total)
     rates = {key: float(np.mean(values)) for key, values in found.items()}
     kinds = list(dict.fromkeys(kind for kind, _, _ in rates))
     return {

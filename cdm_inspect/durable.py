@@ -48,18 +48,20 @@ def _write(path: Path, data: bytes) -> None:
 
 def to_json(document: object, *, indent: int | None = None) -> bytes:
     """A JSON document that any reader accepts: it has no NaN, and what is not known is null."""
-    text = json.dumps(without_nan(document), indent=indent, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(as_json(document), indent=indent, ensure_ascii=False, allow_nan=False)
     return text.encode()
 
 
-def without_nan(value: Any) -> Any:
-    """The same, with null for each number that is not finite."""
+def as_json(value: Any) -> Any:
+    """The same, with null for each number that is not finite, and text that is valid UTF-8."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str):
+        return readable(value)
     if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
+        return {as_json(key): as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [without_nan(item) for item in value]
+        return [as_json(item) for item in value]
     return value
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from cdm_inspect import workflows
-from cdm_inspect.assembly import good_parts_of, load_line_model
+from cdm_inspect.assembly import check_scorer_fits, good_parts_of, load_line_model
 from cdm_inspect.config import CostsConfig, LineConfig, parse_duration
 from cdm_inspect.diagnosis import diagnose_model
 from cdm_inspect.durable import sha256_of, to_json, write_durably
@@ -129,6 +129,7 @@ def plan_pilot(
             f"expected at least {_LEAST_SECONDS:g} s each."
         )
     config = project.config.line(line)
+    check_scorer_fits(config)
     good = load_good_parts(project.path(config.normal), config)
     if parts is not None and parts < len(good.train):
         chosen = spread_evenly(len(good.train), parts)

@@ -17,6 +17,7 @@ from torchvision.utils import save_image
 
 from cdm_inspect.assembly import (
     build_scorer,
+    check_scorer_fits,
     check_scorer_options,
     good_parts_of,
     load_line_model,
@@ -114,21 +115,24 @@ def check(project: Project, line: str, *, tick: Tick = _silent) -> CheckReport:
         else:
             found.append((item.path, Shape.of(item)))
     usable = list(_usable(config, found, problems))
-    others = Counter(path.suffix or path.name for path in find_others(folder))
     return CheckReport(
         line=line,
         folder=str(folder),
         files=len(paths),
         usable=len(usable),
         needed=config.training.min_images,
-        sizes=Counter(f"{shape.width} x {shape.height}" for shape in usable),
-        kinds=Counter(
+        sizes=_counts(f"{shape.width} x {shape.height}" for shape in usable),
+        kinds=_counts(
             f"{'grey' if shape.channels == 1 else 'colour'}, {16 if shape.is_deep else 8}-bit"
             for shape in usable
         ),
-        passed_over=others,
+        passed_over=_counts(path.suffix or path.name for path in find_others(folder)),
         problems=tuple(sorted(problems, key=lambda problem: problem.path)),
     )
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(names))
 
 
 def _usable(
@@ -165,6 +169,7 @@ def train(
     config = project.config.line(line)
     # Better now than after a night of training.
     check_scorer_options(project, config, config.scorer)
+    check_scorer_fits(config)
     parts = load_good_parts(project.path(config.normal), config)
     start = config.consistency.checkpoint
     training = Training(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Below the step of an 8-bit camera's noise: the surroundings are as good as known.
+# About one step of an 8-bit camera (2/255): the surroundings are as good as known.
 OPEN_SIGMA = 0.01
 
 

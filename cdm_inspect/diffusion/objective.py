@@ -102,6 +102,7 @@ class Objective(nn.Module):
             consistency_count: crops of the batch on which it is computed.
         """
         denoiser, batch = self.denoiser, clean.shape[0]
+        open_count = batch - self.masked_count  # the crops whose noise is the same everywhere
         even = sigma = draw_sigma(batch, denoiser.sigma_data, generator)
         if self.masked_count > 0:
             sigma = self._hide_cells(sigma, clean, generator)
@@ -118,7 +119,7 @@ class Objective(nn.Module):
         total = dsm + self.variance_weight * variance
         consistency = torch.zeros((), device=clean.device)
         if consistency_count > 0 and consistency_weight > 0:
-            part = slice(0, min(consistency_count, batch - self.masked_count))
+            part = slice(0, min(consistency_count, open_count))
             consistency = consistency_product(
                 denoiser,
                 noisy=clean[part] + noise[part],
@@ -139,7 +140,7 @@ class Objective(nn.Module):
             total = total + consistency_weight * consistency
         asymmetry = torch.zeros((), device=clean.device)
         if self.conservativity_weight > 0:
-            part = slice(0, self.conservativity_count)
+            part = slice(0, min(self.conservativity_count, open_count))
             asymmetry = self._asymmetry(
                 clean[part] + noise[part],
                 even[part],

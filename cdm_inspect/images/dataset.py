@@ -77,14 +77,14 @@ def load_good_parts(
     problems: list[ImageProblem] = []
     if preparation is None:
         # Two passes over the files, so that full-size pixels never pile up in memory.
-        shapes = [
-            Shape.of(item)
+        shapes = {
+            content_of(item): Shape.of(item)
             for item in read_images(paths, max_pixels=config.images.max_pixels)
             if isinstance(item, PartImage)
-        ]
+        }
         if shapes:
             preparation = Preparation.for_shapes(
-                shapes,
+                list(shapes.values()),
                 image_size=config.image_size,
                 channels=config.images.channels,
                 max_aspect_change=config.images.max_aspect_change,

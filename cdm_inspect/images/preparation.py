@@ -23,7 +23,7 @@ class Shape:
 
     Attributes:
         brightest: the largest sample value.
-        darkest: the smallest.
+        is_blank: whether all pixels are the same.
         is_deep: whether samples have 16 bits.
     """
 
@@ -31,7 +31,7 @@ class Shape:
     height: int
     width: int
     brightest: int
-    darkest: int
+    is_blank: bool
     is_deep: bool
 
     @classmethod
@@ -43,7 +43,7 @@ class Shape:
             height=height,
             width=width,
             brightest=int(part.pixels.max()),
-            darkest=int(part.pixels.min()),
+            is_blank=bool((part.pixels == part.pixels[:1, :1]).all()),
             is_deep=part.pixels.dtype == np.uint16,
         )
 
@@ -99,9 +99,9 @@ class Preparation:
             white=2 ** max(9, brightest.bit_length()) - 1 if is_deep else 255,
             converts_to_grey=channels == 1,
             max_aspect_change=max_aspect_change,
-            # Half the size of the smallest good part: what is smaller still has lost details that
-            # no good part lacks.
-            min_side=min(min(shape.height, shape.width) for shape in shapes) // 2,
+            # What is a quarter of the usual size has lost details that no good part lacks; half
+            # would refuse lines whose photographs were cut out by hand.
+            min_side=int(np.median([min(shape.height, shape.width) for shape in shapes])) // 4,
         )
 
     def refuse(self, shape: Shape, path: Path) -> None:
@@ -138,10 +138,9 @@ class Preparation:
                 f"{shape.width} x {shape.height}. Is this a thumbnail? Send the full image.",
                 reason="too_small",
             )
-        if shape.brightest == shape.darkest:
+        if shape.is_blank:
             raise UnreadableImage(
-                f"{path}: every pixel has the value {shape.darkest}. Check lamp, lens and trigger.",
-                reason="blank",
+                f"{path}: all pixels are the same. Check lamp, lens and trigger.", reason="blank"
             )
 
     def __call__(self, part: PartImage) -> FloatArray:

@@ -170,7 +170,7 @@ def _spot(place: _Place) -> Change:
 
 def _stain(place: _Place) -> Change:
     blob = place.blob()
-    return place.image - place.strength * blob, blob
+    return place.image + place.sign() * place.strength * blob, blob
 
 
 def _dent(place: _Place) -> Change:

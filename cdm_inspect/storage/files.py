@@ -28,10 +28,9 @@ class FileStore:
         try:
             if not path.is_file() or path.stat().st_size != len(data):
                 write_durably(path, data)
-        except OSError as error:
+        except (OSError, StorageError) as error:
             raise StorageError(
-                f"an image cannot be kept below {self.root}: {error.strerror or error}. "
-                "Free space there or correct the rights; the part was not recorded."
+                f"an image cannot be kept below {self.root}, and the part was not recorded: {error}"
             ) from error
         return name
 

@@ -5,6 +5,7 @@ from cdm_inspect.training.crops import CropBatch, CropSampler
 from cdm_inspect.training.hardware import choose_hardware, cpu_has_bf16
 from cdm_inspect.training.loop import Training
 from cdm_inspect.training.pacing import CostPacer, TermClock, TermSchedule
+from cdm_inspect.training.recipes import masked_count
 
 __all__ = [
     "CostPacer",
@@ -16,4 +17,5 @@ __all__ = [
     "Training",
     "choose_hardware",
     "cpu_has_bf16",
+    "masked_count",
 ]

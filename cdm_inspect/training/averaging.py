@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+_SMOOTHING = 0.98
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -38,3 +40,8 @@ class MovingAverage(Generic[M]):
         averaged = [parameter.detach() for parameter in self.module.parameters()]
         current = [parameter.detach() for parameter in module.parameters()]
         torch._foreach_lerp_(averaged, current, 1.0 - keep)
+
+
+def smoothed(former: float, value: float) -> float:
+    """A running mean of losses over about fifty steps; `former` is NaN before the first."""
+    return value if math.isnan(former) else _SMOOTHING * former + (1 - _SMOOTHING) * value

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor
 
 from cdm_inspect.checkpoint import ModelCard, TrainedModel, save_model
 from cdm_inspect.config import LineConfig, parse_count, parse_duration
@@ -24,18 +23,17 @@ from cdm_inspect.diffusion import (
 from cdm_inspect.errors import CheckpointMismatch, StorageError, TrainingDiverged
 from cdm_inspect.images import GoodParts
 from cdm_inspect.records import JsonObject, TrainingReport, TrainingTick
-from cdm_inspect.training.averaging import MovingAverage
+from cdm_inspect.training.averaging import MovingAverage, smoothed
 from cdm_inspect.training.crops import CropSampler, centre_and_spread
 from cdm_inspect.training.hardware import choose_hardware
 from cdm_inspect.training.held_out import dsm_on_crops
 from cdm_inspect.training.pacing import CostPacer, TermClock, TermSchedule
-from cdm_inspect.training.recipes import RECIPES
-from cdm_inspect.training.unfinished import UnfinishedRun
+from cdm_inspect.training.recipes import RECIPES, batch_size, masked_count
+from cdm_inspect.training.unfinished import UnfinishedRun, gather_state, restore_state
 
 _CHECKS = 20  # held-out checks in a run
 _MAX_SECONDS_BETWEEN_SAVES = 300.0
 _CHECK_TIME_SHARE = 0.05  # of the run that checks may take, where the run is short
-_SMOOTHING = 0.98
 _GRADIENT_LIMIT = 1.0
 _HELD_OUT_DRAWS = 2
 # Above this multiple of its best, the smoothed loss has left the road.
@@ -99,9 +97,10 @@ class Training:
             folder / "training",
             config_sha256=self._resumable_digest(),
             data_sha256=parts.digest,
+            start_from=start_from.id if start_from is not None else "",
         )
         settings, recipe = config.training, RECIPES[config.preset]
-        self.batch_size = settings.batch_size or recipe.batch_size
+        self.batch_size = batch_size(config)
         self.learning_rate = settings.learning_rate or recipe.learning_rate
         crop_size = settings.crop_size or recipe.crop_size
         self.image_budget = parse_count(settings.images) if settings.images else None
@@ -138,7 +137,7 @@ class Training:
             is_flat=config.consistency.weighting == "flat",
             is_bootstrapped=config.consistency.gradient == "upper",
             is_antithetic=config.consistency.antithetic,
-            masked_count=round(settings.masked_share * self.batch_size),
+            masked_count=masked_count(config),
             conservativity_weight=config.conservativity.weight,
             conservativity_count=math.ceil(config.conservativity.share * self.batch_size),
         )
@@ -146,6 +145,8 @@ class Training:
             self.denoiser.parameters(), self.learning_rate, weight_decay=settings.weight_decay
         )
         self.objective, self.optimizer = self.fabric.setup(objective, optimizer)
+        # Fabric's float16 on CUDA scales the loss; no other precision does.
+        self._scaler = getattr(self.fabric.strategy.precision, "scaler", None)
         self.average = MovingAverage(self.denoiser, settings.ema_half_life)
         to_device = self.fabric.device
         self.crops = CropSampler(
@@ -245,16 +246,14 @@ class Training:
     def save(self) -> None:
         """Keep the unfinished run; where the disk refuses, say so and go on training."""
         # Before its first step the optimiser has no state, and a run nothing worth keeping.
-        if not self.fabric.is_global_zero or self.position.step == 0:
+        if not self.fabric.is_global_zero or not self.optimizer.state_dict()["state"]:
             return
-        tensors = {f"now.{k}": v for k, v in self.denoiser.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
-        names = [name for name, _ in self.denoiser.named_parameters()]
-        for index, state in self.optimizer.state_dict()["state"].items():
-            for key, value in state.items():
-                tensors[f"adam.{key}.{names[index]}"] = torch.as_tensor(value)
+        tensors = gather_state(self.denoiser, self.average.module, self.optimizer)
+        position = asdict(self.position)
+        if self._scaler is not None:
+            position["loss_scaler"] = self._scaler.state_dict()
         try:
-            self.unfinished.save(tensors, asdict(self.position))
+            self.unfinished.save(tensors, position)
         except StorageError as error:
             self._warn(f"this run could not be saved and cannot be resumed from here: {error}")
 
@@ -287,8 +286,13 @@ class Training:
         self.position.consistency_started = self.schedule.started
         if weight == 0 or not self.pacer.has_term(self.position.step):
             return weight, 0
+        return weight / self.pacer.duty, self._term_count
+
+    @property
+    def _term_count(self) -> int:
+        """Crops on which a step computes the term."""
         count = max(1, round(self.config.consistency.share * self.batch_size))
-        return weight / self.pacer.duty, count
+        return min(count, self.batch_size - masked_count(self.config))
 
     def _keep_pace(self) -> None:
         if self.pacer.is_update(self.position.step):
@@ -324,10 +328,12 @@ class Training:
             max_norm=_GRADIENT_LIMIT,
             error_if_nonfinite=False,
         )
-        is_sound = math.isfinite(float(losses.total.detach())) and math.isfinite(float(norm))
+        is_finite = math.isfinite(float(losses.total.detach()))
+        # A loss scaler tries its limits on purpose; it must hear of overflows and skips steps.
+        is_sound = is_finite and (self._scaler is not None or math.isfinite(float(norm)))
         if self.fabric.world_size > 1:
             is_sound = float(self.fabric.all_reduce(torch.tensor(float(is_sound)))) == 1.0
-        if is_sound or self.precision == "16-mixed":  # whose scaler must hear of an overflow
+        if is_sound or self._scaler is not None:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         seen = self.batch_size * self.fabric.world_size
@@ -339,9 +345,9 @@ class Training:
     def _note_losses(self, losses: Losses, *, has_term: bool) -> None:
         """Smooth the losses and watch them."""
         position = self.position
-        position.loss_dsm = _smooth(position.loss_dsm, float(losses.dsm.detach()))
+        position.loss_dsm = smoothed(position.loss_dsm, float(losses.dsm.detach()))
         if has_term:
-            position.loss_consistency = _smooth(
+            position.loss_consistency = smoothed(
                 position.loss_consistency, float(losses.consistency.detach())
             )
         if position.step > 50:
@@ -381,22 +387,20 @@ class Training:
                 if self.fabric.is_global_zero:
                     self.unfinished.keep_best(self.average.module.state_dict())
             except StorageError as error:
+                if progress >= 1.0:
+                    raise  # there is no later
                 self._warn(f"better weights could not be kept, the former best stay: {error}")
-                return
-            position.best_held_out, position.best_step = position.loss_held_out, position.step
+            else:
+                position.best_held_out, position.best_step = position.loss_held_out, position.step
 
     def _resume(self) -> None:
         tensors, position = self.unfinished.load()
+        scaler = position.pop("loss_scaler", None)
         try:
             self.position = Position(**{**position, "clock": TermClock(**position["clock"])})
-            self.denoiser.load_state_dict(_under("now.", tensors))
-            self.average.module.load_state_dict(_under("average.", tensors))
-            state = self.optimizer.state_dict()
-            for index, (name, _) in enumerate(self.denoiser.named_parameters()):
-                state["state"][index] = {
-                    key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
-                }
-            self.optimizer.load_state_dict(state)
+            if self._scaler is not None and scaler is not None:
+                self._scaler.load_state_dict(scaler)
+            restore_state(tensors, self.denoiser, self.average.module, self.optimizer)
         except (KeyError, TypeError, RuntimeError) as error:
             raise CheckpointMismatch(
                 f"the unfinished run was saved by another version of cdm-inspect ({error}). "
@@ -411,9 +415,9 @@ class Training:
     def _finish(self) -> None:
         """Put the best averaged weights into force and drop the unfinished run."""
         position = self.position
-        if position.best_step == 0:
+        if not math.isfinite(position.loss_held_out):
             self._check_held_out(1.0)
-        if not math.isfinite(position.best_held_out):
+        if not math.isfinite(position.loss_held_out):
             raise TrainingDiverged(
                 "the loss on held-out parts was never finite. Lower training.learning_rate, or set "
                 "training.precision to 32-true."
@@ -445,6 +449,7 @@ class Training:
             data_sha256=self.parts.digest,
             trained_on=tuple(part.sha256 for part in self.parts.train_origin),
             held_out=tuple(part.sha256 for part in self.parts.held_out_origin),
+            restores_cells=masked_count(self.config) > 0,
             training={**report, "best_step": position.best_step},
         )
         model = ""
@@ -474,8 +479,7 @@ class Training:
         """Share of all crops on which the term is computed, at the pace last chosen."""
         if self.position.consistency_started is None:
             return 0.0
-        count = max(1, round(self.config.consistency.share * self.batch_size))
-        return round(self.pacer.duty * count / self.batch_size, 4)
+        return round(self.pacer.duty * self._term_count / self.batch_size, 4)
 
     def _tick(self, progress: float) -> TrainingTick:
         position = self.position
@@ -492,11 +496,3 @@ class Training:
             seconds_left=position.seconds * (1 - progress) / max(progress, 1e-9),
             warnings=tuple(self.warnings),
         )
-
-
-def _smooth(former: float, value: float) -> float:
-    return value if math.isnan(former) else _SMOOTHING * former + (1 - _SMOOTHING) * value
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

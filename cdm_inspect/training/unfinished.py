@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
+from torch import Tensor, nn
 
 from cdm_inspect.checkpoint import dump_tensors, parse_tensors
 from cdm_inspect.durable import write_durably
@@ -22,11 +23,18 @@ class UnfinishedRun:
         folder: `training/` below that of the model.
         config_sha256: of what may not change between start and resumption.
         data_sha256: of the good parts and their split.
+        start_from: id of the model that it fine-tunes; empty where it starts from nothing.
     """
 
-    def __init__(self, folder: Path, *, config_sha256: str, data_sha256: str) -> None:
+    def __init__(
+        self, folder: Path, *, config_sha256: str, data_sha256: str, start_from: str = ""
+    ) -> None:
         self.folder = folder
-        self.identity: JsonObject = {"config_sha256": config_sha256, "data_sha256": data_sha256}
+        self.identity: JsonObject = {
+            "config_sha256": config_sha256,
+            "data_sha256": data_sha256,
+            "start_from": start_from,
+        }
         self._state, self._best = folder / "state.safetensors", folder / "best.safetensors"
 
     @property
@@ -94,6 +102,11 @@ class UnfinishedRun:
                 "the unfinished run had another configuration. Only training.budget and "
                 "training.images may change; restore the rest, or train without --resume."
             )
+        if facts.get("start_from") != self.identity["start_from"]:
+            raise CheckpointMismatch(
+                "the model that the unfinished run started from has been replaced. Restore it, or "
+                "train without --resume."
+            )
         return tensors, dict(facts["position"])
 
     def keep_best(self, weights: Mapping[str, Tensor]) -> None:
@@ -119,3 +132,42 @@ class UnfinishedRun:
                 "again."
             )
         return tensors
+
+
+def gather_state(
+    denoiser: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """Weights, averaged weights and the moments of Adam, by name."""
+    tensors = {f"now.{k}": v for k, v in denoiser.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    names = [name for name, _ in denoiser.named_parameters()]
+    for index, state in optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            tensors[f"adam.{key}.{names[index]}"] = torch.as_tensor(value)
+    return tensors
+
+
+def restore_state(
+    tensors: Mapping[str, Tensor],
+    denoiser: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Put back what `gather_state` returned.
+
+    Raises:
+        KeyError: if tensors are missing.
+        RuntimeError: if they have other shapes.
+    """
+    denoiser.load_state_dict(_under("now.", tensors))
+    average.load_state_dict(_under("average.", tensors))
+    state = optimizer.state_dict()
+    for index, (name, _) in enumerate(denoiser.named_parameters()):
+        state["state"][index] = {
+            key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+        }
+    optimizer.load_state_dict(state)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

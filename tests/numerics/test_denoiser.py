@@ -114,7 +114,7 @@ def test_masked_noise_is_that_of_cells(seed):
 
 
 def test_hidden_cells_are_part_of_the_loss_and_leave_the_rest_alone():
-    """The first crops' noise, and with them the consistency term, are what they were."""
+    """The first crops keep their noise levels, the same at every pixel."""
     denoiser = make_denoiser()
     clean = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(1))
     position = pixel_grid(16, 16).expand(8, -1, -1, -1)

@@ -218,8 +218,10 @@ def test_parts_that_do_not_fit_are_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "deep.png"), DEEP)
     with pytest.raises(UnreadableImage, match="8-bit"):
         preparation(read_image(tmp_path / "deep.png"))
-    thumbnail = read_image(save(tmp_path / "small.png", GREY[::3, ::3]))
+    thumbnail = read_image(save(tmp_path / "small.png", GREY[::5, ::5]))
     blank = read_image(save(tmp_path / "blank.png", np.full_like(GREY, 7)))
+    red = read_image(save(tmp_path / "red.png", np.full_like(RGB, (200, 0, 0))))
+    assert Shape.of(red).is_blank
     for part, reason in ((thumbnail, "too_small"), (blank, "blank")):
         with pytest.raises(UnreadableImage) as caught:
             preparation(part)

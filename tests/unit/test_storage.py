@@ -265,10 +265,10 @@ def test_garbage_foreign_and_newer_databases_are_not_touched(tmp_path):
 def test_a_full_disk_records_nothing(tmp_path, monkeypatch):
     with SqlStore("sqlite:///x.db", "images", root=tmp_path) as store:
 
-        def full(path, data):
+        def full(descriptor):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("cdm_inspect.storage.files.write_durably", full)
-        with pytest.raises(StorageError, match="No space left"):
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(StorageError, match=r"not recorded.*No space left"):
             store.append(inspection(1), evidence=b"x")
         assert store.count(InspectionQuery()) == 0

@@ -137,8 +137,10 @@ def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
         equal, on = by_run["off-equal-images", seed], by_run["on", seed]
         assert abs(equal["images_seen"] - on["images_seen"]) <= 8  # one batch
         assert by_run["off", seed]["consistency_started"] is None
-        assert (on["consistency_started"] or math.inf) >= 0.2
-        assert (by_run["staged", seed]["consistency_started"] or math.inf) > 0
+        # On a machine so slow that a step takes a second it may never have come on.
+        assert on["consistency_started"] is None or on["consistency_started"] >= 0.2
+        staged = by_run["staged", seed]["consistency_started"]
+        assert staged is None or staged > 0
         for row in (equal, on):
             seconds, images, losses = np.transpose(row["curve"])
             assert (np.diff(seconds) > 0).all()

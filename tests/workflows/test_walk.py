@@ -30,6 +30,7 @@ from cdm_inspect.errors import (
     ConfigError,
     NotCalibrated,
     PluginUnavailable,
+    StorageError,
     TrainingDiverged,
     TrainingError,
 )
@@ -147,7 +148,7 @@ def test_bad_input_is_undecided_and_never_passes(line):
     (inbox / "folder.png").mkdir()
     project = open_project(line, line="A")
     Image.new("L", (128, 128), 9).save(inbox / "black.png")
-    Image.open(test / "good" / "000.png").resize((40, 40)).save(inbox / "thumbnail.png")
+    Image.open(test / "good" / "000.png").resize((24, 24)).save(inbox / "thumbnail.png")
     strange = os.fsdecode(os.fsencode(inbox) + b"/\x83e.png")  # Shift-JIS on a network share
     Path(strange).write_bytes(b"")
     paths = [*sorted(inbox.iterdir()), inbox / "absent.png", inbox / ("n" * 300 + ".png")]
@@ -413,6 +414,25 @@ def test_training_with_the_conservativity_penalty(line):
     report = workflows.train(project, "A", device="cpu")
     assert report.steps == 8
     assert np.isfinite(report.loss_dsm)
+
+
+def test_a_scorer_that_the_model_could_not_serve_is_refused_before_training(line):
+    settings = ["scorer=inpainting", "training.masked_share=0.02"]  # of 8 crops: none
+    with pytest.raises(ConfigError, match="masked_share"):
+        workflows.train(open_project(line, line="A", overrides=settings), "A", device="cpu")
+
+
+def test_a_disk_that_stays_full_is_said_to_be_full(line):
+    project = open_project(line, line="A", overrides=["training.images=64"])
+    config = project.config.line("A")
+    parts = load_good_parts(project.path(config.normal), config)
+    training = Training("A", config, parts, line / "full", device="cpu")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        patch.object(os, "fsync", side_effect=full),
+        pytest.raises(StorageError, match="No space left"),
+    ):
+        list(training.run())
 
 
 @pytest.mark.slow
