@@ -203,8 +203,10 @@ def inspection_json(inspection: StoredInspection) -> dict[str, Any]:
 
 def _describe(tick: TrainingTick) -> str:
     minutes, seconds = divmod(round(tick.seconds_left), 60)
-    return (
-        f"{tick.images_per_second:.0f} images/s  dsm {tick.loss_dsm:.4f}  "
-        f"consistency {tick.loss_consistency:+.1e}  held-out {tick.loss_held_out:.4f}  "
-        f"{minutes}:{seconds:02d} left"
-    )
+    facts = [f"{tick.images_per_second:.0f} images/s", f"dsm {tick.loss_dsm:.4f}"]
+    # The term comes on and the first check falls some way into a run.
+    if math.isfinite(tick.loss_consistency):
+        facts.append(f"consistency {tick.loss_consistency:+.1e}")
+    if math.isfinite(tick.loss_held_out):
+        facts.append(f"held-out {tick.loss_held_out:.4f}")
+    return "  ".join([*facts, f"{minutes}:{seconds:02d} left"])

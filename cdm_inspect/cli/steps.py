@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,7 +65,8 @@ def train(
     from cdm_inspect import workflows
 
     # Lightning sets its own level when it is imported; what it says, our own screen says.
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         with state.screen.training(f"train {line}") as show:
             told: set[str] = set()
@@ -90,12 +92,16 @@ def train(
             ("good parts", f"{report.n_train} trained on, {report.n_held_out} held out"),
             ("seen", f"{report.images_seen:,} crops, {report.images_per_second:.1f} a second"),
             ("DSM loss", f"{report.loss_dsm:.4f}, held out {report.loss_held_out:.4f}"),
-            ("consistency", f"{report.loss_consistency:+.2e}"),
+            ("consistency", _loss(report.loss_consistency)),
             ("its cost", "not measured" if ratio is None else f"{ratio:.2f} x a step without"),
         ],
     )
     state.screen.problems(report.set_aside)
     return _with_problems(asdict(report), "set_aside")
+
+
+def _loss(value: float) -> str:
+    return f"{value:+.2e}" if math.isfinite(value) else "never on"
 
 
 def calibrate(
