@@ -127,7 +127,7 @@ def test_who_may_load(install, monkeypatch):
 def test_a_scorer_that_is_not_there_names_what_is(install):
     install("missing-import", SPECIMENS["missing-import"][0])
     with pytest.raises(PluginUnavailable) as caught:
-        Registry().scorer("fused")
+        Registry().scorer("nonsense")
     assert "residual" in str(caught.value)
     assert "a_module_that_is_not_there" in str(caught.value)
 
