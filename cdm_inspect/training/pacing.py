@@ -14,7 +14,7 @@ _STEPS_REMEMBERED = 256  # of each kind
 _STEPS_NEEDED = 8  # of each kind, before the clock is believed
 _STEPS_BETWEEN_UPDATES = 16
 # The pace aims a little below the budget, so that noise in the clock does not carry it above.
-_MARGIN = 0.02
+_MARGIN = 0.04
 _FLAT_CHECKS = 2  # held-out checks in a row without gain that end the DSM stage
 
 
