@@ -102,17 +102,20 @@ def check_scorer_options(
     return offer, build_options(offer, config.scorers.get(name, {}), f"scorers.{name}")
 
 
-def check_scorer_fits(config: LineConfig) -> None:
+def check_scorer_fits(project: Project, config: LineConfig) -> None:
     """Refuse to train a model that the line's own scorer could not use.
 
     Raises:
-        ConfigError: if the scorer needs hidden cells and the training shows none.
+        PluginUnavailable: if nobody offers it.
+        ConfigError: if its options have mistakes, or it needs hidden cells and the training shows
+            none.
     """
-    if config.scorer == "inpainting" and not masked_count(config):
+    offer, _ = check_scorer_options(project, config, config.scorer)
+    if offer.needs_cells and not masked_count(config):
         raise ConfigError(
-            'scorer "inpainting" needs a model that has learnt to restore hidden cells, found '
-            f"training.masked_share = {config.training.masked_share:g}. Set it to 0.5, or name "
-            "another scorer."
+            f"scorer {config.scorer!r} needs a model that has learnt to restore hidden cells, "
+            f"found training.masked_share = {config.training.masked_share:g}. Set it to 0.5, "
+            "or name another scorer."
         )
 
 

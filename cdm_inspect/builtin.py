@@ -85,6 +85,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="Hidden cells against what their surroundings lead one to expect.",
         build=_build_inpainting,
         options=InpaintingOptions,
+        needs_cells=True,
     )
     yield ScorerOffer(
         name="fused",

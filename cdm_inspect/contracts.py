@@ -141,6 +141,8 @@ class ScorerOffer:
         summary: one line.
         build: makes the scorer for a trained denoiser.
         options: what the project file may set under `[lines.NAME.scorers.<name>]`.
+        needs_cells: whether its model must have learnt to restore hidden cells, which
+            `Denoiser.restores_cells` tells; a line that names it does not train without.
         contract: the version of this module the plugin was written for.
     """
 
@@ -148,6 +150,7 @@ class ScorerOffer:
     summary: str
     build: Callable[[Denoiser, Any], Scorer]
     options: type[BaseModel] = Options
+    needs_cells: bool = False
     contract: int = CONTRACT
 
 

@@ -129,7 +129,7 @@ def plan_pilot(
             f"expected at least {_LEAST_SECONDS:g} s each."
         )
     config = project.config.line(line)
-    check_scorer_fits(config)
+    check_scorer_fits(project, config)
     good = load_good_parts(project.path(config.normal), config)
     if parts is not None and parts < len(good.train):
         chosen = spread_evenly(len(good.train), parts)

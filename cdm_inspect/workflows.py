@@ -18,7 +18,6 @@ from torchvision.utils import save_image
 from cdm_inspect.assembly import (
     build_scorer,
     check_scorer_fits,
-    check_scorer_options,
     good_parts_of,
     load_line_model,
     open_inspector,
@@ -168,8 +167,7 @@ def train(
     """Train the model of a line and put it into force; an interrupted run can be resumed."""
     config = project.config.line(line)
     # Better now than after a night of training.
-    check_scorer_options(project, config, config.scorer)
-    check_scorer_fits(config)
+    check_scorer_fits(project, config)
     parts = load_good_parts(project.path(config.normal), config)
     start = config.consistency.checkpoint
     training = Training(

@@ -8,7 +8,7 @@ from words import word
 
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.review import ReviewDesk
-from views.part import show_decisions, show_notice, show_part
+from views.part import show_decisions, show_failure, show_notice, show_part
 
 
 def show(desk: ReviewDesk, line: str) -> None:
@@ -17,8 +17,7 @@ def show(desk: ReviewDesk, line: str) -> None:
     try:
         decided = desk.decided(line)
     except CdmInspectError as error:
-        st.error(word("no_store"))
-        st.text(str(error))
+        show_failure(error)
         return
     if not decided:
         st.info(word("nothing_decided"))
@@ -31,8 +30,7 @@ def show(desk: ReviewDesk, line: str) -> None:
     try:
         story = desk.story(number)
     except CdmInspectError as error:
-        st.error(word("no_store"))
-        st.text(str(error))
+        show_failure(error)
         return
     for review in story:
         st.text(

@@ -87,6 +87,11 @@ def _show_facts(part: StoredInspection) -> None:
     )
 
 
+def show_failure(error: CdmInspectError) -> None:
+    st.error(word("no_store"))
+    st.text(str(error))
+
+
 def show_notice() -> None:
     notice = SESSION.notice
     if notice is not None:

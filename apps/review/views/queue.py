@@ -9,7 +9,7 @@ from words import word
 
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.review import ReviewDesk
-from views.part import show_decisions, show_notice, show_part
+from views.part import show_decisions, show_failure, show_notice, show_part
 
 
 def show(desk: ReviewDesk, line: str) -> None:
@@ -19,8 +19,7 @@ def show(desk: ReviewDesk, line: str) -> None:
         counts = desk.counts(line)
         waiting = desk.waiting(line)
     except CdmInspectError as error:
-        st.error(word("no_store"))
-        st.text(str(error))
+        show_failure(error)
         return
     for column, key in zip(st.columns(3), ("waiting", "flagged", "inspected"), strict=True):
         column.metric(word(key), getattr(counts, key))
