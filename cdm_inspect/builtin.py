@@ -8,8 +8,11 @@ from pathlib import Path
 from cdm_inspect.contracts import Denoiser, Options, Scorer, ScorerOffer, StoreOffer, VerdictStore
 from cdm_inspect.hooks import hookimpl
 from cdm_inspect.scoring.options import (
+    FeaturesOptions,
     FusedOptions,
     InpaintingOptions,
+    MartingaleOptions,
+    PathOptions,
     ReconstructionOptions,
     ResidualOptions,
     ScoreNormOptions,
@@ -38,6 +41,24 @@ def _build_inpainting(denoiser: Denoiser, options: InpaintingOptions) -> Scorer:
     from cdm_inspect.scoring.inpainting import InpaintingScorer
 
     return InpaintingScorer(denoiser, options)
+
+
+def _build_features(denoiser: Denoiser, options: FeaturesOptions) -> Scorer:
+    from cdm_inspect.scoring.features import FeaturesScorer
+
+    return FeaturesScorer(denoiser, options)
+
+
+def _build_path(denoiser: Denoiser, options: PathOptions) -> Scorer:
+    from cdm_inspect.scoring.path import PathScorer
+
+    return PathScorer(denoiser, options)
+
+
+def _build_martingale(denoiser: Denoiser, options: MartingaleOptions) -> Scorer:
+    from cdm_inspect.scoring.martingale import MartingaleScorer
+
+    return MartingaleScorer(denoiser, options)
 
 
 def _build_fused(denoiser: Denoiser, options: FusedOptions) -> Scorer:
@@ -86,6 +107,24 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         build=_build_inpainting,
         options=InpaintingOptions,
         needs_cells=True,
+    )
+    yield ScorerOffer(
+        name="features",
+        summary="How usual the network's own features are at each place; nothing pretrained.",
+        build=_build_features,
+        options=FeaturesOptions,
+    )
+    yield ScorerOffer(
+        name="path",
+        summary="How a part travels towards noise along the probability flow.",
+        build=_build_path,
+        options=PathOptions,
+    )
+    yield ScorerOffer(
+        name="martingale",
+        summary="Experimental: how far the model drifts from its own prediction.",
+        build=_build_martingale,
+        options=MartingaleOptions,
     )
     yield ScorerOffer(
         name="fused",

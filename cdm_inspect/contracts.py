@@ -63,12 +63,31 @@ class Denoiser(Protocol):
         """Whether training has shown it noise that differs from pixel to pixel."""
         ...
 
+    @property
+    def resolutions(self) -> int:
+        """Resolutions that the network works at, each half of the one before."""
+        ...
+
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Posterior:
         """Denoise.
 
         Args:
             noisy: (batch, channels, height, width) float32; height and width divisible by 8.
             sigma: noise level, (batch, 1, 1, 1) or (batch, 1, height, width), float32, > 0.
+        """
+        ...
+
+    def features(self, noisy: Tensor, sigma: Tensor) -> Sequence[Tensor]:
+        """What the network makes of images on its way to the mean, coarse to fine.
+
+        Args:
+            noisy: as for denoising.
+            sigma: as for denoising.
+
+        Returns:
+            One tensor a resolution, (batch, depth, height, width) float32, each with a depth,
+            height and width of its own; the last is as large as the images, padded to what the
+            network can halve.
         """
         ...
 

@@ -40,6 +40,7 @@ from cdm_inspect.diffusion.sampling import (
     sample_euler_maruyama,
     sample_heun,
 )
+from cdm_inspect.diffusion.tiling import Tile, TiledDenoiser, tiles
 
 __all__ = [
     "LABEL_SIZE",
@@ -57,6 +58,8 @@ __all__ = [
     "NetworkSize",
     "Objective",
     "Preconditioning",
+    "Tile",
+    "TiledDenoiser",
     "UNet",
     "ancestral_step",
     "checkerboard",
@@ -77,6 +80,7 @@ __all__ = [
     "sample_dpm_solver",
     "sample_euler_maruyama",
     "sample_heun",
+    "tiles",
     "training_sigma",
     "u_statistic",
 ]

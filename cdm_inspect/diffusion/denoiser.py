@@ -23,6 +23,7 @@ class ConsistentDenoiser(nn.Module):
         channels: of the images.
         sigma_data: standard deviation of the training images about `centre`, in image units.
         restores_cells: whether training has shown it noise that differs from pixel to pixel.
+        resolutions: that the network works at.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class ConsistentDenoiser(nn.Module):
         super().__init__()
         self.restores_cells = restores_cells
         self.channels = len(centre)
+        self.resolutions = len(size.multipliers)
         self.sigma_data = float(sigma_data)
         self.network = UNet(self.channels, size)
         centre_image = torch.tensor(centre, dtype=torch.float32).view(1, -1, 1, 1)
@@ -63,19 +65,9 @@ class ConsistentDenoiser(nn.Module):
         """
         noisy, sigma = noisy.float(), sigma.float()
         height, width = noisy.shape[-2:]
-        if position is None:
-            grid = pixel_grid(height, width, noisy.device)
-            position = grid.expand(noisy.shape[0], -1, -1, -1)
         centred = noisy - self.centre
         scale = Preconditioning.at(sigma, self.sigma_data)
-        bottom, right = -height % self.network.stride, -width % self.network.stride
-        output = self.network(
-            F.pad(scale.into * centred, (0, right, 0, bottom), mode="replicate"),
-            _pad_map(scale.noise, right, bottom),
-            F.pad(position, (0, right, 0, bottom), mode="replicate"),
-            labels,
-            dropout,
-        )
+        output = self.network(*self._entering(centred, scale, position), labels, dropout)
         mean_output = output.mean[..., :height, :width]
         log_variance = output.log_variance[..., :height, :width]
         # skip - 1 = -sigma^2 / (sigma^2 + sd^2), written so that small sigma does not cancel.
@@ -85,6 +77,29 @@ class ConsistentDenoiser(nn.Module):
             mean=noisy + displacement,
             displacement=displacement,
             log_variance=log_variance + 2 * scale.out.log(),
+        )
+
+    def features(
+        self, noisy: Tensor, sigma: Tensor, *, position: Tensor | None = None
+    ) -> list[Tensor]:
+        """What the network makes of images on its way up; see `contracts.Denoiser`."""
+        scale = Preconditioning.at(sigma.float(), self.sigma_data)
+        entering = self._entering(noisy.float() - self.centre, scale, position)
+        return [features.float() for features in self.network.activations(*entering)]
+
+    def _entering(
+        self, centred: Tensor, scale: Preconditioning, position: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Scaled images, noise and position, padded to the network's stride."""
+        height, width = centred.shape[-2:]
+        if position is None:
+            grid = pixel_grid(height, width, centred.device)
+            position = grid.expand(centred.shape[0], -1, -1, -1)
+        bottom, right = -height % self.network.stride, -width % self.network.stride
+        return (
+            F.pad(scale.into * centred, (0, right, 0, bottom), mode="replicate"),
+            _pad_map(scale.noise, right, bottom),
+            F.pad(position, (0, right, 0, bottom), mode="replicate"),
         )
 
 

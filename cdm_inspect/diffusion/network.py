@@ -150,6 +150,24 @@ class UNet(nn.Module):
             labels: (batch, 9) of the augmentation; None is the same as zeros.
             dropout: masks of `draw_dropout`.
         """
+        features = self.activations(scaled, noise, position, labels, dropout)[-1]
+        features = F.silu(self.leave(features))
+        log_variance = self.to_log_variance(features).float()
+        limit = _LOG_VARIANCE_LIMIT
+        return NetworkOutput(
+            mean=self.to_mean(features).float(),
+            log_variance=limit * torch.tanh(log_variance / limit),
+        )
+
+    def activations(
+        self,
+        scaled: Tensor,
+        noise: Tensor,
+        position: Tensor,
+        labels: Tensor | None = None,
+        dropout: list[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """Features on the way up, one tensor a resolution, coarse to fine; see `forward`."""
         angles = noise.amax(dim=(2, 3), keepdim=True) * self.frequencies
         embedding = self.embed_noise(torch.cat([angles.cos(), angles.sin()], dim=1))
         if labels is not None:
@@ -166,19 +184,15 @@ class UNet(nn.Module):
             )
             kept.append(features)
         features = self.middle(features, embedding, masks)
+        found = []
         for layer in self.up:
             if isinstance(layer, Block):
                 joined = torch.cat([features, kept.pop()], dim=1)
                 features = layer(joined, embedding, masks)
             else:
+                found.append(features)
                 features = layer(features)
-        features = F.silu(self.leave(features))
-        log_variance = self.to_log_variance(features).float()
-        limit = _LOG_VARIANCE_LIMIT
-        return NetworkOutput(
-            mean=self.to_mean(features).float(),
-            log_variance=limit * torch.tanh(log_variance / limit),
-        )
+        return [*found, features]
 
     def _blocks(self) -> list[Block]:
         layers = [*self.down, self.middle, *self.up]

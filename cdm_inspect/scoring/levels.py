@@ -12,6 +12,7 @@ from torch import Tensor
 from cdm_inspect.contracts import Denoiser, ScoreBatch
 from cdm_inspect.errors import NotCalibrated
 from cdm_inspect.records import FloatArray
+from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.options import PoolingOptions
 
 # Keeps the logarithm finite where a residual is exactly zero.
@@ -122,6 +123,46 @@ class LevelScorer(ABC):
     def restore(self, state: Mapping[str, FloatArray]) -> None:
         """Take back what `state` returned."""
         self.statistics.restore(state)
+
+
+class DensityScorer(LevelScorer):
+    """A scorer whose levels are judged together: how unlikely they are side by side.
+
+    Args:
+        density: of the standardised evidence at a pixel, one for the whole map.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        options: PoolingOptions,
+        density: EvidenceDensity | NeighbourDensity,
+    ) -> None:
+        super().__init__(denoiser, options)
+        self.density = density
+
+    def fit(self, evidence: Tensor) -> None:
+        """Learn mean, variance, and the density of what they leave."""
+        super().fit(evidence)
+        standardised = self.statistics.standardise(evidence)
+        self.density.fit(standardised.transpose(0, 1).flatten(1).T)
+
+    def combine(self, evidence: Tensor) -> Tensor:
+        """Distance from the mode of the density at each pixel."""
+        return self.density.distance(self.statistics.standardise(evidence).movedim(1, -1))
+
+    def state(self) -> Mapping[str, FloatArray]:
+        """The fitted statistics."""
+        own = {f"density_{name}": value for name, value in self.density.state().items()}
+        return {**super().state(), **own}
+
+    def restore(self, state: Mapping[str, FloatArray]) -> None:
+        """Take back what `state` returned."""
+        super().restore(state)
+        prefix = "density_"
+        self.density.restore(
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        )
 
 
 def box_blur(maps: Tensor, side: int) -> Tensor:

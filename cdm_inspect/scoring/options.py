@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cdm_inspect.contracts import Options
 
@@ -47,9 +47,56 @@ class ScoreNormOptions(PoolingOptions):
 
     Attributes:
         sigmas: noise levels at which the norm of the score is taken.
+        components: of the mixture that describes good parts, at most.
     """
 
     sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0)
+    components: Annotated[int, Field(ge=1, le=16)] = 1
+
+
+class FeaturesOptions(PoolingOptions):
+    """Options of `features`.
+
+    Attributes:
+        sigmas: noise levels that the network is told; the parts themselves stay without noise.
+        dimensions: of the random projection of each resolution's features.
+        density: of what good parts have: one "gaussian", or the nearest of `memory` "neighbours".
+        memory: vectors that "neighbours" keeps.
+    """
+
+    blur: Annotated[int, Field(ge=1, le=63)] = 3
+    sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.15,)
+    dimensions: Annotated[int, Field(ge=1, le=256)] = 24
+    density: Literal["gaussian", "neighbours"] = "gaussian"
+    memory: Annotated[int, Field(ge=2, le=20_000)] = 1000
+
+
+class PathOptions(PoolingOptions):
+    """Options of `path`.
+
+    Attributes:
+        lowest: noise level at which the part is taken to be.
+        highest: noise level up to which it is followed.
+        steps: of the inversion, one network evaluation each.
+    """
+
+    lowest: Sigma = 0.05
+    highest: Sigma = 2.0
+    steps: Annotated[int, Field(ge=2, le=100)] = 8
+
+
+class MartingaleOptions(PoolingOptions):
+    """Options of `martingale`.
+
+    Attributes:
+        sigmas: noise levels at which the reverse process starts.
+        fall: share of the noise level that the one step takes away.
+        paths: independent steps a level, two evaluations each.
+    """
+
+    sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.1, 0.2, 0.4)
+    fall: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
+    paths: Annotated[int, Field(ge=2, le=64)] = 4
 
 
 class InpaintingOptions(PoolingOptions):
@@ -71,11 +118,29 @@ class ReconstructionOptions(PoolingOptions):
         starts: noise levels from which the part is restored.
         steps: of the solver, one network evaluation each.
         draws: noise draws a start.
+        distances: between the part and its restoration, each a level of its own: "l1", "l2",
+            "gradient", "ssim" at several scales, "features" of the denoiser itself, and "backbone".
+        backbone: network of that last distance, as timm names it.
+        weights: file with its weights, which you bring; nothing is ever downloaded. A path is
+            taken from where the command runs.
     """
 
     starts: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.5, 1.0)
     steps: Annotated[int, Field(ge=1, le=100)] = 5
     draws: Annotated[int, Field(ge=1, le=64)] = 1
+    distances: Annotated[
+        tuple[Literal["l1", "l2", "gradient", "ssim", "features", "backbone"], ...],
+        Field(min_length=1),
+    ] = ("l2",)
+    backbone: str | None = None
+    weights: str | None = None
+
+    @model_validator(mode="after")
+    def _backbone_is_named_where_it_is_used(self) -> ReconstructionOptions:
+        needed = "backbone" in self.distances
+        if any((value is not None) != needed for value in (self.backbone, self.weights)):
+            raise ValueError('the distance "backbone" needs `backbone` and `weights`, and they it')
+        return self
 
 
 class FusedOptions(Options):

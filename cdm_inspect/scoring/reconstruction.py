@@ -1,20 +1,29 @@
 """`reconstruction`: noise a part halfway, restore it in a few steps, and look at the difference.
 
 The restoration follows the probability-flow ODE with DPM-Solver++(2M): deterministic given the
-noise, which is drawn from the image's own seed. Several depths see defects of several sizes.
+noise, which is drawn from the image's own seed. Several depths see defects of several sizes, and
+several distances defects of several kinds.
 
-Sources: Wyatt et al. 2022, AnoDDPM (partial noising); Lu et al. 2022, arXiv:2211.01095 (solver).
+Sources: Wyatt et al. 2022, AnoDDPM (partial noising); Lu et al. 2022, arXiv:2211.01095 (solver);
+Mousakhan et al. 2023, DDAD, arXiv:2305.15956 (a distance between features beside that of pixels).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.diffusion import karras_sigmas, sample_dpm_solver
+from cdm_inspect.scoring.distances import (
+    DISTANCES,
+    Distance,
+    backbone_distance,
+    feature_distance,
+)
 from cdm_inspect.scoring.levels import LevelScorer, level, seeded_noise
 from cdm_inspect.scoring.options import ReconstructionOptions
 
@@ -28,22 +37,24 @@ class ReconstructionScorer(LevelScorer):
     def __init__(self, denoiser: Denoiser, options: ReconstructionOptions) -> None:
         super().__init__(denoiser, options)
         self.options = options
+        self.distances = [self._distance(name) for name in options.distances]
 
     @property
     def depth(self) -> int:
-        """Depths."""
-        return len(self.options.starts)
+        """Depths times distances."""
+        return len(self.options.starts) * len(self.distances)
 
     def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Mean over channels and draws of (x - restored)^2 at each depth."""
-        depths = []
+        """Each distance from the restoration, mean over draws, at each depth."""
+        found = []
         for start in self.options.starts:
-            total = torch.zeros_like(images[:, 0])
+            draws = []
             for draw in range(self.options.draws):
                 noise = seeded_noise(images, [seed + draw for seed in seeds])
-                total += (images - self.restore_part(images, start, noise)).square().mean(dim=1)
-            depths.append(total / self.options.draws)
-        return torch.stack(depths, dim=1)
+                restored = self.restore_part(images, start, noise)
+                draws.append(torch.stack([d(images, restored) for d in self.distances], dim=1))
+            found.append(torch.stack(draws).mean(dim=0))
+        return torch.cat(found, dim=1)
 
     def restore_part(self, images: Tensor, start: float, noise: Tensor) -> Tensor:
         """What the model makes of the parts from noise level `start`; as `images`."""
@@ -55,3 +66,10 @@ class ReconstructionScorer(LevelScorer):
             return self.denoiser(noisy, level(float(sigma), noisy)).mean
 
         return sample_dpm_solver(mean, images + start * noise, sigmas)
+
+    def _distance(self, name: str) -> Distance:
+        if name == "features":
+            return feature_distance(self.denoiser)
+        if name == "backbone":
+            return backbone_distance(str(self.options.backbone), Path(str(self.options.weights)))
+        return DISTANCES[name]

@@ -1,0 +1,73 @@
+"""`features`: how usual what the network itself makes of each place is, without pretrained weights.
+
+Features of the denoiser's way up, all resolutions side by side at a quarter of the image's, each
+projected at random to a few dimensions; the map is their distance from what good parts have there.
+
+Sources: Defard et al. 2020, PaDiM, arXiv:2011.08785 (a Gaussian of randomly chosen features) and
+Roth et al. 2022, PatchCore, arXiv:2106.08265 (nearest neighbours), both on pretrained features;
+Baranchuk et al. 2022, arXiv:2112.03126 (a denoiser's features describe what a pixel shows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cdm_inspect.contracts import Denoiser
+from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
+from cdm_inspect.scoring.levels import DensityScorer, box_blur, level
+from cdm_inspect.scoring.options import FeaturesOptions
+
+_STRIDE = 4
+_RIDGE = 0.1
+
+
+class FeaturesScorer(DensityScorer):
+    """One evaluation a level, without noise."""
+
+    def __init__(self, denoiser: Denoiser, options: FeaturesOptions) -> None:
+        super().__init__(
+            denoiser,
+            options,
+            NeighbourDensity(memory=options.memory)
+            if options.density == "neighbours"
+            else EvidenceDensity(components=1, ridge=_RIDGE),
+        )
+        self.options = options
+
+    @property
+    def depth(self) -> int:
+        """Projected features."""
+        return len(self.options.sigmas) * self.denoiser.resolutions * self.options.dimensions
+
+    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Projected features, (batch, depth, height / 4, width / 4), of either sign."""
+        size = (images.shape[-2] // _STRIDE, images.shape[-1] // _STRIDE)
+        found = []
+        for sigma in self.options.sigmas:
+            for features in self.denoiser.features(images, level(sigma, images)):
+                placed = F.interpolate(features, size, mode="bilinear", antialias=True)
+                projected = torch.einsum("bchw,cd->bdhw", placed, self._projection(placed))
+                found.append(projected)
+        return torch.cat(found, dim=1)
+
+    @torch.inference_mode()
+    def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
+        """The features themselves, averaged over their neighbourhood."""
+        return box_blur(self.energy(images, seeds), self.pooling.blur)
+
+    def combine(self, evidence: Tensor) -> Tensor:
+        """Distance from good parts, as large as the image."""
+        distance = super().combine(evidence)
+        return F.interpolate(distance[:, None], scale_factor=_STRIDE, mode="bilinear")[:, 0]
+
+    def _projection(self, features: Tensor) -> Tensor:
+        """(depth, dimensions), the same in every process."""
+        depth = features.shape[1]
+        drawn = torch.randn(
+            depth, self.options.dimensions, generator=torch.Generator().manual_seed(depth)
+        )
+        return drawn.to(features) / depth**0.5
