@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 from cdm_inspect.calibration import load_calibration
 from cdm_inspect.checkpoint import TrainedModel, load_model
 from cdm_inspect.config import LineConfig
 from cdm_inspect.contracts import Scorer, ScorerOffer
-from cdm_inspect.errors import CdmInspectError, CheckpointMismatch, ConfigError, PluginFailed
+from cdm_inspect.diffusion import TiledDenoiser
+from cdm_inspect.durable import sha256_of
+from cdm_inspect.errors import (
+    CdmInspectError,
+    CheckpointMismatch,
+    ConfigError,
+    PluginFailed,
+    UnreadableImage,
+)
 from cdm_inspect.hooks import build_options
-from cdm_inspect.images import load_good_parts
+from cdm_inspect.images import load_good_parts, read_mask
 from cdm_inspect.inspection import Inspector
+from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import Project
-from cdm_inspect.records import FloatArray, JsonObject
+from cdm_inspect.records import FloatArray
 from cdm_inspect.training import choose_hardware, masked_count
 
 
@@ -73,11 +83,17 @@ def load_line_model(project: Project, line: str, device: str = "auto") -> Traine
 
 def build_scorer(
     project: Project, config: LineConfig, model: TrainedModel, name: str
-) -> tuple[Scorer, JsonObject]:
-    """A scorer by name with the options the project file gives it, and those options resolved."""
+) -> LineScorer:
+    """A scorer by name, with the options, the tiles and the region that the project file gives it.
+
+    Raises:
+        PluginUnavailable: if nobody offers it.
+        ConfigError: with every mistake in the options; if the region cannot be read.
+        PluginFailed: if it cannot be built.
+    """
     offer, options = check_scorer_options(project, config, name)
     try:
-        built = offer.build(model.denoiser, options)
+        built = offer.build(TiledDenoiser(model.denoiser, config.tile), options)
     except CdmInspectError:
         raise
     except Exception as error:
@@ -86,7 +102,45 @@ def build_scorer(
         raise PluginFailed(
             f"scorer {name!r}: expected an object with `score`, found {type(built).__name__}."
         )
-    return built, options.model_dump(mode="json")
+    region = load_region(project, config, model)
+    return LineScorer(
+        built,
+        options=options.model_dump(mode="json"),
+        model_id=model.id,
+        device=model.device,
+        region=region,
+        level=model.denoiser.centre.flatten().tolist(),
+        view={
+            "tile": config.tile,
+            "region": None if region is None else sha256_of(np.packbits(region).tobytes()),
+        },
+    )
+
+
+def load_region(
+    project: Project, config: LineConfig, model: TrainedModel
+) -> npt.NDArray[np.bool_] | None:
+    """Where the line looks, at the size of prepared images: (height, width); None is everywhere.
+
+    Raises:
+        ConfigError: if the picture cannot be read, or leaves nothing to look at.
+    """
+    if config.images.region is None:
+        return None
+    path = project.path(config.images.region)
+    size = model.card.preparation
+    try:
+        region = read_mask(path, size.height, size.width, above=0.5)
+    except UnreadableImage as error:
+        raise ConfigError(
+            f"images.region: expected a picture, white where the line looks: {error}"
+        ) from error
+    if not region.any():
+        raise ConfigError(
+            f"images.region: {path} is black all over: nothing would be judged. Paint white what "
+            "the line looks at."
+        )
+    return region
 
 
 def check_scorer_options(
@@ -126,11 +180,16 @@ def open_inspector(
     config = project.config.line(line)
     model = load_line_model(project, line, device)
     name = scorer or config.scorer
-    built, options = build_scorer(project, config, model, name)
+    built = build_scorer(project, config, model, name)
     calibration = load_calibration(project.calibration_folder(line), name, model.id)
-    if calibration.options != options:
+    if calibration.options != built.options:
         raise ConfigError(
             f"the options of scorer {name!r} changed since the line was calibrated. "
+            "Run `cdm-inspect calibrate`, or restore them."
+        )
+    if calibration.view != built.view:
+        raise ConfigError(
+            "the line's `tile` or `images.region` changed since it was calibrated. "
             "Run `cdm-inspect calibrate`, or restore them."
         )
     return Inspector(line, model, built, calibration, max_pixels=config.images.max_pixels)

@@ -28,6 +28,8 @@ class Calibration:
 
     Attributes:
         options: of the scorer, resolved.
+        view: what else fixes the scores: the side of tiles, the hash of the region.
+        found: what the scorer says of the parts and of its choices.
         scores: of the held-out good parts, each by statistics fitted without it; ascending.
         max_false_reject: what was asked for.
         false_reject_bound: what the data can promise: the false-reject rate over fresh good parts
@@ -40,6 +42,8 @@ class Calibration:
     model: str
     scorer: str
     options: JsonObject
+    view: JsonObject
+    found: JsonObject
     scores: tuple[float, ...]
     max_false_reject: float
     false_reject_bound: float

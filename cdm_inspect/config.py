@@ -168,11 +168,14 @@ class ImagesConfig(Section):
         channels: "auto" takes what most good parts have; 1 turns colour to grey.
         max_pixels: larger images are refused before they are decoded.
         max_aspect_change: relative difference in aspect ratio above which a part is set aside.
+        region: picture of where the line looks, as large as the photographs: white is judged, black
+            is ignored. Calibrate again after changing it; no training is needed.
     """
 
     channels: Literal["auto", 1, 3] = "auto"
     max_pixels: Annotated[int, Field(ge=1024)] = 64_000_000
     max_aspect_change: Positive = 0.1
+    region: str | None = None
 
 
 class CostsConfig(Section):
@@ -190,10 +193,17 @@ class CostsConfig(Section):
 
 
 class LineConfig(Section):
-    """One inspection line."""
+    """One inspection line.
+
+    Attributes:
+        image_size: short side of the prepared image, pixels.
+        tile: side of the tiles, overlapping by half, that the network looks at one by one, so that
+            memory does not grow with the image. Images no larger are looked at whole.
+    """
 
     normal: str
     image_size: Annotated[int, Field(ge=32, le=4096)] = 128
+    tile: Annotated[int, Field(ge=32, le=4096, multiple_of=16)] = 512
     preset: Literal["tiny", "small", "base"] = "small"
     scorer: str = "residual"
     max_false_reject: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.005

@@ -151,6 +151,49 @@ class FittedScorer(Scorer, Protocol):
         ...
 
 
+class DamagedParts(NamedTuple):
+    """Good parts that were damaged in known ways, as a scorer has observed them.
+
+    Attributes:
+        evidence: (count, ...) float32, as `FittedScorer.observe` gives it.
+        masks: (count, height, width) boolean, true where the damage is.
+    """
+
+    evidence: Tensor
+    masks: Tensor
+
+
+@runtime_checkable
+class TunedScorer(FittedScorer, Protocol):
+    """A fitted scorer that also chooses how its evidence becomes a score, once it is fitted."""
+
+    def tune(self, evidence: Tensor, damaged: DamagedParts) -> None:
+        """Choose.
+
+        Args:
+            evidence: of held-out good parts, (count, ...), that `fit` has seen too.
+            damaged: copies of some of them with synthetic defects.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, object]:
+        """What was found and chosen, as JSON; for people."""
+        ...
+
+
+@runtime_checkable
+class RegionalScorer(Scorer, Protocol):
+    """A scorer that can leave pixels out of its statistics and its score.
+
+    The host levels what lies outside a line's region before any scorer sees it. One that is not
+    told of the region then finds the same there in every part.
+    """
+
+    def restrict(self, region: Tensor) -> None:
+        """Heed only these pixels from now on: (height, width) boolean. Called before all else."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScorerOffer:
     """A scorer, by name.

@@ -10,7 +10,6 @@ import numpy as np
 
 from cdm_inspect.assembly import good_parts_of, open_inspector
 from cdm_inspect.images import KINDS, battery
-from cdm_inspect.inspection import score_prepared
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject
 
@@ -67,7 +66,7 @@ def measure_detectability(
         )
     )
     for done, part in enumerate(parts, start=1):
-        batch = score_prepared(inspector.scorer, inspector.model, part.image[None])
+        batch = inspector.scorer.score(part.image[None])
         found[part.kind, part.contrast, part.size].append(float(batch.scores[0]) >= threshold)
         tick(done, total)
     rates = {key: float(np.mean(values)) for key, values in found.items()}

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from cdm_inspect.calibration import Calibration
 from cdm_inspect.checkpoint import TrainedModel
-from cdm_inspect.contracts import FittedScorer, ScoreBatch, Scorer
 from cdm_inspect.durable import sha256_of
-from cdm_inspect.errors import CdmInspectError, PluginFailed, UnreadableImage
+from cdm_inspect.errors import CdmInspectError, UnreadableImage
 from cdm_inspect.images import decode_image, read_bytes
+from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.records import (
     FloatArray,
     Inspection,
@@ -37,15 +33,14 @@ class Inspector:
         self,
         line: str,
         model: TrainedModel,
-        scorer: Scorer,
+        scorer: LineScorer,
         calibration: Calibration,
         *,
         max_pixels: int,
     ) -> None:
         self.line, self.model, self.scorer, self.calibration = line, model, scorer, calibration
         self.max_pixels = max_pixels
-        if isinstance(scorer, FittedScorer):
-            scorer.restore(calibration.state)
+        scorer.restore(calibration.state)
 
     def inspect_file(self, path: Path) -> tuple[Inspection, bytes | None]:
         """Read and judge one file; a file that cannot be judged is `undecided`, with the reason.
@@ -68,7 +63,7 @@ class Inspector:
         path = part.path
         try:
             prepared = self.model.card.preparation(part)
-            batch = score_prepared(self.scorer, self.model, prepared[None])
+            batch = self.scorer.score(prepared[None])
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error), part.sha256)
         # Whatever else goes wrong, the part goes to a person.
@@ -114,66 +109,6 @@ def _identity_without_bytes(path: Path) -> str:
     with contextlib.suppress(OSError):
         facts += f"\n{path.stat().st_mtime_ns}".encode()
     return sha256_of(facts)
-
-
-def observe_prepared(scorer: FittedScorer, model: TrainedModel, image: FloatArray) -> Tensor:
-    """Evidence in one prepared image (channels, height, width): (1, ...) float32 on the CPU."""
-    batch = torch.from_numpy(image[None]).to(model.device)
-    with _blamed_on_the_scorer():
-        return scorer.observe(batch, seeds=[image_seed(model.id, image)]).float().cpu()
-
-
-def score_prepared(scorer: Scorer, model: TrainedModel, prepared: FloatArray) -> ScoreBatch:
-    """Scores of prepared images, with what the scorer returns checked.
-
-    Args:
-        scorer: built in or a plugin's; fitted, if it is of the kind that is.
-        model: whose id the noise depends on.
-        prepared: (count, channels, height, width) float32 in [-1, 1].
-
-    Raises:
-        PluginFailed: if the scorer raises, or its scores or maps have the wrong shape or are not
-            finite.
-    """
-    seeds = [image_seed(model.id, image) for image in prepared]
-    with _blamed_on_the_scorer():
-        batch = scorer.score(torch.from_numpy(prepared).to(model.device), seeds=seeds)
-        return check_scores(batch, count=len(prepared), size=prepared.shape[2:])
-
-
-@contextlib.contextmanager
-def _blamed_on_the_scorer() -> Iterator[None]:
-    """A scorer is a stranger's code: whatever it raises becomes a `PluginFailed`."""
-    try:
-        yield
-    except CdmInspectError:
-        raise
-    except Exception as error:
-        raise PluginFailed(f"{type(error).__name__}: {error}") from error
-
-
-def check_scores(batch: ScoreBatch, *, count: int, size: Sequence[int]) -> ScoreBatch:
-    """The batch on the CPU in float32, if it keeps its contract.
-
-    Raises:
-        PluginFailed: if it does not.
-    """
-    scores, maps = batch.scores.detach().float().cpu(), batch.maps.detach().float().cpu()
-    expected = (count, *size)
-    if scores.shape != (count,) or maps.shape != expected:
-        raise PluginFailed(
-            f"expected scores ({count},) and maps {expected}, found {tuple(scores.shape)} and "
-            f"{tuple(maps.shape)}."
-        )
-    if not (torch.isfinite(scores).all() and torch.isfinite(maps).all()):
-        raise PluginFailed("expected finite scores and maps, found NaN or infinity.")
-    return ScoreBatch(scores=scores, maps=maps)
-
-
-def image_seed(model: str, prepared: FloatArray) -> int:
-    """Seed of an image's noise: it follows from the model and the image's content alone."""
-    digest = hashlib.sha256(model.encode() + np.ascontiguousarray(prepared).tobytes()).digest()
-    return int.from_bytes(digest[:7], "big")
 
 
 def find_regions(

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +21,9 @@ from cdm_inspect.assembly import (
     load_line_model,
     open_inspector,
 )
-from cdm_inspect.calibration import Calibration, choose_threshold, folds
-from cdm_inspect.checkpoint import TrainedModel, load_model
+from cdm_inspect.calibration import Calibration, choose_threshold
+from cdm_inspect.checkpoint import load_model
 from cdm_inspect.config import LineConfig
-from cdm_inspect.contracts import FittedScorer
 from cdm_inspect.diagnosis import diagnose_model, mean_function, restore
 from cdm_inspect.diffusion import SAMPLERS, SIGMA_MAX, karras_sigmas
 from cdm_inspect.errors import (
@@ -37,6 +35,7 @@ from cdm_inspect.errors import (
 )
 from cdm_inspect.evaluation import Evaluation, ScoredPart, draw_report, evaluate_scores
 from cdm_inspect.figures import draw_diagnosis
+from cdm_inspect.fitting import fit_scorer
 from cdm_inspect.images import (
     LabelledPart,
     Preparation,
@@ -53,12 +52,7 @@ from cdm_inspect.images import (
     thin_labelled,
     to_display,
 )
-from cdm_inspect.inspection import (
-    Inspector,
-    check_scores,
-    observe_prepared,
-    score_prepared,
-)
+from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     FloatArray,
@@ -204,34 +198,29 @@ def calibrate(
 ) -> Calibration:
     """Fit a scorer on the held-out good parts and set the threshold.
 
-    Each held-out part is scored by statistics fitted on the other folds, so that its score is one
-    a fresh part could have; the statistics kept for inspection are fitted on all of them.
+    See `fit_scorer` for how each held-out part comes to the score that the threshold stands on.
     """
     config = project.config.line(line)
     model = load_line_model(project, line, device)
     name = scorer or config.scorer
-    built, options = build_scorer(project, config, model, name)
+    built = build_scorer(project, config, model, name)
     _, held_out = good_parts_of(project, config, model)
-    if isinstance(built, FittedScorer):
-        scores, state = _cross_fit(built, model, held_out, tick)
-    else:
-        scores, state = [], {}
-        for done, image in enumerate(held_out, start=1):
-            scores.append(float(score_prepared(built, model, image[None]).scores[0]))
-            tick(done, len(held_out))
-    ordered = tuple(sorted(scores))
+    fit = fit_scorer(built, held_out, tick=tick)
+    ordered = tuple(sorted(fit.scores))
     rate = max_false_reject if max_false_reject is not None else config.max_false_reject
     threshold, bound = choose_threshold(ordered, rate)
     calibration = Calibration(
         line=line,
         model=model.id,
         scorer=name,
-        options=options,
+        options=built.options,
+        view=built.view,
+        found=fit.found,
         scores=ordered,
         max_false_reject=rate,
         false_reject_bound=bound,
         threshold=threshold,
-        state=state,
+        state=built.state(),
     )
     calibration.save(project.calibration_folder(line))
     return calibration
@@ -435,29 +424,10 @@ def _spread(parts: FloatArray, count: int) -> FloatArray:
     return np.asarray(parts[spread_evenly(len(parts), count)])
 
 
-def _cross_fit(
-    scorer: FittedScorer, model: TrainedModel, held_out: FloatArray, tick: Tick
-) -> tuple[list[float], dict[str, Any]]:
-    observed = []
-    for done, image in enumerate(held_out, start=1):
-        observed.append(observe_prepared(scorer, model, image))
-        tick(done, len(held_out))
-    evidence = torch.cat(observed)
-    scores = np.zeros(len(held_out))
-    for fit_on, score in folds(len(held_out)):
-        scorer.fit(evidence[fit_on])
-        batch = check_scores(
-            scorer.judge(evidence[score]), count=len(score), size=held_out[0].shape[1:]
-        )
-        scores[score] = batch.scores.numpy()
-    scorer.fit(evidence)
-    return scores.tolist(), dict(scorer.state())
-
-
 def _score_labelled(inspector: Inspector, part: LabelledPart) -> ScoredPart:
     photograph = read_image(part.path, max_pixels=inspector.max_pixels)
     prepared = inspector.model.card.preparation(photograph)
-    batch = score_prepared(inspector.scorer, inspector.model, prepared[None])
+    batch = inspector.scorer.score(prepared[None])
     height, width = prepared.shape[1:]
     mask = None
     if part.is_good:

@@ -133,6 +133,7 @@ def calibrate(
             ("held-out good parts", str(count)),
             ("threshold", f"{calibration.threshold:.4f}"),
             ("promise", promise),
+            *_choices(calibration.found),
         ],
     )
     return {
@@ -145,7 +146,26 @@ def calibrate(
         "max_false_reject": calibration.max_false_reject,
         "false_reject_bound": calibration.false_reject_bound,
         "parts_needed": calibration.parts_needed,
+        "found": calibration.found,
     }
+
+
+def _choices(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a built-in scorer has found and chosen, in words; nothing for what says nothing."""
+    rows = []
+    if "top" in found and "smooth" in found:
+        rows.append(
+            (
+                "score",
+                f"mean of the highest {found['top']:.2%} of the map (at least one pixel), "
+                f"smoothed over {found['smooth']} px",
+            )
+        )
+    if "layout" in found:
+        rows.append(
+            ("parts", f"{found['layout']}: their places explain {found['explained']:.0%} of them")
+        )
+    return rows
 
 
 def evaluate(

@@ -78,14 +78,19 @@ def thin_labelled(parts: list[LabelledPart], limit: int) -> list[LabelledPart]:
     return kept + [defective[index] for index in spread_evenly(len(defective), limit - len(kept))]
 
 
-def read_mask(file: Path, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """A mask at another size: (height, width), true where at least half of the area is defective.
+def read_mask(file: Path, height: int, width: int, *, above: float = 0.0) -> npt.NDArray[np.bool_]:
+    """A mask at another size: (height, width), true where at least half of the area is marked.
 
-    A defect too small for that keeps the pixels that hold most of it.
+    A mark too small for that keeps the pixels that hold most of it.
+
+    Args:
+        file: a picture.
+        height: of the mask, pixels.
+        width: of the mask, pixels.
+        above: share of the brightest possible value above which a pixel is marked.
     """
     pixels = read_image(file).pixels
-    area = cv2.resize(
-        (pixels.max(axis=2) > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
-    )
+    marked = pixels.max(axis=2) > above * np.iinfo(pixels.dtype).max
+    area = cv2.resize(marked.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     highest = float(area.max())
     return np.asarray(area >= (min(0.5, highest) if highest > 0 else 0.5), bool)

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
-from cdm_inspect.scoring.levels import DensityScorer, box_blur, level
+from cdm_inspect.scoring.levels import DensityScorer, level
 from cdm_inspect.scoring.options import FeaturesOptions
+from cdm_inspect.scoring.statistics import box_blur
 
 _STRIDE = 4
 _RIDGE = 0.1
@@ -57,12 +58,13 @@ class FeaturesScorer(DensityScorer):
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """The features themselves, averaged over their neighbourhood."""
-        return box_blur(self.energy(images, seeds), self.pooling.blur)
+        return box_blur(self.energy(images, seeds), self.common.blur)
 
     def combine(self, evidence: Tensor) -> Tensor:
         """Distance from good parts, as large as the image."""
-        distance = super().combine(evidence)
-        return F.interpolate(distance[:, None], scale_factor=_STRIDE, mode="bilinear")[:, 0]
+        size = [_STRIDE * side for side in evidence.shape[-2:]]
+        distance = super().combine(evidence)[:, None]
+        return F.interpolate(distance, size, mode="bilinear")[:, 0]  # type: ignore[no-any-return]
 
     def _projection(self, features: Tensor) -> Tensor:
         """(depth, dimensions), the same in every process."""

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser, ScoreBatch
+from cdm_inspect.contracts import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.errors import NotCalibrated
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.inpainting import InpaintingScorer
-from cdm_inspect.scoring.levels import LevelScorer, pool
+from cdm_inspect.scoring.levels import LevelScorer
 from cdm_inspect.scoring.options import FusedOptions
+from cdm_inspect.scoring.pooling import Pooling, choose_pooling
 from cdm_inspect.scoring.residual import ResidualScorer
 from cdm_inspect.scoring.score_norm import ScoreNormScorer
 
@@ -33,8 +34,16 @@ class FusedScorer:
         }
         if denoiser.restores_cells:
             self.members["inpainting"] = InpaintingScorer(denoiser, options.inpainting)
+        self.pooling = Pooling(smooth=1, top=options.top)
+        self.region: Tensor | None = None
         self._centre: Tensor | None = None
         self._spread: Tensor | None = None
+
+    def restrict(self, region: Tensor) -> None:
+        """Heed only these pixels; see `contracts.RegionalScorer`."""
+        self.region = region
+        for member in self.members.values():
+            member.restrict(region)
 
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Evidence of all members, one after the other along the second dimension."""
@@ -47,26 +56,46 @@ class FusedScorer:
         for member, own in zip(self.members.values(), self._split(evidence), strict=True):
             member.fit(own)
         maps = self._maps(evidence)
-        self._centre = maps.mean(dim=(0, 2, 3), keepdim=True)
-        self._spread = maps.std(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6)
+        inside = maps.flatten(2) if self.region is None else maps[..., self.region]
+        self._centre = inside.mean(dim=(0, 2))[None, :, None, None]
+        self._spread = inside.std(dim=(0, 2)).clamp(min=1e-6)[None, :, None, None]
 
-    def judge(self, evidence: Tensor) -> ScoreBatch:
-        """The mean of the standardised maps, and of its highest pixels."""
+    def tune(self, evidence: Tensor, damaged: DamagedParts) -> None:
+        """Choose the pooling; see `contracts.TunedScorer`."""
+        self.pooling = choose_pooling(
+            self.combine(evidence),
+            self.combine(damaged.evidence),
+            default=self.options.top,
+            region=self.region,
+        )
+
+    def combine(self, evidence: Tensor) -> Tensor:
+        """The mean of the standardised maps, (batch, height, width)."""
         if self._centre is None or self._spread is None:
             raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
         maps = self._maps(evidence)
         standardised = (maps - self._centre.to(maps)) / self._spread.to(maps)
-        return pool(standardised.mean(dim=1), self.options.top)
+        return standardised.mean(dim=1)
+
+    def judge(self, evidence: Tensor) -> ScoreBatch:
+        """The mean of the standardised maps, and of its highest pixels."""
+        return self.pooling(self.combine(evidence), self.region)
 
     def score(self, images: Tensor, *, seeds: Sequence[int]) -> ScoreBatch:
         """Scores and maps of a batch; see `contracts.Scorer`."""
         return self.judge(self.observe(images, seeds=seeds))
+
+    def describe(self) -> Mapping[str, object]:
+        """The pooling, and what each member found."""
+        members = {name: dict(member.describe()) for name, member in self.members.items()}
+        return {**self.pooling.describe(), "members": members}
 
     def state(self) -> Mapping[str, FloatArray]:
         """The fitted statistics of all members and of their scales."""
         if self._centre is None or self._spread is None:
             raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
         own = {"centre": self._centre.numpy(), "spread": self._spread.numpy()}
+        own |= self.pooling.state()
         members = {
             f"{name}.{key}": value
             for name, member in self.members.items()
@@ -78,6 +107,7 @@ class FusedScorer:
         """Take back what `state` returned."""
         self._centre = torch.from_numpy(state["centre"])
         self._spread = torch.from_numpy(state["spread"])
+        self.pooling = Pooling.restored(state)
         for name, member in self.members.items():
             prefix = f"{name}."
             member.restore(

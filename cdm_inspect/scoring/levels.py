@@ -6,68 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser, ScoreBatch
-from cdm_inspect.errors import NotCalibrated
+from cdm_inspect.contracts import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.options import PoolingOptions
+from cdm_inspect.scoring.pooling import Pooling, at_size, choose_pooling
+from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 # Keeps the logarithm finite where a residual is exactly zero.
 _FLOOR = 1e-12
-
-
-class PixelStatistics:
-    """Mean and spread that good parts have at each channel and pixel.
-
-    Both are shrunk towards those of the whole map, as if `prior` more parts had been seen, so that
-    few parts give sound statistics and registered parts keep their layout.
-
-    Args:
-        prior: parts that the whole map counts for.
-        smooth_mean: side of the box over which the mean is averaged; 1 keeps every pixel's own.
-        smooth_variance: side of the box over which the variance is averaged.
-    """
-
-    def __init__(self, *, prior: float, smooth_mean: int, smooth_variance: int) -> None:
-        self.prior = prior
-        self.smooth_mean, self.smooth_variance = smooth_mean, smooth_variance
-        self._mean: Tensor | None = None
-        self._scale: Tensor | None = None
-
-    def fit(self, evidence: Tensor) -> None:
-        """Learn from (count, channels, height, width)."""
-        count, prior = evidence.shape[0], self.prior
-        overall_mean = evidence.mean(dim=(0, 2, 3), keepdim=True)
-        mean = (count * evidence.mean(dim=0, keepdim=True) + prior * overall_mean) / (count + prior)
-        mean = box_blur(mean, self.smooth_mean)
-        squares = (evidence - mean).square()
-        overall_variance = squares.mean(dim=(0, 2, 3), keepdim=True)
-        variance = squares.sum(dim=0, keepdim=True) + prior * overall_variance
-        variance = box_blur(variance / (count + prior), self.smooth_variance)
-        self._mean, self._scale = mean, variance.clamp(min=1e-8).sqrt()
-
-    def standardise(self, evidence: Tensor) -> Tensor:
-        """Evidence in standard deviations of good parts."""
-        mean, scale = self._fitted()
-        return (evidence - mean.to(evidence)) / scale.to(evidence)
-
-    def state(self, prefix: str = "") -> dict[str, FloatArray]:
-        """The statistics, by name."""
-        mean, scale = self._fitted()
-        return {f"{prefix}mean": mean.cpu().numpy(), f"{prefix}scale": scale.cpu().numpy()}
-
-    def restore(self, state: Mapping[str, FloatArray], prefix: str = "") -> None:
-        """Take back what `state` returned."""
-        self._mean = torch.from_numpy(state[f"{prefix}mean"])
-        self._scale = torch.from_numpy(state[f"{prefix}scale"])
-
-    def _fitted(self) -> tuple[Tensor, Tensor]:
-        if self._mean is None or self._scale is None:
-            raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
-        return self._mean, self._scale
 
 
 class LevelScorer(ABC):
@@ -80,7 +29,9 @@ class LevelScorer(ABC):
 
     def __init__(self, denoiser: Denoiser, options: PoolingOptions) -> None:
         self.denoiser = denoiser
-        self.pooling = options
+        self.common = options
+        self.pooling = Pooling(smooth=1, top=options.top)
+        self.region: Tensor | None = None
         self.statistics = PixelStatistics(
             prior=options.prior, smooth_mean=options.blur, smooth_variance=options.blur
         )
@@ -94,35 +45,53 @@ class LevelScorer(ABC):
     def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         """Evidence against each pixel, (batch, levels, height, width) float32, >= 0."""
 
+    def restrict(self, region: Tensor) -> None:
+        """Heed only these pixels; see `contracts.RegionalScorer`."""
+        self.region = region
+
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Logarithm of the blurred evidence, (batch, levels, height, width) float32."""
-        blurred = box_blur(self.energy(images, seeds), self.pooling.blur)
+        blurred = box_blur(self.energy(images, seeds), self.common.blur)
         return (blurred + _FLOOR).log()
 
     def fit(self, evidence: Tensor) -> None:
         """Learn the statistics of (count, levels, height, width)."""
-        self.statistics.fit(evidence)
+        self.statistics.fit(evidence, at_size(self.region, evidence))
 
     def combine(self, evidence: Tensor) -> Tensor:
         """One map a part, (batch, height, width), from (batch, levels, height, width)."""
         return self.statistics.standardise(evidence).mean(dim=1)
 
+    def tune(self, evidence: Tensor, damaged: DamagedParts) -> None:
+        """Choose the pooling; see `contracts.TunedScorer`."""
+        self.pooling = choose_pooling(
+            self.combine(evidence),
+            self.combine(damaged.evidence),
+            default=self.common.top,
+            region=self.region,
+        )
+
     def judge(self, evidence: Tensor) -> ScoreBatch:
         """The combined map, and the mean of its highest pixels."""
-        return pool(self.combine(evidence), self.pooling.top)
+        return self.pooling(self.combine(evidence), self.region)
 
     def score(self, images: Tensor, *, seeds: Sequence[int]) -> ScoreBatch:
         """Scores and maps of a batch; see `contracts.Scorer`."""
         return self.judge(self.observe(images, seeds=seeds))
 
+    def describe(self) -> Mapping[str, object]:
+        """The pooling, and whether places say something of good parts."""
+        return {**self.pooling.describe(), **self.statistics.describe()}
+
     def state(self) -> Mapping[str, FloatArray]:
-        """The fitted statistics."""
-        return self.statistics.state()
+        """The fitted statistics and the pooling."""
+        return {**self.statistics.state(), **self.pooling.state()}
 
     def restore(self, state: Mapping[str, FloatArray]) -> None:
         """Take back what `state` returned."""
         self.statistics.restore(state)
+        self.pooling = Pooling.restored(state)
 
 
 class DensityScorer(LevelScorer):
@@ -144,8 +113,9 @@ class DensityScorer(LevelScorer):
     def fit(self, evidence: Tensor) -> None:
         """Learn mean, variance, and the density of what they leave."""
         super().fit(evidence)
-        standardised = self.statistics.standardise(evidence)
-        self.density.fit(standardised.transpose(0, 1).flatten(1).T)
+        vectors = self.statistics.standardise(evidence).movedim(1, -1)
+        region = at_size(self.region, evidence)
+        self.density.fit((vectors if region is None else vectors[:, region]).flatten(0, -2))
 
     def combine(self, evidence: Tensor) -> Tensor:
         """Distance from the mode of the density at each pixel."""
@@ -163,21 +133,6 @@ class DensityScorer(LevelScorer):
         self.density.restore(
             {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         )
-
-
-def box_blur(maps: Tensor, side: int) -> Tensor:
-    """Mean over a box of odd side about each pixel; the box is cut at the border."""
-    if side <= 1:
-        return maps
-    side += 1 - side % 2
-    return F.avg_pool2d(maps, side, stride=1, padding=side // 2, count_include_pad=False)
-
-
-def pool(maps: Tensor, top: float) -> ScoreBatch:
-    """Image scores: the mean of the highest share `top` of each map's pixels, at least one."""
-    flat = maps.flatten(1)
-    highest = flat.topk(max(1, round(top * flat.shape[1])), dim=1).values
-    return ScoreBatch(scores=highest.mean(dim=1), maps=maps)
 
 
 def seeded_noise(images: Tensor, seeds: Sequence[int]) -> Tensor:

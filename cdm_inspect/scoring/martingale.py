@@ -18,8 +18,9 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.diffusion import ancestral_step, u_statistic
-from cdm_inspect.scoring.levels import LevelScorer, box_blur, level, seeded_noise
+from cdm_inspect.scoring.levels import LevelScorer, level, seeded_noise
 from cdm_inspect.scoring.options import MartingaleOptions
+from cdm_inspect.scoring.statistics import box_blur
 
 
 class MartingaleScorer(LevelScorer):
@@ -41,7 +42,7 @@ class MartingaleScorer(LevelScorer):
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """The estimates, averaged over their neighbourhood."""
-        return box_blur(self.energy(images, seeds), self.pooling.blur)
+        return box_blur(self.energy(images, seeds), self.common.blur)
 
     def _at(self, sigma: float, images: Tensor, seeds: Sequence[int]) -> Tensor:
         upper, lower = level(sigma, images), level((1 - self.options.fall) * sigma, images)

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity
-from cdm_inspect.scoring.levels import DensityScorer, box_blur, level
+from cdm_inspect.scoring.levels import DensityScorer, level
 from cdm_inspect.scoring.options import PathOptions
+from cdm_inspect.scoring.statistics import box_blur
 
 _RIDGE = 0.1
 _FLOOR = 1e-6
@@ -55,7 +56,7 @@ class PathScorer(DensityScorer):
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Squares by their logarithm, odd powers as they are."""
-        blurred = box_blur(self.energy(images, seeds), self.pooling.blur)
+        blurred = box_blur(self.energy(images, seeds), self.common.blur)
         blurred[:, 1::3] = (blurred[:, 1::3] + _FLOOR).log()
         return blurred
 

@@ -9,7 +9,7 @@ One-step residuals do not see what is missing without a trace: a plate without i
 noise level that leaves the steel visible, a plausible plate. As sigma grows without bound D becomes
 the mean of good parts at each position and V their variance there. That last level, the `layout`,
 needs no network; it is estimated from held-out good parts, and speaks only where it is louder than
-the others, since on parts that are not registered it knows nothing.
+the others. On parts that are not registered it knows nothing, and is silent.
 
 Sources: one-step denoising residual: Lee et al., SPR, ICCV 2023; the posterior variance by
 second-order Tweedie, Cov[x_0|y] = sigma^2 dD/dy. Standardising by a learnt variance is this
@@ -26,14 +26,10 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.records import FloatArray
-from cdm_inspect.scoring.levels import (
-    LevelScorer,
-    PixelStatistics,
-    box_blur,
-    level,
-    seeded_noise,
-)
+from cdm_inspect.scoring.levels import LevelScorer, level, seeded_noise
 from cdm_inspect.scoring.options import ResidualOptions
+from cdm_inspect.scoring.pooling import at_size
+from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 # Mean and standard deviation of |z| for standard normal z.
 _HALF_NORMAL_MEAN = math.sqrt(2 / math.pi)
@@ -60,25 +56,29 @@ class ResidualScorer(LevelScorer):
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Evidence of the levels, then the blurred image itself as that of the layout."""
         levels = super().observe(images, seeds=seeds)
-        return torch.cat([levels, box_blur(images, self.pooling.blur)], dim=1)
+        return torch.cat([levels, box_blur(images, self.common.blur)], dim=1)
 
     def fit(self, evidence: Tensor) -> None:
         """Learn the statistics of the levels and of the layout."""
         levels, image = self._split(evidence)
         super().fit(levels)
-        self.layout.fit(image)
+        self.layout.fit(image, at_size(self.region, image))
 
     def combine(self, evidence: Tensor) -> Tensor:
         """The mean over levels, or the weighted layout where that is higher."""
         levels, image = self._split(evidence)
         combined = super().combine(levels)
-        if self.options.layout == 0:
+        if self.options.layout == 0 or not self.layout.is_aligned:
             return combined
         distance = (self.layout.standardise(image).abs() - _HALF_NORMAL_MEAN) / _HALF_NORMAL_STD
         return torch.maximum(combined, self.options.layout * distance.mean(dim=1))
 
+    def describe(self) -> Mapping[str, object]:
+        """The pooling, and whether parts are registered: by the images themselves."""
+        return {**super().describe(), **self.layout.describe()}
+
     def state(self) -> Mapping[str, FloatArray]:
-        """The fitted statistics."""
+        """The fitted statistics and the pooling."""
         return {**super().state(), **self.layout.state("layout_")}
 
     def restore(self, state: Mapping[str, FloatArray]) -> None:

@@ -20,6 +20,8 @@ def make(scores=(1.0, 2.0, 3.0), model="m", **changes):
         model=model,
         scorer="residual",
         options={},
+        view={"tile": 512, "region": None},
+        found={},
         scores=tuple(scores),
         max_false_reject=0.5,
         false_reject_bound=bound,

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from cdm_inspect.builtin import cdm_inspect_scorers
-from cdm_inspect.contracts import FittedScorer, Posterior
+from cdm_inspect.contracts import FittedScorer, Posterior, ScoreBatch
 from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize, checkerboard
 from cdm_inspect.errors import CheckpointMismatch, NotCalibrated, PluginFailed
-from cdm_inspect.inspection import check_scores, find_regions, image_seed
-from cdm_inspect.scoring.levels import PixelStatistics, box_blur, pool, seeded_noise
+from cdm_inspect.inspection import find_regions
+from cdm_inspect.line_scorer import LineScorer, check_scores, image_seed
+from cdm_inspect.scoring.levels import seeded_noise
+from cdm_inspect.scoring.pooling import Pooling, at_size, choose_pooling, separation
+from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
 
@@ -104,8 +107,6 @@ def test_draws_of_a_pair_cancel_for_a_linear_denoiser():
             self.seen = []
 
         def __call__(self, noisy, sigma):
-            from cdm_inspect.contracts import Posterior
-
             self.seen.append(noisy)
             mean = noisy * 0.25 / (0.25 + sigma**2)
             return Posterior(mean, mean - noisy, torch.zeros_like(mean))
@@ -130,12 +131,113 @@ def test_statistics_shrink_towards_the_whole_map():
     assert float(far.standardise(evidence)[:, :, :, 4:].mean()) > 0.5
 
 
+def test_whether_parts_are_registered_is_measured():
+    """Position explains half of the variance by construction, or none."""
+    random = torch.Generator().manual_seed(0)
+    own = torch.randn(40, 1, 32, 32, generator=random)
+    place = torch.randn(1, 1, 32, 32, generator=random)
+    registered, loose = (
+        PixelStatistics(prior=1e-3, smooth_mean=1, smooth_variance=1) for _ in range(2)
+    )
+    registered.fit(own + place)
+    loose.fit(own)
+    # Half, less what forty parts tell wrongly of each place: one fortieth of the other half.
+    assert registered.explained == pytest.approx(0.5 - 0.5 / 39, abs=0.02)
+    assert registered.describe()["layout"] == "aligned"
+    assert loose.explained == pytest.approx(-1 / 39, abs=0.01)
+    assert loose.describe()["layout"] == "unaligned"
+    assert loose.state()["mean"].shape == (1, 1, 1, 1)
+
+
+def test_one_part_says_nothing_of_places():
+    alone = PixelStatistics(prior=10, smooth_mean=1, smooth_variance=1)
+    alone.fit(torch.randn(1, 2, 8, 8))
+    assert not alone.is_aligned
+
+
+def test_statistics_of_the_whole_map_heed_the_region():
+    evidence = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    evidence[..., 4:] += 100
+    region = torch.zeros(8, 8, dtype=torch.bool)
+    region[:, :4] = True
+    statistics = PixelStatistics(prior=1e9, smooth_mean=1, smooth_variance=1)
+    statistics.fit(evidence, region)
+    assert float(statistics.standardise(evidence)[..., :4].std()) == pytest.approx(1, abs=0.1)
+
+
+def test_pooling_is_chosen_by_what_finds_the_defects():
+    random = torch.Generator().manual_seed(0)
+    good, sharp, wide = (torch.randn(60, 32, 32, generator=random) for _ in range(3))
+    sharp[:, 3, 3] += 6  # one bright pixel
+    wide[:, 8:24, 8:24] += 0.4  # a quarter of the map, faint
+    for damaged, is_fine in ((sharp, True), (wide, False)):
+        default = Pooling(smooth=1, top=0.001 if not is_fine else 0.1)
+        chosen = choose_pooling(good, damaged, default=default.top, region=None)
+        before, after = (
+            separation(pooling(good).scores, pooling(damaged).scores)
+            for pooling in (default, chosen)
+        )
+        assert after > before + 0.05
+        assert (chosen.smooth == 1) is is_fine
+    assert choose_pooling(good, good, default=0.07, region=None) == Pooling(smooth=1, top=0.07)
+
+
+def test_separation_is_the_area_under_the_curve():
+    good, damaged = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0])
+    assert separation(good, damaged) == (1 + 0.5 + 1 + 1) / 4
+
+
+def test_a_region_at_another_size_never_vanishes():
+    region = torch.zeros(32, 32, dtype=torch.bool)
+    region[:16] = True
+    assert torch.equal(at_size(region, torch.zeros(1, 1, 8, 8)), region[::4, ::4])
+    region[:] = False
+    region[5, 5] = True
+    assert at_size(region, torch.zeros(1, 1, 8, 8)).nonzero().tolist() == [[1, 1]]
+    assert at_size(None, torch.zeros(1, 1, 8, 8)) is None
+
+
+def test_nothing_outside_the_region_reaches_score_or_map(denoiser, images):
+    region = np.zeros((32, 32), bool)
+    region[:, :16] = True
+
+    class Stranger:
+        """Knows nothing of regions."""
+
+        def score(self, images, *, seeds):
+            noise = seeded_noise(images, seeds)
+            return ScoreBatch((images + noise).amax(dim=(1, 2, 3)), (images + noise)[:, 0])
+
+    built = [offer.build(denoiser, sharp(offer)) for offer in OFFERS.values()]
+    for scorer in (*built, Stranger()):
+        line = LineScorer(
+            scorer,
+            options={},
+            model_id="m",
+            device=torch.device("cpu"),
+            region=region,
+            level=[0.1],
+        )
+        if line.fitted is not None:
+            line.fitted.fit(torch.cat([line.observe(image) for image in images.numpy()]))
+        part = images[:1].numpy().copy()
+        before = line.score(part)
+        part[..., 16:] = 0.9
+        after = line.score(part)
+        assert torch.equal(before.scores, after.scores)
+        assert torch.equal(before.maps, after.maps)
+        inside = torch.from_numpy(region)
+        assert float(after.maps[0, ~inside].max()) <= float(after.maps[0, inside].min())
+        part[..., 8:12, 4:8] += 2.0
+        assert float(line.score(part).scores) > float(after.scores)
+
+
 def test_blur_keeps_flat_maps_and_pooling_takes_the_highest():
     flat = torch.full((1, 1, 9, 9), 2.0)
     assert torch.allclose(box_blur(flat, 5), flat)
     maps = torch.arange(100.0).view(1, 10, 10)
-    assert float(pool(maps, 0.02).scores) == 98.5
-    assert float(pool(maps, 1e-6).scores) == 99.0
+    assert float(Pooling(smooth=1, top=0.02)(maps).scores) == 98.5
+    assert float(Pooling(smooth=1, top=1e-6)(maps).scores) == 99.0
 
 
 def test_seeds_follow_model_and_content():
@@ -147,8 +249,6 @@ def test_seeds_follow_model_and_content():
 
 
 def test_results_of_a_scorer_are_checked():
-    from cdm_inspect.contracts import ScoreBatch
-
     good = ScoreBatch(torch.zeros(1), torch.zeros(1, 4, 4))
     check_scores(good, count=1, size=(4, 4))
     for bad in (

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -36,6 +37,7 @@ from cdm_inspect.errors import (
 )
 from cdm_inspect.images import KINDS, load_good_parts
 from cdm_inspect.inspection import Inspector
+from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
 from cdm_inspect.training import Training
@@ -212,12 +214,14 @@ def test_a_failing_scorer_is_undecided(line, failure):
                 raise RuntimeError("no idea")
             if failure == "exits":
                 raise MemoryError
-            batch = inspector.scorer.score(images, seeds=seeds)
+            batch = inspector.scorer.scorer.score(images, seeds=seeds)
             if failure == "nan":
                 return batch._replace(scores=batch.scores * float("nan"))
             return batch._replace(maps=batch.maps[:, 1:])
 
-    broken = Inspector("A", inspector.model, Broken(), inspector.calibration, max_pixels=10**6)
+    model = inspector.model
+    scorer = LineScorer(Broken(), options={}, model_id=model.id, device=model.device)
+    broken = Inspector("A", model, scorer, inspector.calibration, max_pixels=10**6)
     part = line / "data" / "A" / "test" / "good" / "000.png"
     inspection, evidence = broken.inspect_file(part)
     assert inspection.verdict is Verdict.UNDECIDED
@@ -247,6 +251,53 @@ def test_every_scorer_can_be_calibrated_and_used(line):
         assert stored.scorer == name
         assert stored.score is not None
         assert 1 / 13 <= stored.p_value <= 1
+
+
+def test_a_line_looks_where_its_region_says_and_nowhere_else(line):
+    part = line / "data" / "A" / "test" / "good" / "000.png"
+    pixels = cv2.imread(str(part), cv2.IMREAD_UNCHANGED)
+    height, width = pixels.shape[:2]
+    region = np.zeros((height, width), np.uint8)
+    region[:, : width // 2] = 255
+    cv2.imwrite(str(line / "region.png"), region)
+    whole = open_project(line, line="A")
+    project = open_project(line, line="A", overrides=["images.region=region.png"])
+    with pytest.raises(ConfigError, match=r"images\.region"):
+        open_inspector(project, "A")
+    calibration = workflows.calibrate(project, "A")
+    assert calibration.found["layout"] in ("aligned", "unaligned")
+    before = open_inspector(project, "A").inspect_file(part)[0]
+    pixels[:, width // 2 + 2 :] = 255 - pixels[:, width // 2 + 2 :]
+    cv2.imwrite(str(part), pixels)
+    after = open_inspector(project, "A").inspect_file(part)[0]
+    assert after.score == before.score
+    assert np.array_equal(after.heatmap, before.heatmap)
+    # The last calibration is in force, for whoever looks at the whole part too.
+    with pytest.raises(ConfigError, match="region"):
+        open_inspector(whole, "A")
+
+
+@pytest.mark.parametrize("content", ["black", "no picture", "nothing"])
+def test_a_region_that_cannot_be_used_is_refused(line, content):
+    if content == "black":
+        cv2.imwrite(str(line / "region.png"), np.zeros((64, 64), np.uint8))
+    elif content == "no picture":
+        (line / "region.png").write_text("white")
+    project = open_project(line, line="A", overrides=["images.region=region.png"])
+    with pytest.raises(ConfigError, match=r"images\.region.*(white|black)"):
+        workflows.calibrate(project, "A")
+
+
+def test_small_tiles_judge_much_as_one_look_does(line):
+    """Bounded memory must not cost the verdict: the defect stays the oddest place of the part."""
+    part = line / "data" / "A" / "test" / "scratch" / "000.png"
+    peaks = []
+    for tile in (64, 32):
+        project = open_project(line, line="A", overrides=[f"tile={tile}"])
+        workflows.calibrate(project, "A")
+        heatmap = open_inspector(project, "A").inspect_file(part)[0].heatmap
+        peaks.append(np.array(np.unravel_index(heatmap.argmax(), heatmap.shape)))
+    assert np.abs(peaks[0] - peaks[1]).max() <= 12
 
 
 def test_what_does_not_fit_together_is_refused(line):

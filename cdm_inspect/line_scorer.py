@@ -1,0 +1,158 @@
+"""A scorer as one line uses it: with the line's region and the image's own seed, and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cdm_inspect.contracts import FittedScorer, RegionalScorer, ScoreBatch, Scorer
+from cdm_inspect.errors import CdmInspectError, PluginFailed
+from cdm_inspect.records import FloatArray, JsonObject
+
+
+class LineScorer:
+    """What everything that judges prepared images of a line goes through.
+
+    Pixels outside the region are levelled before the scorer or the seed of its noise sees them, so
+    that no scorer, ours or a stranger's, can let them into a score.
+
+    Args:
+        scorer: built in or a plugin's.
+        options: of the scorer, resolved.
+        model_id: of the model, which the noise depends on.
+        device: the model's.
+        region: (height, width), true where the line looks; None means everywhere.
+        level: (channels,) image units; what pixels outside the region become.
+        view: what else fixes the scores beside the scorer's own options, as JSON.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        *,
+        options: JsonObject,
+        model_id: str,
+        device: torch.device,
+        region: npt.NDArray[np.bool_] | None = None,
+        level: Sequence[float] = (),
+        view: JsonObject | None = None,
+    ) -> None:
+        self.scorer, self.options, self.view = scorer, options, view or {}
+        self.model_id, self.device = model_id, device
+        self.region = region
+        self._level = np.asarray(level, np.float32)[:, None, None]
+        if region is not None and isinstance(scorer, RegionalScorer):
+            with _blamed_on_the_scorer():
+                scorer.restrict(torch.from_numpy(region))
+
+    @property
+    def fitted(self) -> FittedScorer | None:
+        """The scorer, if it is of the kind that learns from held-out good parts."""
+        return self.scorer if isinstance(self.scorer, FittedScorer) else None
+
+    def seen(self, prepared: FloatArray) -> FloatArray:
+        """Prepared images, (..., channels, height, width), without what lies outside the region."""
+        if self.region is None:
+            return prepared
+        return np.where(self.region, prepared, self._level)
+
+    def observe(self, prepared: FloatArray) -> Tensor:
+        """Evidence in one prepared image, (channels, height, width): (1, ...) float32 on the CPU.
+
+        Raises:
+            PluginFailed: if the scorer raises, or learns nothing from parts.
+        """
+        image = self.seen(prepared)
+        batch = torch.from_numpy(image[None]).to(self.device)
+        with _blamed_on_the_scorer():
+            if self.fitted is None:
+                raise TypeError("this scorer has no `observe`")
+            return self.fitted.observe(batch, seeds=[self._seed(image)]).float().cpu()
+
+    def judge(self, evidence: Tensor, size: Sequence[int]) -> ScoreBatch:
+        """Scores and maps from evidence; `size` is the height and width of a prepared image.
+
+        Raises:
+            PluginFailed: as for `score`.
+        """
+        with _blamed_on_the_scorer():
+            if self.fitted is None:
+                raise TypeError("this scorer has no `judge`")
+            return self._checked(self.fitted.judge(evidence), len(evidence), size)
+
+    def score(self, prepared: FloatArray) -> ScoreBatch:
+        """Scores and maps of prepared images, on the CPU.
+
+        Args:
+            prepared: (count, channels, height, width) float32 in [-1, 1].
+
+        Raises:
+            PluginFailed: if the scorer raises, or its scores or maps have the wrong shape or are
+                not finite.
+        """
+        images = self.seen(prepared)
+        seeds = [self._seed(image) for image in images]
+        with _blamed_on_the_scorer():
+            batch = self.scorer.score(torch.from_numpy(images).to(self.device), seeds=seeds)
+            return self._checked(batch, len(images), images.shape[2:])
+
+    def state(self) -> Mapping[str, FloatArray]:
+        """What the scorer has learnt; empty if it learns nothing."""
+        return dict(self.fitted.state()) if self.fitted is not None else {}
+
+    def restore(self, state: Mapping[str, FloatArray]) -> None:
+        """Take back what `state` returned."""
+        if self.fitted is not None:
+            self.fitted.restore(state)
+
+    def _seed(self, image: FloatArray) -> int:
+        return image_seed(self.model_id, image)
+
+    def _checked(self, batch: ScoreBatch, count: int, size: Sequence[int]) -> ScoreBatch:
+        checked = check_scores(batch, count=count, size=size)
+        if self.region is None:
+            return checked
+        inside = torch.from_numpy(self.region)
+        lowest = checked.maps[:, inside].amin(dim=1)[:, None, None]
+        return checked._replace(maps=torch.where(inside, checked.maps, lowest))
+
+
+@contextlib.contextmanager
+def _blamed_on_the_scorer() -> Iterator[None]:
+    """A scorer is a stranger's code: whatever it raises becomes a `PluginFailed`."""
+    try:
+        yield
+    except CdmInspectError:
+        raise
+    except Exception as error:
+        raise PluginFailed(f"{type(error).__name__}: {error}") from error
+
+
+def check_scores(batch: ScoreBatch, *, count: int, size: Sequence[int]) -> ScoreBatch:
+    """The batch on the CPU in float32, if it keeps its contract.
+
+    Raises:
+        PluginFailed: if it does not.
+    """
+    scores, maps = batch.scores.detach().float().cpu(), batch.maps.detach().float().cpu()
+    expected = (count, *size)
+    if scores.shape != (count,) or maps.shape != expected:
+        raise PluginFailed(
+            f"expected scores ({count},) and maps {expected}, found {tuple(scores.shape)} and "
+            f"{tuple(maps.shape)}."
+        )
+    if not (torch.isfinite(scores).all() and torch.isfinite(maps).all()):
+        raise PluginFailed("expected finite scores and maps, found NaN or infinity.")
+    return ScoreBatch(scores=scores, maps=maps)
+
+
+def image_seed(model: str, prepared: FloatArray) -> int:
+    """Seed of an image's noise: it follows from the model and the image's content alone."""
+    digest = hashlib.sha256(model.encode() + np.ascontiguousarray(prepared).tobytes()).digest()
+    return int.from_bytes(digest[:7], "big")
