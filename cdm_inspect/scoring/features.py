@@ -10,6 +10,7 @@ Baranchuk et al. 2022, arXiv:2112.03126 (a denoiser's features describe what a p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -64,7 +65,7 @@ class FeaturesScorer(DensityScorer):
         """Distance from good parts, as large as the image."""
         size = [_STRIDE * side for side in evidence.shape[-2:]]
         distance = super().combine(evidence)[:, None]
-        return F.interpolate(distance, size, mode="bilinear")[:, 0]  # type: ignore[no-any-return]
+        return F.interpolate(distance, size, mode="bilinear")[:, 0]
 
     def _projection(self, features: Tensor) -> Tensor:
         """(depth, dimensions), the same in every process."""
@@ -72,4 +73,4 @@ class FeaturesScorer(DensityScorer):
         drawn = torch.randn(
             depth, self.options.dimensions, generator=torch.Generator().manual_seed(depth)
         )
-        return drawn.to(features) / depth**0.5
+        return drawn.to(features) / math.sqrt(depth)
