@@ -129,6 +129,8 @@ class TrainingConfig(Section):
         images: crops to see, such as 200k; where given, it counts instead of `budget`.
         masked_share: of each batch that learns to restore hidden cells from their surroundings,
             which the scorer `inpainting` needs.
+        patience: held-out checks in a row, of twenty in a run, that may find the error clearly
+            above its best before training stops; 0 never stops it.
     """
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
@@ -144,6 +146,7 @@ class TrainingConfig(Section):
     masked_share: Annotated[float, Field(ge=0.0, le=0.75)] = 0.0
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     min_images: Annotated[int, Field(ge=4)] = 8
+    patience: Annotated[int, Field(ge=0, le=20)] = 5
     budget: str = "20m"
     images: str | None = None
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -26,39 +26,18 @@ from cdm_inspect.records import JsonObject, TrainingReport, TrainingTick
 from cdm_inspect.training.averaging import MovingAverage, smoothed
 from cdm_inspect.training.crops import CropSampler, centre_and_spread
 from cdm_inspect.training.hardware import choose_hardware
-from cdm_inspect.training.held_out import dsm_on_crops
+from cdm_inspect.training.held_out import HeldOutCheck, checks_since_risen
 from cdm_inspect.training.pacing import CostPacer, TermClock, TermSchedule
+from cdm_inspect.training.position import CHECKS, Position
 from cdm_inspect.training.recipes import RECIPES, batch_size, masked_count
 from cdm_inspect.training.unfinished import UnfinishedRun, gather_state, restore_state
 
-_CHECKS = 20  # held-out checks in a run
 _MAX_SECONDS_BETWEEN_SAVES = 300.0
 _CHECK_TIME_SHARE = 0.05  # of the run that checks may take, where the run is short
 _GRADIENT_LIMIT = 1.0
-_HELD_OUT_DRAWS = 2
 # Above this multiple of its best, the smoothed loss has left the road.
 _DIVERGED = 3.0
 _BAD_STEPS = 5  # in a row, without a finite loss and gradient, that end a run
-
-
-@dataclass(kw_only=True)
-class Position:
-    """Where a run stands; saved with the weights so that it can go on."""
-
-    step: int = 0
-    images_seen: int = 0
-    seconds: float = 0.0
-    next_check: float = 1 / _CHECKS
-    loss_dsm: float = math.nan
-    loss_consistency: float = math.nan
-    lowest_dsm: float = 1.0  # the loss of a network that says nothing
-    loss_held_out: float = math.nan
-    best_held_out: float = math.inf
-    best_step: int = 0
-    consistency_started: float | None = None
-    flat_checks: int = 0
-    duty: float | None = None
-    clock: TermClock = field(default_factory=TermClock)
 
 
 class Training:
@@ -154,7 +133,11 @@ class Training:
             crop_size=crop_size,
             augmentation=config.augmentation,
         )
-        self.held_out = torch.from_numpy(parts.held_out).to(to_device)
+        plain = config.augmentation.model_copy(update={"probability": 0.0})
+        held_out = torch.from_numpy(parts.held_out).to(to_device)
+        self.held_out = HeldOutCheck(
+            CropSampler(held_out, crop_size=crop_size, augmentation=plain), batch=self.batch_size
+        )
         self._set_pace()
 
     def _start_from(self, model: TrainedModel) -> None:
@@ -202,7 +185,7 @@ class Training:
         started = time.monotonic() - self.position.seconds
         saved_at, check_pause, bad_steps = self.position.seconds, 0.0, 0
         progress = self._progress()
-        while progress < 1.0:
+        while progress < 1.0 and not self._has_overfitted():
             self._set_learning_rate(progress)
             weight, count = self._consistency(progress)
             step_started = time.perf_counter()
@@ -240,7 +223,7 @@ class Training:
                 saved_at = self.position.seconds = time.monotonic() - started
                 check_pause = (saved_at - before) / _CHECK_TIME_SHARE
                 progress = self._progress()
-            yield self._tick(progress)
+            yield self.position.tick(progress, self.warnings)
         self._finish()
 
     def save(self) -> None:
@@ -369,19 +352,15 @@ class Training:
     def _check_held_out(self, progress: float) -> None:
         """DSM of the averaged weights on held-out parts; the best so far is kept on disk."""
         position, former = self.position, self.position.loss_held_out
-        sampler = CropSampler(
-            self.held_out,
-            crop_size=self.crops.height,
-            augmentation=self.config.augmentation.model_copy(update={"probability": 0.0}),
-        )
         with self.fabric.autocast():
-            position.loss_held_out = dsm_on_crops(
-                self.average.module, sampler, draws=_HELD_OUT_DRAWS, batch=self.batch_size
-            )
+            position.loss_held_out = self.held_out.measure(self.average.module)
         if math.isfinite(former):
             self.schedule.note_held_out(former, position.loss_held_out)
             position.flat_checks = self.schedule.flat_checks
-        position.next_check = (math.floor(progress * _CHECKS) + 1) / _CHECKS
+        position.risen_checks = checks_since_risen(
+            position.risen_checks, position.loss_held_out, position.best_held_out
+        )
+        position.next_check = (math.floor(progress * CHECKS) + 1) / CHECKS
         if position.loss_held_out < position.best_held_out:
             try:
                 if self.fabric.is_global_zero:
@@ -392,6 +371,17 @@ class Training:
                 self._warn(f"better weights could not be kept, the former best stay: {error}")
             else:
                 position.best_held_out, position.best_step = position.loss_held_out, position.step
+
+    def _has_overfitted(self) -> bool:
+        position, patience = self.position, self.config.training.patience
+        if patience == 0 or position.risen_checks < patience:
+            return False
+        self._warn(
+            f"stopped early, after step {position.step}: on held-out parts the error had been "
+            f"rising since step {position.best_step}, whose weights are kept. The model learns its "
+            f"{len(self.parts.train)} parts by heart: more good parts would help, more time not."
+        )
+        return True
 
     def _resume(self) -> None:
         tensors, position = self.unfinished.load()
@@ -480,19 +470,3 @@ class Training:
         if self.position.consistency_started is None:
             return 0.0
         return round(self.pacer.duty * self._term_count / self.batch_size, 4)
-
-    def _tick(self, progress: float) -> TrainingTick:
-        position = self.position
-        rate = position.images_seen / max(position.seconds, 1e-9)
-        return TrainingTick(
-            step=position.step,
-            images_seen=position.images_seen,
-            seconds=position.seconds,
-            progress=progress,
-            images_per_second=rate,
-            loss_dsm=position.loss_dsm,
-            loss_consistency=position.loss_consistency,
-            loss_held_out=position.loss_held_out,
-            seconds_left=position.seconds * (1 - progress) / max(progress, 1e-9),
-            warnings=tuple(self.warnings),
-        )

@@ -41,6 +41,7 @@ from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
 from cdm_inspect.training import Training
+from cdm_inspect.training.held_out import HeldOutCheck
 
 
 def test_training_reports_what_it_did(walked):
@@ -57,6 +58,27 @@ def test_training_reports_what_it_did(walked):
     assert len(manifest["config_sha256"]) == 64
     assert len(manifest["held_out"]) == 12
     assert not list((root / "models" / "A" / "training").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(("patience", "checks"), [(3, 6), (0, 20)])
+def test_training_stops_where_held_out_parts_get_worse(line, monkeypatch, patience, checks):
+    """The error falls for three checks and then rises: the third's weights come into force."""
+    losses = iter([0.9, 0.8, 0.7, *(0.8 + 0.01 * n for n in range(40))])
+    measured = []
+
+    def measure(self, denoiser):
+        measured.append(next(losses))
+        return measured[-1]
+
+    monkeypatch.setattr(HeldOutCheck, "measure", measure)
+    project = open_project(line, line="A", overrides=[f"training.patience={patience}"])
+    report = workflows.train(project, "A", device="cpu")
+    assert len(measured) == checks
+    assert report.loss_held_out == 0.7
+    stopped = [text for text in report.warnings if "stopped early" in text]
+    assert bool(stopped) is (patience > 0)
+    assert (report.images_seen < 640) is (patience > 0)
+    assert load_model(line / "models" / "A").card.training["best_step"] < report.steps
 
 
 def test_check_names_each_bad_file(line):
