@@ -142,6 +142,19 @@ def show(
             cells[0] = f"{rows[0]['image_AUROC']:.3f} ({low:.3f} to {high:.3f})"
         table.add_row(part, str(parts or "all"), scorer, *cells, str(len(rows)))
     Console(width=150).print(table)
+    for data in arguments.data:
+        show_defects(data.name, {key: rows for key, rows in found.items() if key[0] == data.name})
+
+
+def show_defects(part: str, found: dict[tuple[str, int | None, str], list[dict]]) -> None:
+    """Image AUROC of each kind of defect against all good parts."""
+    kinds = sorted({kind for rows in found.values() for kind in rows[0]["per_defect"]})
+    table = Table("good", "scorer", *kinds, title=f"{part}: image AUROC by kind of defect")
+    for (_, parts, scorer), rows in found.items():
+        per_kind = [row["per_defect"] for row in rows]
+        cells = [spread([row[kind]["image_AUROC"] for row in per_kind]) for kind in kinds]
+        table.add_row(str(parts or "all"), scorer, *cells)
+    Console(width=150).print(table)
 
 
 def spread(values: list[float | None]) -> str:
