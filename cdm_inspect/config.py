@@ -129,8 +129,8 @@ class TrainingConfig(Section):
         images: crops to see, such as 200k; where given, it counts instead of `budget`.
         masked_share: of each batch that learns to restore hidden cells from their surroundings,
             which the scorer `inpainting` needs.
-        patience: held-out checks in a row, of twenty in a run, that may find the error clearly
-            above its best before training stops; 0 never stops it.
+        patience: held-out checks in a row, of at most twenty in a run, that may find the error
+            clearly above its lowest before training stops; 0 never stops it.
     """
 
     model_config = ConfigDict(coerce_numbers_to_str=True)

@@ -286,6 +286,8 @@ def _settings(
         "seed": seed,
         "budget": f"{seconds}s",
         "images": None if images is None else str(images),
+        # Every arm uses its whole time, or they would not compare.
+        "patience": 0,
     }
     return config.model_copy(
         update={

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor
 
 from cdm_inspect.diffusion import ConsistentDenoiser, dsm_weight, training_sigma
 from cdm_inspect.training.crops import CropSampler
@@ -17,38 +19,67 @@ _RISEN = 1.02
 class HeldOutCheck:
     """Weighted denoising error on held-out parts: the same crops and noise at every check.
 
+    They are drawn on the CPU, so that a run that goes on on another device sees them again.
+
     Args:
-        sampler: of crops of these parts, without augmentation.
-        batch: crops at a time; does not change the result but for rounding.
+        sampler: of crops of these parts, on the CPU, without augmentation.
+        batch: crops at a time; the draws follow from it.
     """
 
     def __init__(self, sampler: CropSampler, *, batch: int) -> None:
         self.sampler, self.batch = sampler, batch
 
     @torch.no_grad()
-    def measure(self, denoiser: ConsistentDenoiser) -> float:
+    def measure(self, denoiser: ConsistentDenoiser, device: torch.device) -> float:
         """The error at stratified noise levels; 1 for a network that says nothing.
 
         Args:
             denoiser: in evaluation mode.
+            device: where it is.
         """
-        images: Tensor = self.sampler.images
-        device = images.device
-        generator = torch.Generator(device=device).manual_seed(1)
-        total, count = 0.0, _DRAWS * len(images)
+        generator = torch.Generator().manual_seed(1)
+        total, count = 0.0, _DRAWS * len(self.sampler.images)
         for start in range(0, count, self.batch):
             stop = min(count, start + self.batch)
             crops = self.sampler.draw(stop - start, generator)
-            quantile = (torch.arange(start, stop, device=device) + 0.5) / count
+            quantile = (torch.arange(start, stop) + 0.5) / count
             sigma = training_sigma(quantile, denoiser.sigma_data).view(-1, 1, 1, 1)
-            noise = sigma * torch.randn(crops.images.shape, generator=generator, device=device)
-            posterior = denoiser(crops.images + noise, sigma, position=crops.position)
+            noise = sigma * torch.randn(crops.images.shape, generator=generator)
+            images, position, level, noise = (
+                part.to(device) for part in (crops.images, crops.position, sigma, noise)
+            )
+            posterior = denoiser(images + noise, level, position=position)
             error = (posterior.displacement + noise).square()
-            weighted = dsm_weight(sigma, denoiser.sigma_data) * error
+            weighted = dsm_weight(level, denoiser.sigma_data) * error
             total += float(weighted.mean()) * (stop - start)
         return total / count
 
 
-def checks_since_risen(checks: int, loss: float, best: float) -> int:
-    """How many checks in a row, with this one, have found the loss clearly above its best."""
-    return checks + 1 if loss > _RISEN * best else 0
+@dataclass(kw_only=True)
+class OverfitAlarm:
+    """Counts checks in a row that find the loss clearly above its lowest.
+
+    What was lowest before the objective changed, or before the learning rate rose again, says
+    nothing of what comes after: then the watch starts afresh.
+
+    Attributes:
+        lowest: since the watch started.
+        risen: checks in a row.
+        weight: of the consistency term at the last check.
+    """
+
+    lowest: float = math.inf
+    risen: int = 0
+    weight: float = 0.0
+
+    def note(self, loss: float, *, weight: float) -> None:
+        """Tell it the loss of a check, and the weight of the consistency term at that time."""
+        if weight != self.weight:
+            self.restart()
+        self.weight = weight
+        self.risen = self.risen + 1 if loss > _RISEN * self.lowest else 0
+        self.lowest = min(self.lowest, loss)
+
+    def restart(self) -> None:
+        """Forget what was lowest."""
+        self.lowest, self.risen = math.inf, 0

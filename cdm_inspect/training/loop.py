@@ -26,7 +26,7 @@ from cdm_inspect.records import JsonObject, TrainingReport, TrainingTick
 from cdm_inspect.training.averaging import MovingAverage, smoothed
 from cdm_inspect.training.crops import CropSampler, centre_and_spread
 from cdm_inspect.training.hardware import choose_hardware
-from cdm_inspect.training.held_out import HeldOutCheck, checks_since_risen
+from cdm_inspect.training.held_out import HeldOutCheck, OverfitAlarm
 from cdm_inspect.training.pacing import CostPacer, TermClock, TermSchedule
 from cdm_inspect.training.position import CHECKS, Position
 from cdm_inspect.training.recipes import RECIPES, batch_size, masked_count
@@ -134,10 +134,10 @@ class Training:
             augmentation=config.augmentation,
         )
         plain = config.augmentation.model_copy(update={"probability": 0.0})
-        held_out = torch.from_numpy(parts.held_out).to(to_device)
-        self.held_out = HeldOutCheck(
-            CropSampler(held_out, crop_size=crop_size, augmentation=plain), batch=self.batch_size
+        held_out = CropSampler(
+            torch.from_numpy(parts.held_out), crop_size=crop_size, augmentation=plain
         )
+        self.held_out = HeldOutCheck(held_out, batch=self.batch_size)
         self._set_pace()
 
     def _start_from(self, model: TrainedModel) -> None:
@@ -185,7 +185,8 @@ class Training:
         started = time.monotonic() - self.position.seconds
         saved_at, check_pause, bad_steps = self.position.seconds, 0.0, 0
         progress = self._progress()
-        while progress < 1.0 and not self._has_overfitted():
+        has_overfitted = False
+        while progress < 1.0 and not has_overfitted:
             self._set_learning_rate(progress)
             weight, count = self._consistency(progress)
             step_started = time.perf_counter()
@@ -219,6 +220,7 @@ class Training:
                 before = self.position.seconds
                 if is_check:
                     self._check_held_out(progress)
+                    (has_overfitted,) = self._agreed(self._has_overfitted())
                 self.save()
                 saved_at = self.position.seconds = time.monotonic() - started
                 check_pause = (saved_at - before) / _CHECK_TIME_SHARE
@@ -353,13 +355,11 @@ class Training:
         """DSM of the averaged weights on held-out parts; the best so far is kept on disk."""
         position, former = self.position, self.position.loss_held_out
         with self.fabric.autocast():
-            position.loss_held_out = self.held_out.measure(self.average.module)
+            position.loss_held_out = self.held_out.measure(self.average.module, self.fabric.device)
         if math.isfinite(former):
             self.schedule.note_held_out(former, position.loss_held_out)
             position.flat_checks = self.schedule.flat_checks
-        position.risen_checks = checks_since_risen(
-            position.risen_checks, position.loss_held_out, position.best_held_out
-        )
+        position.alarm.note(position.loss_held_out, weight=self.schedule.weight(progress))
         position.next_check = (math.floor(progress * CHECKS) + 1) / CHECKS
         if position.loss_held_out < position.best_held_out:
             try:
@@ -374,11 +374,11 @@ class Training:
 
     def _has_overfitted(self) -> bool:
         position, patience = self.position, self.config.training.patience
-        if patience == 0 or position.risen_checks < patience:
+        if patience == 0 or position.alarm.risen < patience:
             return False
         self._warn(
-            f"stopped early, after step {position.step}: on held-out parts the error had been "
-            f"rising since step {position.best_step}, whose weights are kept. The model learns its "
+            f"stopped early, after step {position.step}: the error on held-out parts kept rising. "
+            f"The weights of step {position.best_step} are in force. The model was learning its "
             f"{len(self.parts.train)} parts by heart: more good parts would help, more time not."
         )
         return True
@@ -387,7 +387,11 @@ class Training:
         tensors, position = self.unfinished.load()
         scaler = position.pop("loss_scaler", None)
         try:
-            self.position = Position(**{**position, "clock": TermClock(**position["clock"])})
+            clock = TermClock(**position.pop("clock"))
+            alarm = OverfitAlarm(**position.pop("alarm"))
+            # The learning rate may rise again, where the budget has grown.
+            alarm.restart()
+            self.position = Position(**position, clock=clock, alarm=alarm)
             if self._scaler is not None and scaler is not None:
                 self._scaler.load_state_dict(scaler)
             restore_state(tensors, self.denoiser, self.average.module, self.optimizer)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cdm_inspect.records import TrainingTick
+from cdm_inspect.training.held_out import OverfitAlarm
 from cdm_inspect.training.pacing import TermClock
 
 CHECKS = 20
@@ -27,11 +28,11 @@ class Position:
     loss_held_out: float = math.nan
     best_held_out: float = math.inf
     best_step: int = 0
-    risen_checks: int = 0
     consistency_started: float | None = None
     flat_checks: int = 0
     duty: float | None = None
     clock: TermClock = field(default_factory=TermClock)
+    alarm: OverfitAlarm = field(default_factory=OverfitAlarm)
 
     def tick(self, progress: float, warnings: Sequence[str]) -> TrainingTick:
         """What observers are told: `progress` is the share of the budget that is used."""

@@ -7,6 +7,7 @@ from torch import nn
 from cdm_inspect.config import AugmentationConfig
 from cdm_inspect.diffusion import pixel_grid
 from cdm_inspect.training import CropSampler, MovingAverage
+from cdm_inspect.training.held_out import OverfitAlarm
 
 OFF = dict(probability=0.0)
 
@@ -23,6 +24,21 @@ def test_crops_are_copies_and_know_where_they_are():
         assert any(torch.allclose(crop, image[:, *area], atol=1e-4) for image in images)
         assert torch.allclose(position, grid[:, *area], atol=1e-5)
         assert not label.any()
+
+
+def test_the_overfit_alarm_counts_checks_in_a_row():
+    alarm = OverfitAlarm()
+    for loss, risen in ((1.0, 0), (0.5, 0), (0.505, 0), (0.6, 1), (0.7, 2), (0.5, 0), (0.6, 1)):
+        alarm.note(loss, weight=0.0)
+        assert alarm.risen == risen
+    # A new objective, or a learning rate that rises again, is no overfitting.
+    alarm.note(0.8, weight=0.5)
+    assert alarm.risen == 0
+    alarm.note(0.9, weight=0.5)
+    assert alarm.risen == 1
+    alarm.restart()
+    alarm.note(0.95, weight=0.5)
+    assert alarm.risen == 0
 
 
 def test_same_generator_same_crops():

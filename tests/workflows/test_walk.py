@@ -66,14 +66,17 @@ def test_training_stops_where_held_out_parts_get_worse(line, monkeypatch, patien
     losses = iter([0.9, 0.8, 0.7, *(0.8 + 0.01 * n for n in range(40))])
     measured = []
 
-    def measure(self, denoiser):
+    def measure(self, denoiser, device):
         measured.append(next(losses))
         return measured[-1]
 
     monkeypatch.setattr(HeldOutCheck, "measure", measure)
-    project = open_project(line, line="A", overrides=[f"training.patience={patience}"])
-    report = workflows.train(project, "A", device="cpu")
+    overrides = [f"training.patience={patience}", "consistency.weight=0"]
+    project = open_project(line, line="A", overrides=overrides)
+    told = []
+    report = workflows.train(project, "A", device="cpu", tick=lambda at: told.append(at.warnings))
     assert len(measured) == checks
+    assert told[-1] == report.warnings
     assert report.loss_held_out == 0.7
     stopped = [text for text in report.warnings if "stopped early" in text]
     assert bool(stopped) is (patience > 0)
