@@ -20,7 +20,7 @@ from cdm_inspect.errors import (
     UnreadableImage,
 )
 from cdm_inspect.hooks import build_options
-from cdm_inspect.images import load_good_parts, read_mask
+from cdm_inspect.images import load_good_parts, read_region
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import Project
@@ -128,9 +128,8 @@ def load_region(
     if config.images.region is None:
         return None
     path = project.path(config.images.region)
-    size = model.card.preparation
     try:
-        region = read_mask(path, size.height, size.width, above=0.5)
+        region = read_region(path, model.card.preparation, max_pixels=config.images.max_pixels)
     except UnreadableImage as error:
         raise ConfigError(
             f"images.region: expected a picture, white where the line looks: {error}"

@@ -152,28 +152,40 @@ class FittedScorer(Scorer, Protocol):
 
 
 class DamagedParts(NamedTuple):
-    """Good parts that were damaged in known ways, as a scorer has observed them.
+    """Copies of good parts that were damaged in known ways.
 
     Attributes:
-        evidence: (count, ...) float32, as `FittedScorer.observe` gives it.
+        layers: (count, ...) float32, as `TunedScorer.combine` gives them.
         masks: (count, height, width) boolean, true where the damage is.
     """
 
-    evidence: Tensor
+    layers: Tensor
     masks: Tensor
 
 
 @runtime_checkable
 class TunedScorer(FittedScorer, Protocol):
-    """A fitted scorer that also chooses how its evidence becomes a score, once it is fitted."""
+    """A fitted scorer that also chooses, once, how what it has combined becomes a score.
 
-    def tune(self, evidence: Tensor, damaged: DamagedParts) -> None:
-        """Choose.
+    `judge(evidence)` equals `pool(combine(evidence))`. Splitting it lets the host show `tune` parts
+    that the statistics behind `combine` have not seen, and compare the scores of all folds.
+    """
+
+    def combine(self, evidence: Tensor) -> Tensor:
+        """What the fitted statistics make of evidence: (count, ...) float32."""
+        ...
+
+    def tune(self, good: Tensor, damaged: DamagedParts) -> None:
+        """Choose how layers become a score.
 
         Args:
-            evidence: of held-out good parts, (count, ...), that `fit` has seen too.
-            damaged: copies of some of them with synthetic defects.
+            good: layers of good parts, (count, ...), each by statistics fitted without it.
+            damaged: copies of the same parts with synthetic defects; as many as there may be.
         """
+        ...
+
+    def pool(self, layers: Tensor) -> ScoreBatch:
+        """Scores and maps from layers."""
         ...
 
     def describe(self) -> Mapping[str, object]:

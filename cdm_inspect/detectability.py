@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cdm_inspect.assembly import good_parts_of, open_inspector
+from cdm_inspect.fitting import SEED
 from cdm_inspect.images import KINDS, battery
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject
@@ -33,8 +34,8 @@ def measure_detectability(
 ) -> JsonObject:
     """Damage held-out good parts in known ways and count what the line's threshold catches.
 
-    The threshold and the statistics behind it come from the same good parts without damage: a
-    figure here is a little brighter than it would be on parts never seen.
+    The threshold, the statistics behind it and the choice of pooling come from the same good
+    parts, with other defects: a figure here is a little brighter than on parts never seen.
 
     Args:
         project: opened.
@@ -60,9 +61,11 @@ def measure_detectability(
         for repeat in range(repeats)
         for part in battery(
             np.roll(held_out, -repeat, axis=0),
-            seed=seed + repeat,
+            # Never one that the scorer's choices were made on.
+            seed=SEED + 1 + seed + repeat,
             sizes=SIZES,
             contrasts=CONTRASTS,
+            region=inspector.scorer.region,
         )
     )
     for done, part in enumerate(parts, start=1):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,81 +10,90 @@ import torch
 from torch import Tensor
 
 from cdm_inspect.calibration import folds
-from cdm_inspect.contracts import DamagedParts, TunedScorer
-from cdm_inspect.images import SyntheticPart, battery
+from cdm_inspect.contracts import DamagedParts
+from cdm_inspect.images import battery, spread_evenly
 from cdm_inspect.line_scorer import LineScorer
-from cdm_inspect.records import FloatArray, JsonObject
+from cdm_inspect.records import FloatArray
 
 Tick = Callable[[int, int], None]
 
-# Seed of the synthetic defects: the same line is always tuned on the same.
-_SEED = 0
+SEED = 0
+"""Of the synthetic defects that choices are made on: the same line is always tuned on the same."""
+
+# Parts whose evidence is kept to learn from. Statistics gain little from more; scores do, and get
+# them: further parts are scored one by one by what the first have taught.
+_MOST = 200
+_LEAST = 20
+_MOST_BYTES = 2 * 2**30
 
 
-class Fit(NamedTuple):
-    """What fitting has found.
+def fit_scorer(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> list[float]:
+    """Fit a scorer on held-out good parts; it keeps what it learnt.
 
-    Attributes:
-        scores: of each held-out part, by statistics and choices made without it.
-        found: what the scorer says of the parts and of its choices; empty if it says nothing.
-    """
-
-    scores: list[float]
-    found: JsonObject
-
-
-def fit_scorer(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> Fit:
-    """Fit a scorer on held-out good parts; it keeps what it learnt from all of them.
-
-    Each part is also scored by what the other folds have taught, so that its score is one that a
-    fresh part could have. Damaged copies are of parts in the same folds.
+    Each part is scored by statistics that the other folds have taught, so that its score is one
+    that a fresh part could have. Choices are made once, on maps that come about in the same way,
+    of the parts and of damaged copies of them.
 
     Args:
         scorer: built; changed in place.
         held_out: (count, channels, height, width) prepared images.
         tick: told how many of how many observations are done.
+
+    Returns:
+        The score of each part, in the order given.
     """
-    fitted, count = scorer.fitted, len(held_out)
-    if fitted is None:
-        scores = []
+    count, size = len(held_out), held_out.shape[2:]
+    scores = np.zeros(count)
+    if scorer.fitted is None:
         for done, image in enumerate(held_out, start=1):
-            scores.append(float(scorer.score(image[None]).scores[0]))
+            scores[done - 1] = float(scorer.score(image[None]).scores[0])
             tick(done, count)
-        return Fit(scores, {})
+        return scores.tolist()
 
-    tuned = fitted if isinstance(fitted, TunedScorer) else None
-    damaged, origins = _damaged(scorer, held_out) if tuned is not None else ([], np.zeros(0, int))
-    total = count + len(damaged)
-    observed: list[Tensor] = []
-    for image in (*held_out, *(part.image for part in damaged)):
-        observed.append(scorer.observe(image))
-        tick(len(observed), total)
-    evidence = torch.cat(observed[:count])
-    others = torch.cat(observed[count:]) if damaged else evidence[:0]
-    masks = torch.from_numpy(np.array([part.mask for part in damaged], bool))
+    first = scorer.observe(held_out[0])
+    most = min(_MOST, max(_LEAST, _MOST_BYTES // (first.nbytes + 1)))
+    learnt = np.array(spread_evenly(count, min(count, int(most))))
+    further = np.setdiff1d(np.arange(count), learnt)
+    copies = list(battery(held_out[learnt], seed=SEED, region=scorer.region))
+    copies = copies if scorer.tuned is not None else []
+    total = count + len(copies)
 
-    def learn(chosen: npt.NDArray[Any]) -> None:
-        fitted.fit(evidence[chosen])
-        copies = np.flatnonzero(np.isin(origins, chosen))
-        if tuned is not None and len(copies):
-            tuned.tune(evidence[chosen], DamagedParts(others[copies], masks[copies]))
+    def observe(images: Iterable[FloatArray], number: int, done: int) -> Tensor:
+        evidence = first.new_empty((number, *first.shape[1:]))
+        for index, image in enumerate(images):
+            evidence[index] = scorer.observe(image)[0]
+            tick(done + index + 1, total)
+        return evidence
 
-    cross_scores = np.zeros(count)
-    for fit_on, score in folds(count):
-        learn(fit_on)
-        cross_scores[score] = scorer.judge(evidence[score], held_out.shape[2:]).scores.numpy()
-    learn(np.arange(count))
-    return Fit(cross_scores.tolist(), dict(tuned.describe()) if tuned is not None else {})
+    evidence = observe(held_out[learnt], len(learnt), 0)
+    if scorer.tuned is None:
+        for fit_on, left_out in folds(len(learnt)):
+            scorer.fit(evidence[fit_on])
+            scores[learnt[left_out]] = scorer.judge(evidence[left_out], size).scores.numpy()
+    else:
+        others = observe((copy.image for copy in copies), len(copies), len(learnt))
+        origins = np.arange(len(copies)) % len(learnt)
+        good, damaged = _cross_combine(scorer, evidence, others, origins)
+        masks = torch.from_numpy(np.array([copy.mask for copy in copies], bool))
+        scorer.tune(good, DamagedParts(damaged, masks))
+        scores[learnt] = scorer.pool(good, size).scores.numpy()
+    scorer.fit(evidence)
+    for done, index in enumerate(further, start=1):
+        scores[index] = float(scorer.score(held_out[index][None]).scores[0])
+        tick(total - len(further) + done, total)
+    return scores.tolist()
 
 
-def _damaged(scorer: LineScorer, held_out: FloatArray) -> tuple[list[SyntheticPart], np.ndarray]:
-    """One defect of each kind, size and contrast, and the part each was done to.
-
-    A defect that lies mostly outside the line's region is left out.
-    """
-    parts, origins = [], []
-    for number, part in enumerate(battery(held_out, seed=_SEED)):
-        if scorer.region is None or 2 * (part.mask & scorer.region).sum() >= part.mask.sum():
-            parts.append(part)
-            origins.append(number % len(held_out))
-    return parts, np.array(origins, int)
+def _cross_combine(
+    scorer: LineScorer, evidence: Tensor, others: Tensor, origins: npt.NDArray[np.int_]
+) -> tuple[Tensor, Tensor]:
+    """Layers of parts and of copies, each by statistics fitted without the part."""
+    good: list[Tensor] = [torch.empty(0)] * len(evidence)
+    damaged: list[Tensor] = [torch.empty(0)] * len(others)
+    for fit_on, left_out in folds(len(evidence)):
+        scorer.fit(evidence[fit_on])
+        of_them = np.flatnonzero(np.isin(origins, left_out))
+        for kept, seen, chosen in ((good, evidence, left_out), (damaged, others, of_them)):
+            for index, layers in zip(chosen, scorer.combine(seen[chosen]), strict=True):
+                kept[index] = layers
+    return torch.stack(good), torch.stack(damaged)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,7 +12,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import FittedScorer, RegionalScorer, ScoreBatch, Scorer
+from cdm_inspect.contracts import (
+    DamagedParts,
+    FittedScorer,
+    RegionalScorer,
+    ScoreBatch,
+    Scorer,
+    TunedScorer,
+)
 from cdm_inspect.errors import CdmInspectError, PluginFailed
 from cdm_inspect.records import FloatArray, JsonObject
 
@@ -56,6 +64,11 @@ class LineScorer:
         """The scorer, if it is of the kind that learns from held-out good parts."""
         return self.scorer if isinstance(self.scorer, FittedScorer) else None
 
+    @property
+    def tuned(self) -> TunedScorer | None:
+        """The scorer, if it also chooses how its evidence becomes a score."""
+        return self.scorer if isinstance(self.scorer, TunedScorer) else None
+
     def seen(self, prepared: FloatArray) -> FloatArray:
         """Prepared images, (..., channels, height, width), without what lies outside the region."""
         if self.region is None:
@@ -66,14 +79,24 @@ class LineScorer:
         """Evidence in one prepared image, (channels, height, width): (1, ...) float32 on the CPU.
 
         Raises:
-            PluginFailed: if the scorer raises, or learns nothing from parts.
+            PluginFailed: if the scorer raises, learns nothing from parts, or gives no such thing.
         """
         image = self.seen(prepared)
         batch = torch.from_numpy(image[None]).to(self.device)
-        with _blamed_on_the_scorer():
-            if self.fitted is None:
-                raise TypeError("this scorer has no `observe`")
-            return self.fitted.observe(batch, seeds=[self._seed(image)]).float().cpu()
+        with self._blamed() as scorer:
+            evidence: Tensor = scorer.observe(batch, seeds=[self._seed(image)]).float().cpu()
+            if evidence.shape[:1] != (1,) or not torch.isfinite(evidence).all():
+                raise ValueError(f"expected finite evidence of 1 part, found {evidence.shape}")
+            return evidence
+
+    def fit(self, evidence: Tensor) -> None:
+        """Learn from the evidence of good parts, (count, ...).
+
+        Raises:
+            PluginFailed: as for `observe`.
+        """
+        with self._blamed() as scorer:
+            scorer.fit(evidence)
 
     def judge(self, evidence: Tensor, size: Sequence[int]) -> ScoreBatch:
         """Scores and maps from evidence; `size` is the height and width of a prepared image.
@@ -81,10 +104,34 @@ class LineScorer:
         Raises:
             PluginFailed: as for `score`.
         """
-        with _blamed_on_the_scorer():
-            if self.fitted is None:
-                raise TypeError("this scorer has no `judge`")
-            return self._checked(self.fitted.judge(evidence), len(evidence), size)
+        with self._blamed() as scorer:
+            return self._checked(scorer.judge(evidence), len(evidence), size)
+
+    def combine(self, evidence: Tensor) -> Tensor:
+        """Layers of a tuned scorer from evidence, part by part; see `contracts.TunedScorer`."""
+        with self._blamed():
+            assert self.tuned is not None
+            return torch.cat([self.tuned.combine(part[None]).cpu() for part in evidence])
+
+    def tune(self, good: Tensor, damaged: DamagedParts) -> None:
+        """Let a tuned scorer choose; see `contracts.TunedScorer`."""
+        with self._blamed():
+            assert self.tuned is not None
+            self.tuned.tune(good, damaged)
+
+    def pool(self, layers: Tensor, size: Sequence[int]) -> ScoreBatch:
+        """Scores and maps from layers of a tuned scorer."""
+        with self._blamed():
+            assert self.tuned is not None
+            return self._checked(self.tuned.pool(layers), len(layers), size)
+
+    def describe(self) -> JsonObject:
+        """What the scorer says of the parts and of its choices; empty if it says nothing."""
+        if self.tuned is None:
+            return {}
+        with self._blamed():
+            found: JsonObject = json.loads(json.dumps(dict(self.tuned.describe())))
+            return found
 
     def score(self, prepared: FloatArray) -> ScoreBatch:
         """Scores and maps of prepared images, on the CPU.
@@ -104,12 +151,23 @@ class LineScorer:
 
     def state(self) -> Mapping[str, FloatArray]:
         """What the scorer has learnt; empty if it learns nothing."""
-        return dict(self.fitted.state()) if self.fitted is not None else {}
+        if self.fitted is None:
+            return {}
+        with self._blamed() as scorer:
+            return dict(scorer.state())
 
     def restore(self, state: Mapping[str, FloatArray]) -> None:
         """Take back what `state` returned."""
         if self.fitted is not None:
-            self.fitted.restore(state)
+            with self._blamed() as scorer:
+                scorer.restore(state)
+
+    @contextlib.contextmanager
+    def _blamed(self) -> Iterator[FittedScorer]:
+        with _blamed_on_the_scorer():
+            if self.fitted is None:
+                raise TypeError("this scorer learns nothing from good parts")
+            yield self.fitted
 
     def _seed(self, image: FloatArray) -> int:
         return image_seed(self.model_id, image)

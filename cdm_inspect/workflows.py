@@ -205,8 +205,7 @@ def calibrate(
     name = scorer or config.scorer
     built = build_scorer(project, config, model, name)
     _, held_out = good_parts_of(project, config, model)
-    fit = fit_scorer(built, held_out, tick=tick)
-    ordered = tuple(sorted(fit.scores))
+    ordered = tuple(sorted(fit_scorer(built, held_out, tick=tick)))
     rate = max_false_reject if max_false_reject is not None else config.max_false_reject
     threshold, bound = choose_threshold(ordered, rate)
     calibration = Calibration(
@@ -215,7 +214,7 @@ def calibrate(
         scorer=name,
         options=built.options,
         view=built.view,
-        found=fit.found,
+        found=built.describe(),
         scores=ordered,
         max_false_reject=rate,
         false_reject_bound=bound,

@@ -1,7 +1,8 @@
 """A denoiser that looks at a large image tile by tile, and whose answers show no seam.
 
 Tiles overlap by half. Each is weighted by a raised cosine that falls to nearly nothing at its
-edges, and the weights of all tiles at a pixel sum to 1. Memory follows the tile, not the image.
+edges, and the weights of all tiles at a pixel sum to 1. What the network needs while it works
+follows the tile; what it returns is as large as the image.
 """
 
 from __future__ import annotations

@@ -23,7 +23,13 @@ from cdm_inspect.images.heatmap import (
     overlay_heatmap,
     to_display,
 )
-from cdm_inspect.images.labelled import LabelledPart, find_labelled, read_mask, thin_labelled
+from cdm_inspect.images.labelled import (
+    LabelledPart,
+    find_labelled,
+    read_mask,
+    read_region,
+    thin_labelled,
+)
 from cdm_inspect.images.preparation import Preparation, Shape
 from cdm_inspect.images.synthesis import KINDS, SyntheticPart, battery, damage
 
@@ -52,6 +58,7 @@ __all__ = [
     "read_image",
     "read_images",
     "read_mask",
+    "read_region",
     "spread_evenly",
     "thin_labelled",
     "to_display",

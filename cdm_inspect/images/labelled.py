@@ -12,8 +12,10 @@ import numpy.typing as npt
 from cdm_inspect.errors import ImageError
 from cdm_inspect.images.dataset import spread_evenly
 from cdm_inspect.images.folder import find_images, read_image
+from cdm_inspect.images.preparation import Preparation
 
 GOOD = "good"
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,19 +80,32 @@ def thin_labelled(parts: list[LabelledPart], limit: int) -> list[LabelledPart]:
     return kept + [defective[index] for index in spread_evenly(len(defective), limit - len(kept))]
 
 
-def read_mask(file: Path, height: int, width: int, *, above: float = 0.0) -> npt.NDArray[np.bool_]:
-    """A mask at another size: (height, width), true where at least half of the area is marked.
+def read_mask(file: Path, height: int, width: int) -> Mask:
+    """A mask at another size: (height, width), true where at least half of the area is defective.
 
-    A mark too small for that keeps the pixels that hold most of it.
+    A defect too small for that keeps the pixels that hold most of it.
+    """
+    return _shrunk(read_image(file).pixels.max(axis=2) > 0, height, width)
+
+
+def read_region(file: Path, preparation: Preparation, *, max_pixels: int) -> Mask:
+    """Where a line looks, at the size of prepared images: true where most of the area is white.
 
     Args:
-        file: a picture.
-        height: of the mask, pixels.
-        width: of the mask, pixels.
-        above: share of the brightest possible value above which a pixel is marked.
+        file: a picture of the shape of the photographs, white where they are judged.
+        preparation: of the line.
+        max_pixels: larger pictures are refused.
+
+    Raises:
+        UnreadableImage: if it is no picture, or of another shape; reason as for photographs.
     """
-    pixels = read_image(file).pixels
-    marked = pixels.max(axis=2) > above * np.iinfo(pixels.dtype).max
+    pixels = read_image(file, max_pixels=max_pixels).pixels
+    preparation.refuse_aspect(pixels.shape[1], pixels.shape[0], file)
+    white = pixels.max(axis=2) > np.iinfo(pixels.dtype).max / 2
+    return _shrunk(white, preparation.height, preparation.width)
+
+
+def _shrunk(marked: Mask, height: int, width: int) -> Mask:
     area = cv2.resize(marked.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     highest = float(area.max())
     return np.asarray(area >= (min(0.5, highest) if highest > 0 else 0.5), bool)

@@ -124,14 +124,7 @@ class Preparation:
                 f"found {16 if shape.is_deep else 8}-bit. Set the camera's output format.",
                 reason="wrong_depth",
             )
-        change = abs(np.log((shape.width / shape.height) / (self.width / self.height)))
-        if change > np.log1p(self.max_aspect_change):
-            raise UnreadableImage(
-                f"{path}: the line expects an aspect ratio near "
-                f"{self.width / self.height:.2f}, found {shape.width} x {shape.height}. Crop the "
-                "image, or raise images.max_aspect_change.",
-                reason="wrong_shape",
-            )
+        self.refuse_aspect(shape.width, shape.height, path)
         if min(shape.height, shape.width) < self.min_side:
             raise UnreadableImage(
                 f"{path}: the line expects images of at least {self.min_side} px, found "
@@ -141,6 +134,21 @@ class Preparation:
         if shape.is_blank:
             raise UnreadableImage(
                 f"{path}: all pixels are the same. Check lamp, lens and trigger.", reason="blank"
+            )
+
+    def refuse_aspect(self, width: int, height: int, path: Path) -> None:
+        """Say why a picture of this shape would be distorted, if it would.
+
+        Raises:
+            UnreadableImage: reason `wrong_shape`.
+        """
+        change = abs(np.log((width / height) / (self.width / self.height)))
+        if change > np.log1p(self.max_aspect_change):
+            raise UnreadableImage(
+                f"{path}: the line expects an aspect ratio near "
+                f"{self.width / self.height:.2f}, found {width} x {height}. Crop the "
+                "image, or raise images.max_aspect_change.",
+                reason="wrong_shape",
             )
 
     def __call__(self, part: PartImage) -> FloatArray:

@@ -54,6 +54,7 @@ def damage(
     size: float,
     contrast: float,
     random: np.random.Generator,
+    region: Mask | None = None,
 ) -> SyntheticPart:
     """A copy of a good part with one defect somewhere on it.
 
@@ -63,11 +64,17 @@ def damage(
         size: share of the short side, in (0, 1).
         contrast: standard deviations of the part's grey values, positive.
         random: of place, direction and sign.
+        region: (height, width), where the middle of the defect may lie; None means anywhere but
+            at the very border.
     """
     height, width = image.shape[1:]
     extent = max(2.0, size * min(height, width))
     strength = contrast * max(float(image.mean(axis=0).std()), 2 / 255)
-    centre = random.uniform((0.1 * height, 0.1 * width), (0.9 * height, 0.9 * width))
+    if region is None:
+        centre = random.uniform((0.1 * height, 0.1 * width), (0.9 * height, 0.9 * width))
+    else:
+        places = np.argwhere(region)
+        centre = places[random.integers(len(places))] + random.uniform(size=2)
     changed, footprint = KINDS[kind](_Place(image, centre, extent, strength, random))
     return SyntheticPart(
         image=np.clip(changed, -1, 1).astype(np.float32),
@@ -85,6 +92,7 @@ def battery(
     sizes: Sequence[float] = (0.04, 0.08, 0.16, 0.32),
     contrasts: Sequence[float] = (0.5, 1.0, 2.0),
     kinds: Sequence[str] | None = None,
+    region: Mask | None = None,
 ) -> Iterator[SyntheticPart]:
     """One defect of each kind, size and contrast, on parts in turn.
 
@@ -94,6 +102,7 @@ def battery(
         sizes: shares of the short side.
         contrasts: standard deviations.
         kinds: None means all.
+        region: as for `damage`.
     """
     random = np.random.default_rng(seed)
     number = 0
@@ -101,7 +110,7 @@ def battery(
         for size in sizes:
             for contrast in contrasts:
                 part = parts[number % len(parts)]
-                yield damage(part, kind, size=size, contrast=contrast, random=random)
+                yield damage(part, kind, size=size, contrast=contrast, random=random, region=region)
                 number += 1
 
 

@@ -16,6 +16,8 @@ from cdm_inspect.records import FloatArray
 
 # Vectors that are enough to learn a density of a few hundred numbers; more only cost time.
 _ENOUGH = 20_000
+# Vectors that are compared with the memory at once: bounds the table of distances.
+_AT_ONCE = 4096
 # Vectors a component and dimension below which a mixture would learn the noise.
 _FEW = 50
 
@@ -114,18 +116,22 @@ class NeighbourDensity:
             chosen.append(int(nearest.argmax()))
         self._kept = vectors[chosen]
         others = torch.cdist(self._kept, self._kept).fill_diagonal_(math.inf).amin(dim=1)
-        self._scale = others.median().clamp(min=1e-6)[None]
+        apart = others[torch.isfinite(others) & (others > 0)]
+        self._scale = (apart.median() if len(apart) else torch.tensor(1.0))[None]
 
     def distance(self, vectors: Tensor) -> Tensor:
         """(...,) >= 0 from (..., dimensions), in typical distances between kept vectors."""
         if self._kept is None:
             raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
         flat = vectors.reshape(-1, vectors.shape[-1])
+        kept = self._kept.to(flat)
         # By matrix products small distances would be rounding, and would depend on the batch.
-        distances = torch.cdist(
-            flat, self._kept.to(flat), compute_mode="donot_use_mm_for_euclid_dist"
+        nearest = torch.cat(
+            [
+                torch.cdist(some, kept, compute_mode="donot_use_mm_for_euclid_dist").amin(dim=1)
+                for some in torch.split(flat, _AT_ONCE)
+            ]
         )
-        nearest = distances.amin(dim=1)
         return nearest.view(vectors.shape[:-1]) / self._scale.to(flat)
 
     def state(self) -> dict[str, FloatArray]:

@@ -21,7 +21,6 @@ from cdm_inspect.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.levels import DensityScorer, level
 from cdm_inspect.scoring.options import FeaturesOptions
-from cdm_inspect.scoring.statistics import box_blur
 
 _STRIDE = 4
 _RIDGE = 0.1
@@ -59,7 +58,7 @@ class FeaturesScorer(DensityScorer):
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """The features themselves, averaged over their neighbourhood."""
-        return box_blur(self.energy(images, seeds), self.common.blur)
+        return self.blurred(self.energy(images, seeds))
 
     def combine(self, evidence: Tensor) -> Tensor:
         """Distance from good parts, as large as the image."""

@@ -58,28 +58,32 @@ class FusedScorer:
         maps = self._maps(evidence)
         inside = maps.flatten(2) if self.region is None else maps[..., self.region]
         self._centre = inside.mean(dim=(0, 2))[None, :, None, None]
-        self._spread = inside.std(dim=(0, 2)).clamp(min=1e-6)[None, :, None, None]
+        spread = inside.std(dim=(0, 2), unbiased=False).clamp(min=1e-6)
+        self._spread = spread[None, :, None, None]
 
-    def tune(self, evidence: Tensor, damaged: DamagedParts) -> None:
+    def tune(self, good: Tensor, damaged: DamagedParts) -> None:
         """Choose the pooling; see `contracts.TunedScorer`."""
         self.pooling = choose_pooling(
-            self.combine(evidence),
-            self.combine(damaged.evidence),
+            good.mean(dim=1),
+            damaged.layers.mean(dim=1),
             default=self.options.top,
             region=self.region,
         )
 
     def combine(self, evidence: Tensor) -> Tensor:
-        """The mean of the standardised maps, (batch, height, width)."""
+        """The standardised maps of all members, (batch, members, height, width)."""
         if self._centre is None or self._spread is None:
             raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
         maps = self._maps(evidence)
-        standardised = (maps - self._centre.to(maps)) / self._spread.to(maps)
-        return standardised.mean(dim=1)
+        return (maps - self._centre.to(maps)) / self._spread.to(maps)
+
+    def pool(self, layers: Tensor) -> ScoreBatch:
+        """The mean of the standardised maps, and of its highest pixels."""
+        return self.pooling(layers.mean(dim=1), self.region)
 
     def judge(self, evidence: Tensor) -> ScoreBatch:
-        """The mean of the standardised maps, and of its highest pixels."""
-        return self.pooling(self.combine(evidence), self.region)
+        """The same, from evidence."""
+        return self.pool(self.combine(evidence))
 
     def score(self, images: Tensor, *, seeds: Sequence[int]) -> ScoreBatch:
         """Scores and maps of a batch; see `contracts.Scorer`."""
@@ -94,7 +98,7 @@ class FusedScorer:
         """The fitted statistics of all members and of their scales."""
         if self._centre is None or self._spread is None:
             raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
-        own = {"centre": self._centre.numpy(), "spread": self._spread.numpy()}
+        own = {"centre": self._centre.cpu().numpy(), "spread": self._spread.cpu().numpy()}
         own |= self.pooling.state()
         members = {
             f"{name}.{key}": value

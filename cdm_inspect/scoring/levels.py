@@ -52,8 +52,11 @@ class LevelScorer(ABC):
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Logarithm of the blurred evidence, (batch, levels, height, width) float32."""
-        blurred = box_blur(self.energy(images, seeds), self.common.blur)
-        return (blurred + _FLOOR).log()
+        return (self.blurred(self.energy(images, seeds)) + _FLOOR).log()
+
+    def blurred(self, energy: Tensor) -> Tensor:
+        """Energy averaged over its neighbourhood inside the region."""
+        return box_blur(energy, self.common.blur, at_size(self.region, energy))
 
     def fit(self, evidence: Tensor) -> None:
         """Learn the statistics of (count, levels, height, width)."""
@@ -63,18 +66,19 @@ class LevelScorer(ABC):
         """One map a part, (batch, height, width), from (batch, levels, height, width)."""
         return self.statistics.standardise(evidence).mean(dim=1)
 
-    def tune(self, evidence: Tensor, damaged: DamagedParts) -> None:
+    def tune(self, good: Tensor, damaged: DamagedParts) -> None:
         """Choose the pooling; see `contracts.TunedScorer`."""
         self.pooling = choose_pooling(
-            self.combine(evidence),
-            self.combine(damaged.evidence),
-            default=self.common.top,
-            region=self.region,
+            good, damaged.layers, default=self.common.top, region=self.region
         )
 
-    def judge(self, evidence: Tensor) -> ScoreBatch:
+    def pool(self, layers: Tensor) -> ScoreBatch:
         """The combined map, and the mean of its highest pixels."""
-        return self.pooling(self.combine(evidence), self.region)
+        return self.pooling(layers, self.region)
+
+    def judge(self, evidence: Tensor) -> ScoreBatch:
+        """The same, from evidence."""
+        return self.pool(self.combine(evidence))
 
     def score(self, images: Tensor, *, seeds: Sequence[int]) -> ScoreBatch:
         """Scores and maps of a batch; see `contracts.Scorer`."""

@@ -20,7 +20,9 @@ from cdm_inspect.contracts import Denoiser
 from cdm_inspect.diffusion import ancestral_step, u_statistic
 from cdm_inspect.scoring.levels import LevelScorer, level, seeded_noise
 from cdm_inspect.scoring.options import MartingaleOptions
-from cdm_inspect.scoring.statistics import box_blur
+
+# Of m^2 / sigma^2 on good parts, by order of magnitude: above it the scale is logarithmic.
+_USUAL = 1e-3
 
 
 class MartingaleScorer(LevelScorer):
@@ -41,8 +43,8 @@ class MartingaleScorer(LevelScorer):
 
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
-        """The estimates, averaged over their neighbourhood."""
-        return box_blur(self.energy(images, seeds), self.common.blur)
+        """The estimates, averaged over their neighbourhood, on a scale that is linear near zero."""
+        return torch.asinh(self.blurred(self.energy(images, seeds)) / _USUAL)
 
     def _at(self, sigma: float, images: Tensor, seeds: Sequence[int]) -> Tensor:
         upper, lower = level(sigma, images), level((1 - self.options.fall) * sigma, images)

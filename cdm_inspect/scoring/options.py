@@ -58,6 +58,7 @@ class FeaturesOptions(PoolingOptions):
     """Options of `features`.
 
     Attributes:
+        blur: as everywhere, but in pixels of a quarter of the image's size.
         sigmas: noise levels that the network is told; the parts themselves stay without noise.
         dimensions: of the random projection of each resolution's features.
         density: of what good parts have: one "gaussian", or the nearest of `memory` "neighbours".
@@ -84,6 +85,12 @@ class PathOptions(PoolingOptions):
     highest: Sigma = 2.0
     steps: Annotated[int, Field(ge=2, le=100)] = 8
 
+    @model_validator(mode="after")
+    def _path_leads_upwards(self) -> PathOptions:
+        if not self.lowest < self.highest:
+            raise ValueError("`lowest` must lie below `highest`")
+        return self
+
 
 class MartingaleOptions(PoolingOptions):
     """Options of `martingale`.
@@ -91,7 +98,7 @@ class MartingaleOptions(PoolingOptions):
     Attributes:
         sigmas: noise levels at which the reverse process starts.
         fall: share of the noise level that the one step takes away.
-        paths: independent steps a level, two evaluations each.
+        paths: independent steps a level, one evaluation each after the first.
     """
 
     sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.1, 0.2, 0.4)

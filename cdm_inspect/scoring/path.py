@@ -21,7 +21,6 @@ from cdm_inspect.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity
 from cdm_inspect.scoring.levels import DensityScorer, level
 from cdm_inspect.scoring.options import PathOptions
-from cdm_inspect.scoring.statistics import box_blur
 
 _RIDGE = 0.1
 _FLOOR = 1e-6
@@ -56,7 +55,7 @@ class PathScorer(DensityScorer):
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Squares by their logarithm, odd powers as they are."""
-        blurred = box_blur(self.energy(images, seeds), self.common.blur)
+        blurred = self.blurred(self.energy(images, seeds))
         blurred[:, 1::3] = (blurred[:, 1::3] + _FLOOR).log()
         return blurred
 

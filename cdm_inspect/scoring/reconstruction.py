@@ -10,14 +10,18 @@ Mousakhan et al. 2023, DDAD, arXiv:2305.15956 (a distance between features besid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.diffusion import karras_sigmas, sample_dpm_solver
+from cdm_inspect.errors import CheckpointMismatch
+from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.distances import (
     DISTANCES,
     Distance,
@@ -66,6 +70,27 @@ class ReconstructionScorer(LevelScorer):
             return self.denoiser(noisy, level(float(sigma), noisy)).mean
 
         return sample_dpm_solver(mean, images + start * noise, sigmas)
+
+    def state(self) -> Mapping[str, FloatArray]:
+        """The fitted statistics, the pooling, and which weights they were fitted with."""
+        return {**super().state(), "weights_sha256": self._weights_hash()}
+
+    def restore(self, state: Mapping[str, FloatArray]) -> None:
+        """Take back what `state` returned.
+
+        Raises:
+            CheckpointMismatch: if the file of weights holds others than those.
+        """
+        if not np.array_equal(state["weights_sha256"], self._weights_hash()):
+            raise CheckpointMismatch(
+                f"the weights in {self.options.weights} changed since the line was calibrated. "
+                "Run `cdm-inspect calibrate`, or restore them."
+            )
+        super().restore(state)
+
+    def _weights_hash(self) -> FloatArray:
+        data = b"" if self.options.weights is None else Path(self.options.weights).read_bytes()
+        return np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
 
     def _distance(self, name: str) -> Distance:
         if name == "features":

@@ -29,7 +29,7 @@ from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.levels import LevelScorer, level, seeded_noise
 from cdm_inspect.scoring.options import ResidualOptions
 from cdm_inspect.scoring.pooling import at_size
-from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
+from cdm_inspect.scoring.statistics import PixelStatistics
 
 # Mean and standard deviation of |z| for standard normal z.
 _HALF_NORMAL_MEAN = math.sqrt(2 / math.pi)
@@ -56,7 +56,7 @@ class ResidualScorer(LevelScorer):
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Evidence of the levels, then the blurred image itself as that of the layout."""
         levels = super().observe(images, seeds=seeds)
-        return torch.cat([levels, box_blur(images, self.common.blur)], dim=1)
+        return torch.cat([levels, self.blurred(images)], dim=1)
 
     def fit(self, evidence: Tensor) -> None:
         """Learn the statistics of the levels and of the layout."""

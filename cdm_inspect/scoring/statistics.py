@@ -12,6 +12,10 @@ from torch import Tensor
 from cdm_inspect.errors import NotCalibrated
 from cdm_inspect.records import FloatArray
 
+# Of a spread, in image units (about one step of an 8-bit camera) or in logarithms (1 %): what
+# varies less than this between good parts may vary so much on the next one.
+_LEAST_SCALE = 0.01
+
 
 class PixelStatistics:
     """Mean and spread that good parts have at each channel and pixel.
@@ -49,20 +53,23 @@ class PixelStatistics:
         count, prior = evidence.shape[0], self.prior
         overall = _over(evidence, region)
         mean = (count * evidence.mean(dim=0, keepdim=True) + prior * overall) / (count + prior)
-        mean = box_blur(mean, self.smooth_mean)
+        mean = box_blur(mean, self.smooth_mean, region)
         overall_variance = _over((evidence - overall).square(), region)
         squares = (evidence - mean).square()
         # A part lies farther by this from the shrunk mean of all the others than from that of all.
         farther = (count + prior) / (count - 1 + prior)
         left = farther**2 * _over(squares, region)
-        self.explained = float((1 - left / overall_variance.clamp(min=1e-12)).mean())
-        if count > 1 and self.is_aligned:
+        # A channel that is the same everywhere says nothing of layouts.
+        speaks = overall_variance > _LEAST_SCALE**2
+        gain = (1 - left / overall_variance.clamp(min=1e-12))[speaks]
+        self.explained = float(gain.mean()) if count > 1 and len(gain) else 0.0
+        if self.is_aligned:
             variance = squares.sum(dim=0, keepdim=True) + prior * _over(squares, region)
             variance = variance / (count + prior)
-            variance = box_blur(variance, self.smooth_variance)
+            variance = box_blur(variance, self.smooth_variance, region)
         else:
             mean, variance = overall, overall_variance
-        self._mean, self._scale = mean, variance.clamp(min=1e-8).sqrt()
+        self._mean, self._scale = mean, variance.sqrt().clamp(min=_LEAST_SCALE)
 
     def standardise(self, evidence: Tensor) -> Tensor:
         """Evidence in standard deviations of good parts."""
@@ -97,12 +104,25 @@ class PixelStatistics:
         return self._mean, self._scale
 
 
-def box_blur(maps: Tensor, side: int) -> Tensor:
-    """Mean over a box of odd side about each pixel; the box is cut at the border."""
+def box_blur(maps: Tensor, side: int, region: Tensor | None = None) -> Tensor:
+    """Mean over a box of odd side about each pixel, cut at the border and to the region.
+
+    Args:
+        maps: (count, channels, height, width).
+        side: pixels; an even one is rounded up.
+        region: (height, width) boolean; pixels without any of it in their box become 0.
+    """
     if side <= 1:
         return maps
     side += 1 - side % 2
-    return F.avg_pool2d(maps, side, stride=1, padding=side // 2, count_include_pad=False)
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, side, stride=1, padding=side // 2, count_include_pad=False)
+
+    if region is None:
+        return mean(maps)
+    inside = region.to(maps)[None, None]
+    return mean(maps * inside) / mean(inside).clamp(min=1e-6)
 
 
 def _over(evidence: Tensor, region: Tensor | None) -> Tensor:

@@ -4,16 +4,23 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from cdm_inspect.builtin import cdm_inspect_scorers
-from cdm_inspect.contracts import FittedScorer, Posterior, ScoreBatch
-from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize, checkerboard
+from cdm_inspect.contracts import FittedScorer, Posterior, ScoreBatch, TunedScorer
+from cdm_inspect.diffusion import (
+    ConsistentDenoiser,
+    NetworkSize,
+    TiledDenoiser,
+    checkerboard,
+)
 from cdm_inspect.errors import CheckpointMismatch, NotCalibrated, PluginFailed
 from cdm_inspect.inspection import find_regions
 from cdm_inspect.line_scorer import LineScorer, check_scores, image_seed
+from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.levels import seeded_noise
-from cdm_inspect.scoring.pooling import Pooling, at_size, choose_pooling, separation
+from cdm_inspect.scoring.pooling import Pooling, at_size, choose_pooling, won_pairs
 from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
@@ -65,13 +72,41 @@ def test_a_score_depends_on_the_part_alone(scorer, images):
     assert torch.equal(again.maps, together.maps)
 
 
+def test_judging_is_pooling_what_was_combined(scorer, images):
+    assert isinstance(scorer, TunedScorer)
+    evidence = scorer.observe(images[:3], seeds=range(3))
+    once, twice = scorer.judge(evidence), scorer.pool(scorer.combine(evidence))
+    assert torch.equal(once.scores, twice.scores)
+    assert torch.equal(once.maps, twice.maps)
+
+
+def test_colour_is_judged_like_grey():
+    torch.manual_seed(0)
+    size = NetworkSize(width=8, multipliers=(1, 2), blocks=1)
+    denoiser = ConsistentDenoiser(
+        size=size, centre=(0.0, 0.1, 0.2), sigma_data=0.5, restores_cells=True
+    ).eval()
+    images = torch.rand(6, 3, 32, 24) * 2 - 1
+    for offer in OFFERS.values():
+        scorer = offer.build(TiledDenoiser(denoiser, 16), sharp(offer))
+        evidence = scorer.observe(images, seeds=range(6))
+        members = getattr(scorer, "members", {"": scorer})
+        assert evidence.shape[1] == sum(member.depth for member in members.values())
+        scorer.fit(evidence)
+        batch = scorer.score(images, seeds=range(6))
+        check_scores(batch, count=6, size=(32, 24))
+
+
 def test_what_was_fitted_can_be_restored(scorer, images, denoiser, request):
     offer = OFFERS[request.node.callspec.params["scorer"]]
+    scorer.pooling = Pooling(smooth=5, top=0.03)
     other = offer.build(denoiser, sharp(offer))
-    state = {name: np.array(value) for name, value in scorer.state().items()}
-    other.restore(state)
+    contiguous = {name: np.ascontiguousarray(value) for name, value in scorer.state().items()}
+    other.restore(safetensors.numpy.load(safetensors.numpy.save(contiguous)))
     ours, theirs = (s.score(images[:2], seeds=[1, 2]) for s in (scorer, other))
     assert torch.allclose(ours.maps, theirs.maps)
+    assert torch.allclose(ours.scores, theirs.scores)
+    assert other.describe() == scorer.describe()
 
 
 def test_a_growing_defect_never_looks_better(scorer, images):
@@ -151,8 +186,72 @@ def test_whether_parts_are_registered_is_measured():
 
 def test_one_part_says_nothing_of_places():
     alone = PixelStatistics(prior=10, smooth_mean=1, smooth_variance=1)
-    alone.fit(torch.randn(1, 2, 8, 8))
-    assert not alone.is_aligned
+    for seed in range(100):
+        random = torch.Generator().manual_seed(seed)
+        alone.fit(torch.randn(1, 2, 8, 8, generator=random))
+        assert not alone.is_aligned
+
+
+def test_a_dead_channel_says_nothing_of_places():
+    evidence = torch.randn(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    evidence[:, 1:] = 0.5
+    statistics = PixelStatistics(prior=1e-3, smooth_mean=1, smooth_variance=1)
+    statistics.fit(evidence)
+    assert not statistics.is_aligned
+    evidence[:, 1:] += 0.01  # one step of a camera is no sensation
+    assert float(statistics.standardise(evidence).abs().max()) < 6
+
+
+def test_a_blur_stays_inside_the_region():
+    maps = torch.full((1, 1, 9, 9), 2.0)
+    maps[..., 5:] = 1e6
+    region = torch.zeros(9, 9, dtype=torch.bool)
+    region[:, :5] = True
+    assert torch.allclose(box_blur(maps, 5, region)[..., :5], torch.tensor(2.0))
+
+
+@pytest.mark.parametrize("density", ["gaussian", "neighbours"])
+def test_densities_are_low_far_from_what_they_learnt(density):
+    random = torch.Generator().manual_seed(0)
+    vectors = torch.randn(3000, 4, generator=random) @ torch.diag(torch.tensor([1, 1, 1, 0.2]))
+    found = (
+        NeighbourDensity(memory=400)
+        if density == "neighbours"
+        else EvidenceDensity(components=1, ridge=0.0)
+    )
+    with pytest.raises(NotCalibrated):
+        found.distance(vectors)
+    found.fit(vectors)
+    usual = found.distance(vectors)
+    far = found.distance(torch.tensor([[8.0, 0, 0, 0]]))
+    across = found.distance(torch.tensor([[0, 0, 0, 2.0]]))
+    assert float(far) > float(usual.max())
+    assert float(across) > float(usual.quantile(0.95))
+    if density == "gaussian":
+        assert float(usual.square().mean()) == pytest.approx(1, abs=0.05)
+    assert torch.allclose(found.distance(vectors[5:6]), usual[5:6], atol=1e-5)
+
+
+def test_a_mixture_knows_two_kinds_of_good_and_what_lies_between():
+    random = torch.Generator().manual_seed(0)
+    vectors = torch.randn(4000, 2, generator=random) * 0.3
+    vectors[::2] += 3
+    one, two = (EvidenceDensity(components=n, ridge=0.0) for n in (1, 2))
+    between = torch.tensor([[1.5, 1.5]])
+    for density in (one, two):
+        density.fit(vectors)
+    assert float(two.distance(between)) > 3
+    assert float(one.distance(between)) < 1
+    few = EvidenceDensity(components=8, ridge=0.0)
+    few.fit(vectors[:60])
+    assert len(few.state()["weights"]) == 1
+
+
+def test_identical_vectors_and_lonely_ones_keep_distances_finite():
+    for vectors in (torch.ones(50, 3), torch.ones(1, 3)):
+        density = NeighbourDensity(memory=10)
+        density.fit(vectors)
+        assert float(density.distance(torch.full((1, 3), 2.0))) == pytest.approx(3**0.5)
 
 
 def test_statistics_of_the_whole_map_heed_the_region():
@@ -174,7 +273,7 @@ def test_pooling_is_chosen_by_what_finds_the_defects():
         default = Pooling(smooth=1, top=0.001 if not is_fine else 0.1)
         chosen = choose_pooling(good, damaged, default=default.top, region=None)
         before, after = (
-            separation(pooling(good).scores, pooling(damaged).scores)
+            float(won_pairs(pooling(good).scores, pooling(damaged).scores).mean())
             for pooling in (default, chosen)
         )
         assert after > before + 0.05
@@ -182,9 +281,19 @@ def test_pooling_is_chosen_by_what_finds_the_defects():
     assert choose_pooling(good, good, default=0.07, region=None) == Pooling(smooth=1, top=0.07)
 
 
-def test_separation_is_the_area_under_the_curve():
+def test_the_mean_of_won_pairs_is_the_area_under_the_curve():
     good, damaged = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0])
-    assert separation(good, damaged) == (1 + 0.5 + 1 + 1) / 4
+    assert won_pairs(good, damaged).tolist() == [0.75, 1.0]
+
+
+def test_a_gain_that_may_be_chance_changes_no_pooling():
+    """Damaged parts without damage: among twenty-four candidates some always look better."""
+    random = torch.Generator().manual_seed(0)
+    left = 0
+    for _ in range(40):
+        good, damaged = (torch.randn(12, 16, 16, generator=random) for _ in range(2))
+        left += choose_pooling(good, damaged, default=0.001, region=None).top != 0.001
+    assert left <= 20
 
 
 def test_a_region_at_another_size_never_vanishes():
@@ -317,4 +426,5 @@ def test_fused_weighs_each_member_alike(denoiser, images):
     )
     assert torch.allclose(maps.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-4)
     assert torch.allclose(maps.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-4)
+    assert torch.allclose(scorer.combine(evidence), maps, atol=1e-5)
     assert torch.allclose(scorer.judge(evidence).maps, maps.mean(dim=1), atol=1e-5)

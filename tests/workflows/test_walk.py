@@ -302,12 +302,14 @@ def test_a_line_looks_where_its_region_says_and_nowhere_else(line):
         open_inspector(whole, "A")
 
 
-@pytest.mark.parametrize("content", ["black", "no picture", "nothing"])
+@pytest.mark.parametrize("content", ["black", "no picture", "nothing", "lying"])
 def test_a_region_that_cannot_be_used_is_refused(line, content):
     if content == "black":
         cv2.imwrite(str(line / "region.png"), np.zeros((64, 64), np.uint8))
     elif content == "no picture":
         (line / "region.png").write_text("white")
+    elif content == "lying":
+        cv2.imwrite(str(line / "region.png"), np.full((64, 128), 255, np.uint8))
     project = open_project(line, line="A", overrides=["images.region=region.png"])
     with pytest.raises(ConfigError, match=r"images\.region.*(white|black)"):
         workflows.calibrate(project, "A")
