@@ -21,6 +21,7 @@ from cdm_inspect.scoring.options import FusedOptions
 from cdm_inspect.scoring.pooling import Pooling, choose_pooling
 from cdm_inspect.scoring.residual import ResidualScorer
 from cdm_inspect.scoring.score_norm import ScoreNormScorer
+from cdm_inspect.scoring.sharing import SharedEvaluations
 
 
 class FusedScorer:
@@ -28,6 +29,7 @@ class FusedScorer:
 
     def __init__(self, denoiser: Denoiser, options: FusedOptions) -> None:
         self.options = options
+        self._shared = denoiser = SharedEvaluations(denoiser)
         self.members: dict[str, LevelScorer] = {
             "residual": ResidualScorer(denoiser, options.residual),
             "score-norm": ScoreNormScorer(denoiser, options.score_norm),
@@ -47,9 +49,9 @@ class FusedScorer:
 
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Evidence of all members, one after the other along the second dimension."""
-        return torch.cat(
-            [member.observe(images, seeds=seeds) for member in self.members.values()], dim=1
-        )
+        with self._shared.looking(images):
+            members = self.members.values()
+            return torch.cat([member.observe(images, seeds=seeds) for member in members], dim=1)
 
     def fit(self, evidence: Tensor) -> None:
         """Fit each member, then the scale of its map."""

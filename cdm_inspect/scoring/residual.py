@@ -92,20 +92,23 @@ class ResidualScorer(LevelScorer):
 
     def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         """Mean over channels and draws of z^2 at each level; see `LevelScorer.energy`."""
-        bank: list[Tensor] = []
+        bank: list[Tensor | None] = []
         for pair in range((self.options.draws + 1) // 2):
             noise = seeded_noise(images, [seed + pair for seed in seeds])
             bank += [noise, -noise]
-        bank = bank[: self.options.draws] or [torch.zeros_like(images)]
+        bank = bank[: self.options.draws] or [None]
         return torch.stack([self._at(sigma, images, bank) for sigma in self.options.sigmas], dim=1)
 
-    def _at(self, sigma: float, images: Tensor, bank: Sequence[Tensor]) -> Tensor:
+    def _at(self, sigma: float, images: Tensor, bank: Sequence[Tensor | None]) -> Tensor:
         total = torch.zeros_like(images[:, 0])
         for noise in bank:
-            perturbation = sigma * noise
-            posterior = self.denoiser(images + perturbation, level(sigma, images))
-            # D - x, from parts that are each of the size of sigma: nothing cancels.
-            square = (posterior.displacement + perturbation).square()
+            if noise is None:
+                posterior = self.denoiser(images, level(sigma, images))
+                square = posterior.displacement.square()
+            else:
+                posterior = self.denoiser(images + sigma * noise, level(sigma, images))
+                # D - x, from parts that are each of the size of sigma: nothing cancels.
+                square = (posterior.displacement + sigma * noise).square()
             if self.options.standardise:
                 square = square * (-posterior.log_variance).exp()
             total += square.mean(dim=1)

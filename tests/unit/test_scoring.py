@@ -428,3 +428,33 @@ def test_fused_weighs_each_member_alike(denoiser, images):
     assert torch.allclose(maps.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-4)
     assert torch.allclose(scorer.combine(evidence), maps, atol=1e-5)
     assert torch.allclose(scorer.judge(evidence).maps, maps.mean(dim=1), atol=1e-5)
+
+
+def test_members_of_fused_share_what_they_ask_of_the_part_itself(denoiser, images):
+    offer, calls = OFFERS["fused"], []
+
+    class Counting(TiledDenoiser):
+        def __call__(self, noisy, sigma):
+            calls.append(float(sigma.amax()))
+            return super().__call__(noisy, sigma)
+
+    sigmas = (0.12, 0.25)
+    options = offer.options(
+        residual={"sigmas": sigmas, "draws": 0, "blur": 3},
+        score_norm={"sigmas": sigmas, "blur": 3},
+        inpainting={"cells": [4], "blur": 3},
+    )
+    scorer = offer.build(Counting(denoiser, 64), options)
+    evidence = scorer.observe(images[:2], seeds=[1, 2])
+    assert calls == pytest.approx([0.12, 0.25, 2, 2])  # hidden cells are nobody else's
+    alone = torch.cat(
+        [
+            member.observe(images[:2], seeds=[1, 2])
+            for member in offer.build(denoiser, options).members.values()
+        ],
+        dim=1,
+    )
+    assert torch.equal(evidence, alone)
+    # What was said of some images is not taken for an answer about others.
+    other = scorer.observe(images[2:4], seeds=[1, 2])
+    assert not torch.allclose(other[:, :2], evidence[:, :2])
