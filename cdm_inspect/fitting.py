@@ -20,6 +20,8 @@ Tick = Callable[[int, int], None]
 SEED = 0
 """Of the synthetic defects that choices are made on: the same line is always tuned on the same."""
 
+# Fewer than `evaluate --synthetic` has: each is one more part to observe.
+_SIZES, _CONTRASTS = (0.05, 0.12, 0.3), (0.7, 1.5)
 # Parts whose evidence is kept to learn from. Statistics gain little from more; scores do, and get
 # them: further parts are scored one by one by what the first have taught.
 _MOST = 200
@@ -54,7 +56,15 @@ def fit_scorer(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> list[
     most = min(_MOST, max(_LEAST, _MOST_BYTES // (first.nbytes + 1)))
     learnt = np.array(spread_evenly(count, min(count, int(most))))
     further = np.setdiff1d(np.arange(count), learnt)
-    copies = list(battery(held_out[learnt], seed=SEED, region=scorer.region))
+    copies = list(
+        battery(
+            held_out[learnt],
+            seed=SEED,
+            sizes=_SIZES,
+            contrasts=_CONTRASTS,
+            region=scorer.region,
+        )
+    )
     copies = copies if scorer.tuned is not None else []
     total = count + len(copies)
 

@@ -1,6 +1,7 @@
 """The pilot: does the consistency term pay on this line? Same budget, several seeds, both ways.
 
-Four arms a seed. `off`, `on` and `staged` train for the same time; `off-equal-images` trains
+Four arms a seed. `off`, `on` and `staged` train for the same time, side by side, a second each in
+turn, so that whatever else the machine does slows them alike; `off-equal-images` then trains
 without the term on as many crops as `on` had seen. Arms of one seed share their crops and noise,
 so differences are taken seed by seed.
 """
@@ -11,57 +12,28 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
-from cdm_inspect import workflows
-from cdm_inspect.assembly import check_scorer_fits, good_parts_of, load_line_model
+from cdm_inspect.assembly import check_scorer_fits
 from cdm_inspect.config import CostsConfig, LineConfig, parse_duration
-from cdm_inspect.diagnosis import diagnose_model
-from cdm_inspect.durable import sha256_of, to_json, write_durably
+from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.images import GoodParts, find_labelled, load_good_parts, spread_evenly
+from cdm_inspect.pilot_runs import ARMS, PilotPlan, PilotRun, train_side_by_side
 from cdm_inspect.project import Project
-from cdm_inspect.records import JsonObject, PilotProgress, TrainingTick
-from cdm_inspect.training import Training, choose_hardware
+from cdm_inspect.records import JsonObject, PilotProgress
+from cdm_inspect.training import choose_hardware
 
-ARMS = ("off", "on", "staged", "off-equal-images")
-SCORERS = ("residual", "reconstruction")
-_GAP_SIGMAS = (0.2, 0.4, 0.8)
-_DRIFT_START, _DRIFT_STEPS = 1.0, 8
-_DIAGNOSED_PARTS = 16
+_TIMED = ("off", "on", "staged")
+_TRAINING_SHARE = 0.7
 _LEAST_SECONDS = 5.0
 # A higher held-out error than this, relative to `off`, is too dear for any gain elsewhere.
 _WORST_DSM = 0.02
-
-Told = Callable[[str, float], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PilotPlan:
-    """What will be run, and on what.
-
-    Attributes:
-        seconds: of training for each run.
-        parts: good parts trained on, evenly spread over all of the line's.
-        data: labelled folder for AUROC and escapes, if there is one.
-        labelled: at most so many of its parts are judged, half of them good; None means all.
-    """
-
-    line: str
-    seeds: int
-    seconds: float
-    parts: int
-    data: Path | None
-    labelled: int | None
-
-    @property
-    def runs(self) -> tuple[tuple[str, int], ...]:
-        """Arm and seed of each run, in their order."""
-        return tuple((arm, seed) for seed in range(self.seeds) for arm in ARMS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,29 +135,46 @@ def run_pilot(
         The JSON of `pilot`.
     """
     config = project.config.line(plan.line)
-    fingerprint = _fingerprint(plan, config, good, device)
-    folder = project.root / "pilot" / plan.line / fingerprint
+    folder = project.root / "pilot" / plan.line / _fingerprint(plan, config, good, device)
+    shares: dict[tuple[str, int], float] = dict.fromkeys(plan.runs, 0.0)
     results: dict[tuple[str, int], JsonObject] = {}
-    for number, (arm, seed) in enumerate(plan.runs, start=1):
-        reference = results.get(("on", seed))
 
-        def told(stage: str, share: float, number: int = number, arm: str = arm) -> None:
-            tick(
-                PilotProgress(
-                    run=number,
-                    runs=len(plan.runs),
-                    arm=arm,
-                    seed=plan.runs[number - 1][1],
-                    stage=stage,
-                    progress=share,
-                )
+    def told(runs: Sequence[PilotRun], stage: str, run: PilotRun, share: float) -> None:
+        # Training is the longer part of most runs; both together are what a run takes.
+        trained = share if stage == "train" else 1.0
+        measured = share if stage == "measure" else 0.0
+        shares[run.key] = _TRAINING_SHARE * trained + (1 - _TRAINING_SHARE) * measured
+        tick(
+            PilotProgress(
+                done=len(results),
+                runs=len(plan.runs),
+                arms=tuple(run.arm for run in runs),
+                seed=run.seed,
+                stage=stage,
+                overall=sum(shares.values()) / len(shares),
             )
-
-        images = int(reference["images_seen"]) if reference and arm == "off-equal-images" else None
-        settings = _settings(config, arm, seed, plan.seconds, images, project)
-        results[arm, seed] = _run_one(
-            project, plan, good, settings, folder / f"{arm}-{seed}", device, told
         )
+
+    def run_arms(seed: int, arms: Sequence[str], images: int | None = None) -> None:
+        """Train arms side by side, then measure each; what is done already is read back."""
+        runs = [
+            PilotRun(project, plan, good, arm=arm, seed=seed, images=images, folder=folder)
+            for arm in arms
+        ]
+        fresh = [run for run in runs if run.result is None]
+        train_side_by_side(fresh, partial(told, fresh, "train"), device=device)
+        for run in runs:
+            told([run], "measure", run, 0.0)
+            tell = partial(told, [run], "measure", run)
+            results[run.key] = run.result or run.measure(tell, device=device)
+            shares[run.key] = 1.0
+
+    for seed in range(plan.seeds):
+        # Whoever is first warms the machine up: each arm in turn.
+        turn = seed % len(_TIMED)
+        run_arms(seed, (*_TIMED[turn:], *_TIMED[:turn]))
+        run_arms(seed, ("off-equal-images",), int(results["on", seed]["images_seen"]))
+    results = {key: results[key] for key in plan.runs}
     if plan.data is not None:
         for row in results.values():
             # From the line's costs as they are now: to change them costs no training.
@@ -271,155 +260,6 @@ def expected_cost(config: LineConfig, escape_rate: float, false_reject_rate: flo
     escapes = costs.defect_share * escape_rate * costs.escape
     rejects = (1 - costs.defect_share) * false_reject_rate * costs.false_reject
     return 1000 * (escapes + rejects)
-
-
-def _settings(
-    config: LineConfig, arm: str, seed: int, seconds: float, images: int | None, project: Project
-) -> LineConfig:
-    """The configuration of one run; but for its arm and seed, that of the line."""
-    weight = config.consistency.weight or type(config.consistency)().weight
-    schedule = "staged" if arm == "staged" else "ramp"
-    if arm.startswith("off"):
-        weight = 0.0
-    consistency = {"weight": weight, "schedule": schedule, "checkpoint": None}
-    training = {
-        "seed": seed,
-        "budget": f"{seconds}s",
-        "images": None if images is None else str(images),
-        # Every arm uses its whole time, or they would not compare.
-        "patience": 0,
-    }
-    return config.model_copy(
-        update={
-            "normal": str(project.path(config.normal).resolve()),
-            "consistency": config.consistency.model_copy(update=consistency),
-            "training": config.training.model_copy(update=training),
-        }
-    )
-
-
-def _run_one(
-    project: Project,
-    plan: PilotPlan,
-    good: GoodParts,
-    config: LineConfig,
-    folder: Path,
-    device: str,
-    told: Told,
-) -> JsonObject:
-    """Train and measure one run, or read back what it said."""
-    result_file, line = folder / "result.json", plan.line
-    if result_file.is_file():
-        return dict(json.loads(result_file.read_bytes()))
-    own = Project(
-        root=folder,
-        config=project.config.model_copy(update={"lines": {line: config}}),
-        registry=project.registry,
-    )
-    models, curve = own.model_folder(line), Curve(folder / "curve.json")
-    if not (models / "manifest.json").is_file():
-        training = Training(line, config, good, models, device=device)
-        try:
-            for progress in training.run(resume=training.unfinished.is_there):
-                curve.note(progress)
-                told("train", progress.progress)
-        except KeyboardInterrupt:
-            training.save()
-            raise
-    told("measure", 0.0)
-    model = load_line_model(own, line, device)
-    known, fresh = good_parts_of(own, config, model)
-    found = diagnose_model(
-        model,
-        known[spread_evenly(len(known), _DIAGNOSED_PARTS)],
-        fresh[spread_evenly(len(fresh), _DIAGNOSED_PARTS)],
-        sigmas=_GAP_SIGMAS,
-        starts=(_DRIFT_START,),
-        steps=(_DRIFT_STEPS,),
-    )
-    report = model.card.training
-    endpoints = {
-        "dsm_held_out": report["loss_held_out"],
-        "gap": float(np.mean([level.gap.value for level in found.levels])),
-        "drift": found.drifts[0].drift.value,
-        "returned": found.drifts[0].returned.value,
-        "curl": float(np.mean([level.curl.value for level in found.levels])),
-        "z_squared": float(np.mean([level.z_squared.value for level in found.levels])),
-    }
-    judged: JsonObject = {}
-    if plan.data is not None:
-        labelled, judged = _judge_labelled(own, plan, plan.data, config, device, told)
-        endpoints |= labelled
-    result = {
-        "endpoints": endpoints,
-        **judged,
-        "images_seen": report["images_seen"],
-        "seconds": report["seconds"],
-        "consistency_cost_ratio": report["consistency_cost_ratio"],
-        "consistency_started": report["consistency_started"],
-        "model": model.id,
-        "device": report["device"],
-        "curve": curve.points,
-    }
-    write_durably(result_file, to_json(result))
-    return result
-
-
-def _judge_labelled(
-    own: Project,
-    plan: PilotPlan,
-    data: Path,
-    config: LineConfig,
-    device: str,
-    told: Told,
-) -> tuple[dict[str, float], JsonObject]:
-    """AUROC of the scorers and what the line's one costs at its operating point; parts judged."""
-    line = plan.line
-    names = list(dict.fromkeys((config.scorer, *SCORERS)))
-    endpoints: dict[str, float] = {}
-    judged: JsonObject = {}
-    for number, name in enumerate(names):
-        workflows.calibrate(own, line, scorer=name, device=device)
-
-        def tick(done: int, total: int, number: int = number) -> None:
-            told("measure", (number + done / total) / len(names))
-
-        row = workflows.evaluate(
-            own,
-            line,
-            data,
-            scorer=name,
-            device=device,
-            is_drawn=False,
-            limit=plan.labelled,
-            tick=tick,
-        )
-        endpoints[f"AUROC_{name}"] = row["image_AUROC"]
-        judged = {"n_good": row["n_good"], "n_defective": row["n_defective"]}
-        if name == config.scorer:
-            escapes, rejects = row["escape_rate"], row["false_reject_rate"]
-            endpoints["escape_rate"] = escapes
-            endpoints["false_reject_rate"] = rejects
-    return endpoints, judged
-
-
-class Curve:
-    """(seconds, images, held-out DSM) at each check of a run, on disk as soon as it is known."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.points: list[list[float]] = json.loads(file.read_bytes()) if file.is_file() else []
-
-    def note(self, tick: TrainingTick) -> None:
-        """Keep a point where a check has just spoken."""
-        if not math.isfinite(tick.loss_held_out):
-            return
-        # A run that goes on from its last save passes some checks a second time.
-        kept = [point for point in self.points if point[1] < tick.images_seen]
-        if kept and kept[-1][2] == tick.loss_held_out:
-            return
-        self.points = [*kept, [tick.seconds, tick.images_seen, tick.loss_held_out]]
-        write_durably(self._file, to_json(self.points))
 
 
 def _fingerprint(plan: PilotPlan, config: LineConfig, good: GoodParts, device: str) -> str:

@@ -223,25 +223,26 @@ class TrainingReport:
 
 @dataclass(frozen=True, kw_only=True)
 class PilotProgress:
-    """Where a pilot stands: which run of how many, what it is doing, and how far that is."""
+    """Where a pilot stands, and what it is doing.
 
-    run: int
+    Attributes:
+        done: runs that are trained and measured.
+        arms: that are trained side by side, or the one that is measured.
+        overall: share of the whole pilot that is done, about; runs count alike.
+    """
+
+    done: int
     runs: int
-    arm: str
+    arms: tuple[str, ...]
     seed: int
     stage: str
-    progress: float
-
-    @property
-    def overall(self) -> float:
-        """Share of the whole pilot that is done, about; runs count alike."""
-        done = 0.7 * self.progress if self.stage == "train" else 0.7 + 0.3 * self.progress
-        return (self.run - 1 + done) / self.runs
+    overall: float
 
     @property
     def text(self) -> str:
         """In words."""
-        return f"run {self.run} of {self.runs}: {self.stage} {self.arm}, seed {self.seed}"
+        arms = ", ".join(self.arms)
+        return f"{self.done} of {self.runs} runs done: {self.stage} {arms}, seed {self.seed}"
 
 
 JsonObject = dict[str, Any]

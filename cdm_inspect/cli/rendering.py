@@ -148,11 +148,11 @@ class Screen:
 
 class _PlainPilot:
     def __init__(self, screen: Screen) -> None:
-        self.screen, self.told = screen, ""
+        self.screen, self.told, self.told_at = screen, "", time.monotonic()
 
     def __call__(self, at: PilotProgress) -> None:
-        if at.text != self.told:
-            self.told = at.text
+        if at.text != self.told or time.monotonic() - self.told_at >= _PLAIN_SECONDS:
+            self.told, self.told_at = at.text, time.monotonic()
             self.screen.say(f"pilot: {at.overall:.0%} {at.text}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -158,8 +158,10 @@ class Training:
             )
         self.denoiser.load_state_dict(model.denoiser.state_dict())
 
-    def run(self, *, resume: bool = False) -> Iterator[TrainingTick]:
+    def run(self, *, resume: bool = False) -> Generator[TrainingTick, None, None]:
         """Train until the budget is used; yields after every step.
+
+        A budget of time counts the time in here, not what passes between two steps outside.
 
         Args:
             resume: go on with an unfinished run of the same configuration and data.
@@ -176,7 +178,7 @@ class Training:
         with self.unfinished.claimed():
             yield from self._run(resume=resume)
 
-    def _run(self, *, resume: bool) -> Iterator[TrainingTick]:
+    def _run(self, *, resume: bool) -> Generator[TrainingTick, None, None]:
         if resume:
             self._resume()
         elif self.fabric.is_global_zero:
@@ -226,6 +228,8 @@ class Training:
                 check_pause = (saved_at - before) / _CHECK_TIME_SHARE
                 progress = self._progress()
             yield self.position.tick(progress, self.warnings)
+            # What the caller does meanwhile is not this run's time.
+            started = time.monotonic() - self.position.seconds
         self._finish()
 
     def save(self) -> None:

@@ -79,7 +79,7 @@ def test_no_part_teaches_its_own_score(kind, parts):
     if kind is Tuned:
         good, damaged = scorer.shown
         assert len(good) == 11
-        assert len(damaged.layers) == len(damaged.masks) == 84
+        assert len(damaged.layers) == len(damaged.masks) == 42
         assert line_scorer(scorer).describe() == {"chosen": "nothing"}
 
 
@@ -101,7 +101,7 @@ def test_damage_is_done_where_the_line_looks(parts):
     scorer = Tuned()
     fit_scorer(line_scorer(scorer, region=region, level=[0.0]), parts, tick=lambda *at: None)
     masks = scorer.shown[1].masks
-    assert len(masks) == 84
+    assert len(masks) == 42
     assert float((masks & torch.from_numpy(region)).flatten(1).any(dim=1).float().mean()) > 0.9
 
 

@@ -3,13 +3,13 @@
 import json
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.pilot import (
-    ARMS,
     Comparison,
     compare_arms,
     expected_cost,
@@ -18,6 +18,7 @@ from cdm_inspect.pilot import (
     run_pilot,
 )
 from cdm_inspect.pilot_report import endpoint_name, read_difference, write_pilot_report
+from cdm_inspect.pilot_runs import ARMS
 from cdm_inspect.pilot_words import WORDS
 from cdm_inspect.project import open_project
 
@@ -118,19 +119,33 @@ def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
     plan, good = plan_pilot(project, "A", budget="60s", parts=24, data=data, labelled=12)
     seen = []
 
-    def stop_in_the_third_run(at):
-        seen.append(at.run)
-        if at.run == 3:
+    def interrupt_the_training(at):
+        seen.append(at)
+        if at.overall > 0.1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_pilot(project, plan, good, device="cpu", tick=interrupt_the_training)
+    # Three runs of the first seed were on their way together, and all of them were saved.
+    assert {at.arms for at in seen} == {("off", "on", "staged")}
+    unfinished = sorted((line / "pilot" / "A").rglob("state.safetensors"))
+    assert {path.parents[3].name for path in unfinished} == {"off-0", "on-0", "staged-0"}
+
+    def stop_when_three_runs_are_done(at):
+        if at.done == 3:
             raise Stop
 
     with pytest.raises(Stop):
-        run_pilot(project, plan, good, device="cpu", tick=stop_in_the_third_run)
+        run_pilot(project, plan, good, device="cpu", tick=stop_when_three_runs_are_done)
     kept = sorted((line / "pilot" / "A").rglob("result.json"))
-    assert [path.parent.name for path in kept] == ["off-0", "on-0"]
+    assert [path.parent.name for path in kept] == ["off-0", "on-0", "staged-0"]
     before = {path: path.stat().st_mtime_ns for path in kept}
 
-    document = run_pilot(project, plan, good, device="cpu")
+    told = []
+    document = run_pilot(project, plan, good, device="cpu", tick=told.append)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert all(after.overall >= at.overall for at, after in pairwise(told))
+    assert told[-1].done == 11
     assert len(document["runs"]) == 12
     by_run = {(row["arm"], row["seed"]): row for row in document["runs"]}
     for seed in range(3):
