@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,15 +71,29 @@ def choose_pooling(
     first = Pooling(smooth=1, top=default)
     found = {
         pooling: won_pairs(pooling(good, region).scores, pooling(damaged, region).scores)
-        for pooling in (
-            first,
-            *(Pooling(smooth=smooth, top=top) for smooth in _SMOOTH for top in _TOP),
-        )
+        for pooling in (first, *candidates())
     }
     best = max(found, key=lambda pooling: float(found[pooling].mean()))
-    gain = found[best] - found[first]
+    return best if is_worth_it(found[best], found[first]) else first
+
+
+def candidates() -> Iterator[Pooling]:
+    """What may be chosen."""
+    for smooth in _SMOOTH:
+        for top in _TOP:
+            yield Pooling(smooth=smooth, top=top)
+
+
+def is_worth_it(won: Tensor, former: Tensor) -> bool:
+    """Whether one choice is better than another, by more than chance and more than a trifle.
+
+    Args:
+        won: of each damaged part, pairs won by the one; see `won_pairs`.
+        former: the same by the other.
+    """
+    gain = won - former
     doubt = 2 * float(gain.std(unbiased=False)) / math.sqrt(len(gain))
-    return best if float(gain.mean()) > max(doubt, _WORTH) else first
+    return float(gain.mean()) > max(doubt, _WORTH)
 
 
 def won_pairs(good: Tensor, damaged: Tensor) -> Tensor:

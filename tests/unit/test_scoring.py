@@ -19,6 +19,7 @@ from cdm_inspect.errors import CheckpointMismatch, NotCalibrated, PluginFailed
 from cdm_inspect.inspection import find_regions
 from cdm_inspect.line_scorer import LineScorer, check_scores, image_seed
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
+from cdm_inspect.scoring.fused import choose_weights
 from cdm_inspect.scoring.levels import seeded_noise
 from cdm_inspect.scoring.pooling import Pooling, at_size, choose_pooling, won_pairs
 from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
@@ -458,3 +459,16 @@ def test_members_of_fused_share_what_they_ask_of_the_part_itself(denoiser, image
     # What was said of some images is not taken for an answer about others.
     other = scorer.observe(images[2:4], seeds=[1, 2])
     assert not torch.allclose(other[:, :2], evidence[:, :2])
+
+
+def test_votes_go_to_members_that_see_the_damage():
+    random = torch.Generator().manual_seed(0)
+    good, damaged = (torch.randn(60, 3, 16, 16, generator=random) for _ in range(2))
+    damaged[:, 1, 4:8, 4:8] += 1.5
+    pooling = Pooling(smooth=5, top=0.01)
+    weights = choose_weights(good, damaged, pooling, None)
+    assert float(weights.sum()) == pytest.approx(1)
+    assert float(weights[1]) > 0.5
+    assert float(weights.min()) > 0  # nobody loses the vote
+    blind = choose_weights(good, torch.randn(60, 3, 16, 16, generator=random), pooling, None)
+    assert torch.allclose(blind, torch.full((3,), 1 / 3))

@@ -1,0 +1,127 @@
+"""Do choices made on synthetic defects hold on real ones?
+
+    python benchmarks/real_parts.py --data path/to/part --budget 15m --project benchmarks/out/real-parts
+    python benchmarks/choices.py --project benchmarks/out/real-parts --line part-0 --data ...
+
+For each scorer of a trained line: every pooling that `calibrate` may choose, with the AUROC on the
+damaged copies of held-out good parts that it chooses by, and on labelled parts that it never sees.
+`kept` is the default, `chosen` what calibration takes, `best` the one it would take if it knew the
+labels; `rank correlation` is that of the two AUROCs over all poolings. Intervals are 95 % bootstrap
+intervals over labelled parts. The last line printed is JSON.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import spearmanr
+
+from cdm_inspect.assembly import build_scorer, good_parts_of, load_line_model
+from cdm_inspect.errors import CheckpointMismatch
+from cdm_inspect.evaluation import bootstrap_auroc
+from cdm_inspect.fitting import fit_scorer
+from cdm_inspect.images import find_labelled, read_image, thin_labelled
+from cdm_inspect.project import open_project
+from cdm_inspect.scoring.pooling import Pooling, candidates, won_pairs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--project", type=Path, required=True)
+    parser.add_argument("--line", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--scorer", action="append", help="leave out for all")
+    parser.add_argument("--limit", type=int, help="labelled parts, half of them good")
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+
+    project = open_project(arguments.project, line=arguments.line)
+    model = load_line_model(project, arguments.line, arguments.device)
+    config = project.config.line(arguments.line)
+    _, held_out = good_parts_of(project, config, model)
+    labelled = find_labelled(arguments.data)
+    if arguments.limit is not None:
+        labelled = thin_labelled(labelled, arguments.limit)
+    images = [model.card.preparation(read_image(part.path)) for part in labelled]
+    is_bad = torch.tensor([not part.is_good for part in labelled])
+
+    rows = []
+    for name in arguments.scorer or project.registry.scorers:
+        try:
+            scorer = build_scorer(project, config, model, name)
+        except CheckpointMismatch as error:
+            print(f"{name} left out: {error}")
+            continue
+        rows += judge(name, scorer, held_out, images, is_bad)
+        show(rows)
+    print(json.dumps(rows))
+
+
+def judge(name: str, scorer, held_out, images, is_bad) -> list[dict]:
+    """What each pooling is worth on synthetic and on labelled parts; four rows of them."""
+    shown = []
+    choose = scorer.tune
+
+    def watched(good, damaged) -> None:
+        shown.extend([good, damaged.layers])
+        choose(good, damaged)
+
+    scorer.tune = watched
+    kept = scorer.tuned.pooling
+    fit_scorer(scorer, held_out, tick=lambda done, total: None)
+    chosen = scorer.tuned.pooling
+    layers = [*shown, torch.cat([scorer.combine(scorer.observe(image)) for image in images])]
+    # The one scorer with several layers weighs them; its weights are chosen by now.
+    merge = getattr(scorer.tuned, "merge", lambda maps: maps)
+    good, damaged, real = (merge(maps) for maps in layers)
+    found = {}
+    for pooling in dict.fromkeys((kept, *candidates())):
+        synthetic = won_pairs(pooling(good).scores, pooling(damaged).scores)
+        scores = pooling(real).scores
+        labelled = won_pairs(scores[~is_bad], scores[is_bad])
+        found[pooling] = float(synthetic.mean()), float(labelled.mean())
+    correlation = float(spearmanr(*zip(*found.values(), strict=True)).statistic)
+    best = max(found, key=lambda pooling: found[pooling][1])
+    return [
+        {
+            "scorer": name,
+            "which": which,
+            "smooth": pooling.smooth,
+            "top": pooling.top,
+            "synthetic": found[pooling][0],
+            "labelled": found[pooling][1],
+            "interval": interval(pooling, real, is_bad),
+            "correlation": correlation,
+        }
+        for which, pooling in (("kept", kept), ("chosen", chosen), ("best", best))
+    ]
+
+
+def interval(pooling: Pooling, real: torch.Tensor, is_bad: torch.Tensor) -> tuple[float, float]:
+    return bootstrap_auroc(pooling(real).scores.numpy(), is_bad.numpy())
+
+
+def show(rows: list[dict]) -> None:
+    table = Table(
+        "scorer", "", "smooth", "top", "synthetic", "labelled", "95 %", "rank correlation"
+    )
+    for row in rows:
+        low, high = row["interval"]
+        table.add_row(
+            row["scorer"],
+            row["which"],
+            str(row["smooth"]),
+            f"{row['top']:g}",
+            f"{row['synthetic']:.3f}",
+            f"{row['labelled']:.3f}",
+            f"{low:.3f} to {high:.3f}",
+            f"{row['correlation']:+.2f}",
+        )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
