@@ -1,6 +1,6 @@
 """Do choices made on synthetic defects hold on real ones?
 
-    python benchmarks/real_parts.py --data path/to/part --budget 15m --project benchmarks/out/real-parts
+    python benchmarks/real_parts.py --data path/to/part --budget 15m
     python benchmarks/choices.py --project benchmarks/out/real-parts --line part-0 --data ...
 
 For each scorer of a trained line: every pooling that `calibrate` may choose, with the AUROC on the
