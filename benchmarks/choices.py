@@ -55,13 +55,16 @@ def main() -> None:
         except CheckpointMismatch as error:
             print(f"{name} left out: {error}")
             continue
+        if scorer.tuned is None:
+            print(f"{name} left out: it chooses nothing")
+            continue
         rows += judge(name, scorer, held_out, images, is_bad)
         show(rows)
     print(json.dumps(rows))
 
 
 def judge(name: str, scorer, held_out, images, is_bad) -> list[dict]:
-    """What each pooling is worth on synthetic and on labelled parts; four rows of them."""
+    """What each pooling is worth on synthetic and on labelled parts: three of them."""
     shown = []
     choose = scorer.tune
 

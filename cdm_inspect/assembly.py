@@ -117,6 +117,20 @@ def build_scorer(
     )
 
 
+def check_region(project: Project, config: LineConfig) -> None:
+    """Refuse to begin where the line's region could not be read in the end.
+
+    Raises:
+        ConfigError: if there is no such picture.
+    """
+    region = config.images.region
+    if region is not None and not project.path(region).is_file():
+        raise ConfigError(
+            "images.region: expected a picture, white where the line looks, found no file "
+            f"{project.path(region)}."
+        )
+
+
 def load_region(
     project: Project, config: LineConfig, model: TrainedModel
 ) -> npt.NDArray[np.bool_] | None:

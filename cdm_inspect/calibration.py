@@ -33,7 +33,8 @@ class Calibration:
         scores: of the held-out good parts, each by statistics fitted without it; ascending.
         max_false_reject: what was asked for.
         false_reject_bound: what the data can promise: the false-reject rate over fresh good parts
-            is at most this, on average over calibrations. Never below 1 / (n + 1).
+            is at most this, on average over calibrations. Never below 1 / (n + 1). A scorer that
+            has chosen its pooling on the same parts keeps this nearly, not exactly.
         threshold: a part is flagged at or above it.
         state: fitted statistics of the scorer.
     """

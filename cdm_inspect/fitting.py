@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,54 +57,64 @@ def fit_scorer(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> list[
     most = min(_MOST, max(_LEAST, _MOST_BYTES // (first.nbytes + 1)))
     learnt = np.array(spread_evenly(count, min(count, int(most))))
     further = np.setdiff1d(np.arange(count), learnt)
-    copies = list(
-        battery(
-            held_out[learnt],
-            seed=SEED,
-            sizes=_SIZES,
-            contrasts=_CONTRASTS,
-            region=scorer.region,
-        )
-    )
-    copies = copies if scorer.tuned is not None else []
-    total = count + len(copies)
+    copies = _Copies(held_out[learnt], scorer) if scorer.tuned is not None else None
+    total = count + (0 if copies is None else len(copies))
+    steps = iter(range(1, total + 1))
 
-    def observe(images: Iterable[FloatArray], number: int, done: int) -> Tensor:
-        evidence = first.new_empty((number, *first.shape[1:]))
-        for index, image in enumerate(images):
-            evidence[index] = scorer.observe(image)[0]
-            tick(done + index + 1, total)
-        return evidence
-
-    evidence = observe(held_out[learnt], len(learnt), 0)
-    if scorer.tuned is None:
-        for fit_on, left_out in folds(len(learnt)):
-            scorer.fit(evidence[fit_on])
+    evidence = first.new_empty((len(learnt), *first.shape[1:]))
+    for place, index in enumerate(learnt):
+        evidence[place] = scorer.observe(held_out[index], shape=first.shape)[0]
+        tick(next(steps), total)
+    good: list[Tensor] = [torch.empty(0)] * len(learnt)
+    for fit_on, left_out in folds(len(learnt)):
+        scorer.fit(evidence[fit_on])
+        if copies is None:
             scores[learnt[left_out]] = scorer.judge(evidence[left_out], size).scores.numpy()
-    else:
-        others = observe((copy.image for copy in copies), len(copies), len(learnt))
-        origins = np.arange(len(copies)) % len(learnt)
-        good, damaged = _cross_combine(scorer, evidence, others, origins)
-        masks = torch.from_numpy(np.array([copy.mask for copy in copies], bool))
-        scorer.tune(good, DamagedParts(damaged, masks))
-        scores[learnt] = scorer.pool(good, size).scores.numpy()
+            continue
+        for place in left_out:
+            good[place] = scorer.combine(evidence[place][None])
+        for number in copies.of(left_out):
+            copies.layers[number] = scorer.combine(
+                scorer.observe(copies.image(number), shape=first.shape)
+            )
+            tick(next(steps), total)
+    if copies is not None:
+        layers = torch.cat(good)
+        scorer.tune(layers, copies.damaged())
+        scores[learnt] = scorer.pool(layers, size).scores.numpy()
     scorer.fit(evidence)
-    for done, index in enumerate(further, start=1):
+    for index in further:
         scores[index] = float(scorer.score(held_out[index][None]).scores[0])
-        tick(total - len(further) + done, total)
+        tick(next(steps), total)
     return scores.tolist()
 
 
-def _cross_combine(
-    scorer: LineScorer, evidence: Tensor, others: Tensor, origins: npt.NDArray[np.int_]
-) -> tuple[Tensor, Tensor]:
-    """Layers of parts and of copies, each by statistics fitted without the part."""
-    good: list[Tensor] = [torch.empty(0)] * len(evidence)
-    damaged: list[Tensor] = [torch.empty(0)] * len(others)
-    for fit_on, left_out in folds(len(evidence)):
-        scorer.fit(evidence[fit_on])
-        of_them = np.flatnonzero(np.isin(origins, left_out))
-        for kept, seen, chosen in ((good, evidence, left_out), (damaged, others, of_them)):
-            for index, layers in zip(chosen, scorer.combine(seen[chosen]), strict=True):
-                kept[index] = layers
-    return torch.stack(good), torch.stack(damaged)
+class _Copies:
+    """Damaged copies of parts, in turn; only what a scorer makes of them is kept.
+
+    Attributes:
+        layers: of each copy, once it is known.
+    """
+
+    def __init__(self, parts: FloatArray, scorer: LineScorer) -> None:
+        self.count = len(parts)
+        made = battery(parts, seed=SEED, sizes=_SIZES, contrasts=_CONTRASTS, region=scorer.region)
+        # Half the memory; what is lost is a sixteenth of an 8-bit step at most.
+        self._copies = [(copy.image.astype(np.float16), copy.mask) for copy in made]
+        self.layers: list[Tensor] = [torch.empty(0)] * len(self._copies)
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    def of(self, parts: npt.NDArray[Any]) -> Iterator[int]:
+        """The numbers of the copies of some parts."""
+        return (number for number in range(len(self)) if number % self.count in parts)
+
+    def image(self, number: int) -> FloatArray:
+        """One copy, as a prepared image."""
+        return self._copies[number][0].astype(np.float32)
+
+    def damaged(self) -> DamagedParts:
+        """All of them, as a scorer is shown them."""
+        masks = np.array([mask for _, mask in self._copies], bool)
+        return DamagedParts(torch.cat(self.layers), torch.from_numpy(masks))

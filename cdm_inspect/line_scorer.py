@@ -75,8 +75,12 @@ class LineScorer:
             return prepared
         return np.where(self.region, prepared, self._level)
 
-    def observe(self, prepared: FloatArray) -> Tensor:
+    def observe(self, prepared: FloatArray, *, shape: Sequence[int] | None = None) -> Tensor:
         """Evidence in one prepared image, (channels, height, width): (1, ...) float32 on the CPU.
+
+        Args:
+            prepared: the image.
+            shape: that the evidence of other parts had; None where there are none yet.
 
         Raises:
             PluginFailed: if the scorer raises, learns nothing from parts, or gives no such thing.
@@ -85,8 +89,11 @@ class LineScorer:
         batch = torch.from_numpy(image[None]).to(self.device)
         with self._blamed() as scorer:
             evidence: Tensor = scorer.observe(batch, seeds=[self._seed(image)]).float().cpu()
-            if evidence.shape[:1] != (1,) or not torch.isfinite(evidence).all():
-                raise ValueError(f"expected finite evidence of 1 part, found {evidence.shape}")
+            found = tuple(evidence.shape)
+            if found[:1] != (1,) or not torch.isfinite(evidence).all():
+                raise ValueError(f"expected finite evidence of 1 part, found shape {found}")
+            if shape is not None and found != tuple(shape):
+                raise ValueError(f"expected evidence of shape {tuple(shape)}, found {found}")
             return evidence
 
     def fit(self, evidence: Tensor) -> None:
@@ -108,10 +115,17 @@ class LineScorer:
             return self._checked(scorer.judge(evidence), len(evidence), size)
 
     def combine(self, evidence: Tensor) -> Tensor:
-        """Layers of a tuned scorer from evidence, part by part; see `contracts.TunedScorer`."""
+        """Layers of a tuned scorer from the evidence of one part; see `contracts.TunedScorer`.
+
+        Raises:
+            PluginFailed: as for `observe`.
+        """
         with self._blamed():
             assert self.tuned is not None
-            return torch.cat([self.tuned.combine(part[None]).cpu() for part in evidence])
+            layers = self.tuned.combine(evidence).float().cpu()
+            if layers.shape[:1] != (1,):
+                raise ValueError(f"expected layers of 1 part, found shape {tuple(layers.shape)}")
+            return layers
 
     def tune(self, good: Tensor, damaged: DamagedParts) -> None:
         """Let a tuned scorer choose; see `contracts.TunedScorer`."""

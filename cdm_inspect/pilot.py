@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from cdm_inspect.assembly import check_scorer_fits
+from cdm_inspect.assembly import check_region, check_scorer_fits
 from cdm_inspect.config import CostsConfig, LineConfig, parse_duration
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import InvalidOption
@@ -31,6 +31,8 @@ from cdm_inspect.training import choose_hardware
 
 _TIMED = ("off", "on", "staged")
 _TRAINING_SHARE = 0.7
+# Raised whenever runs are trained or measured in another way: results do not mix.
+_METHOD = 2
 _LEAST_SECONDS = 5.0
 # A higher held-out error than this, relative to `off`, is too dear for any gain elsewhere.
 _WORST_DSM = 0.02
@@ -102,6 +104,7 @@ def plan_pilot(
         )
     config = project.config.line(line)
     check_scorer_fits(project, config)
+    check_region(project, config)
     good = load_good_parts(project.path(config.normal), config)
     if parts is not None and parts < len(good.train):
         chosen = spread_evenly(len(good.train), parts)
@@ -135,7 +138,7 @@ def run_pilot(
         The JSON of `pilot`.
     """
     config = project.config.line(plan.line)
-    folder = project.root / "pilot" / plan.line / _fingerprint(plan, config, good, device)
+    folder = project.root / "pilot" / plan.line / _fingerprint(project, plan, config, good, device)
     shares: dict[tuple[str, int], float] = dict.fromkeys(plan.runs, 0.0)
     results: dict[tuple[str, int], JsonObject] = {}
 
@@ -262,12 +265,16 @@ def expected_cost(config: LineConfig, escape_rate: float, false_reject_rate: flo
     return 1000 * (escapes + rejects)
 
 
-def _fingerprint(plan: PilotPlan, config: LineConfig, good: GoodParts, device: str) -> str:
+def _fingerprint(
+    project: Project, plan: PilotPlan, config: LineConfig, good: GoodParts, device: str
+) -> str:
     """What a pilot must have in common with an interrupted one to go on with it."""
     accelerator, precision = choose_hardware(device, config.training.precision)
     judged = config.model_copy(update={"costs": CostsConfig()}).digest
     labelled = []
     if plan.data is not None:
         labelled = [sha256_of(part.path.read_bytes()) for part in find_labelled(plan.data)]
-    facts = [asdict(plan), judged, good.digest, labelled, accelerator, precision]
+    region = config.images.region
+    region = None if region is None else sha256_of(project.path(region).read_bytes())
+    facts = [_METHOD, asdict(plan), judged, good.digest, labelled, region, accelerator, precision]
     return sha256_of(json.dumps(facts, sort_keys=True, default=str).encode())[:12]

@@ -238,8 +238,12 @@ def settings_of(
         # Every arm uses its whole time, or they would not compare.
         "patience": 0,
     }
+    region = config.images.region
+    if region is not None:
+        region = str(project.path(region).resolve())
     return config.model_copy(
         update={
+            "images": config.images.model_copy(update={"region": region}),
             "normal": str(project.path(config.normal).resolve()),
             "consistency": config.consistency.model_copy(update=consistency),
             "training": config.training.model_copy(update=training),

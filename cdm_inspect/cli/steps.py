@@ -153,18 +153,19 @@ def calibrate(
 def _choices(found: dict[str, Any]) -> list[tuple[str, str]]:
     """What a built-in scorer has found and chosen, in words; nothing for what says nothing."""
     rows = []
-    if "top" in found and "smooth" in found:
+    top, smooth = found.get("top"), found.get("smooth")
+    if isinstance(top, float) and isinstance(smooth, int):
         rows.append(
             (
                 "score",
-                f"mean of the highest {found['top']:.2%} of the map (at least one pixel), "
-                f"smoothed over {found['smooth']} px",
+                f"mean of the highest {top:.2%} of the map (at least one pixel), smoothed over "
+                f"{smooth} px",
             )
         )
-    if "layout" in found:
-        rows.append(
-            ("parts", f"{found['layout']}: their places explain {found['explained']:.0%} of them")
-        )
+    for title, facts in (("evidence", found), ("images", found.get("images"))):
+        if isinstance(facts, dict) and isinstance(facts.get("explained"), float):
+            share = facts["explained"]
+            rows.append((title, f"{facts.get('layout')}: its place explains {share:.0%} of it"))
     return rows
 
 

@@ -26,7 +26,7 @@ from cdm_inspect.scoring.residual import ResidualScorer
 from cdm_inspect.scoring.score_norm import ScoreNormScorer
 from cdm_inspect.scoring.sharing import SharedEvaluations
 
-# Further votes for each member, at most.
+# Further votes in all, at most, for each member there is.
 _VOTES = 3
 
 

@@ -60,7 +60,7 @@ def choose_pooling(
 ) -> Pooling:
     """The pooling that best tells damaged parts from good ones, by the AUROC of their scores.
 
-    Another than the default must be better by two standard errors over the damaged parts.
+    Another than the default must be better by two standard errors; see `is_worth_it`.
 
     Args:
         good: (count, height, width) maps of good parts.
@@ -87,19 +87,24 @@ def candidates() -> Iterator[Pooling]:
 def is_worth_it(won: Tensor, former: Tensor) -> bool:
     """Whether one choice is better than another, by more than chance and more than a trifle.
 
+    By two standard errors of the difference of two AUROCs on the same parts, over the damaged and
+    over the good parts (DeLong, DeLong and Clarke-Pearson 1988).
+
     Args:
-        won: of each damaged part, pairs won by the one; see `won_pairs`.
+        won: pairs won by the one, (damaged, good); see `won_pairs`.
         former: the same by the other.
     """
     gain = won - former
-    doubt = 2 * float(gain.std(unbiased=False)) / math.sqrt(len(gain))
-    return float(gain.mean()) > max(doubt, _WORTH)
+    damaged, good = gain.shape
+    variance = gain.mean(dim=1).var(unbiased=False) / damaged
+    variance += gain.mean(dim=0).var(unbiased=False) / good
+    return float(gain.mean()) > max(2 * math.sqrt(float(variance)), _WORTH)
 
 
 def won_pairs(good: Tensor, damaged: Tensor) -> Tensor:
-    """Of each damaged part the share of good ones that score lower; the mean is the AUROC."""
+    """(damaged, good): 1 where the damaged part scores higher, 1/2 at a tie; the mean is AUROC."""
     difference = damaged[:, None] - good[None]
-    return ((difference > 0).double() + 0.5 * (difference == 0).double()).mean(dim=1)
+    return (difference > 0).double() + 0.5 * (difference == 0).double()
 
 
 def at_size(region: Tensor | None, evidence: Tensor) -> Tensor | None:

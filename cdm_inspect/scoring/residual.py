@@ -74,8 +74,8 @@ class ResidualScorer(LevelScorer):
         return torch.maximum(combined, self.options.layout * distance.mean(dim=1))
 
     def describe(self) -> Mapping[str, object]:
-        """The pooling, and whether parts are registered: by the images themselves."""
-        return {**super().describe(), **self.layout.describe()}
+        """The pooling, and whether parts are registered: by the evidence, and by the images."""
+        return {**super().describe(), "images": self.layout.describe()}
 
     def state(self) -> Mapping[str, FloatArray]:
         """The fitted statistics and the pooling."""

@@ -227,9 +227,10 @@ class Training:
                 saved_at = self.position.seconds = time.monotonic() - started
                 check_pause = (saved_at - before) / _CHECK_TIME_SHARE
                 progress = self._progress()
+            left = time.monotonic()
             yield self.position.tick(progress, self.warnings)
             # What the caller does meanwhile is not this run's time.
-            started = time.monotonic() - self.position.seconds
+            started += time.monotonic() - left
         self._finish()
 
     def save(self) -> None:

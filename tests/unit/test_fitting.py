@@ -6,7 +6,8 @@ import torch
 
 from cdm_inspect.contracts import ScoreBatch
 from cdm_inspect.errors import PluginFailed
-from cdm_inspect.fitting import fit_scorer
+from cdm_inspect.fitting import _CONTRASTS, _SIZES, SEED, fit_scorer
+from cdm_inspect.images import battery
 from cdm_inspect.line_scorer import LineScorer
 
 
@@ -66,6 +67,10 @@ def parts():
     return levels[:, None, None, None] + texture
 
 
+def copies_of(parts):
+    return battery(parts, seed=SEED, sizes=_SIZES, contrasts=_CONTRASTS)
+
+
 @pytest.mark.parametrize("kind", [Brightness, Tuned])
 def test_no_part_teaches_its_own_score(kind, parts):
     scorer = kind()
@@ -79,8 +84,14 @@ def test_no_part_teaches_its_own_score(kind, parts):
     if kind is Tuned:
         good, damaged = scorer.shown
         assert len(good) == 11
-        assert len(damaged.layers) == len(damaged.masks) == 42
         assert line_scorer(scorer).describe() == {"chosen": "nothing"}
+        assert len(damaged.layers) == len(damaged.masks) == 42
+        # A copy, too, is judged by the fold that does not know the part it was made from.
+        for number, copy in enumerate(copies_of(parts)):
+            mean = means[number % 11]
+            (others,) = [fold for fold in folds if not np.isclose(fold, mean, atol=1e-6).any()]
+            expected = abs(copy.image.mean() - np.mean(others))
+            assert float(damaged.layers[number].amax()) == pytest.approx(expected, abs=1e-3)
 
 
 def test_further_parts_are_scored_by_what_the_first_have_taught(parts, monkeypatch):
@@ -105,7 +116,10 @@ def test_damage_is_done_where_the_line_looks(parts):
     assert float((masks & torch.from_numpy(region)).flatten(1).any(dim=1).float().mean()) > 0.9
 
 
-@pytest.mark.parametrize("method", ["observe", "fit", "judge", "combine", "tune", "describe"])
+METHODS = ["observe", "fit", "judge", "combine", "tune", "pool", "describe", "state", "restore"]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_whatever_a_scorer_raises_while_it_learns_has_its_name_on(parts, method):
     class Broken(Tuned):
         pass
@@ -118,7 +132,9 @@ def test_whatever_a_scorer_raises_while_it_learns_has_its_name_on(parts, method)
 
     def learn():
         fit_scorer(line, parts, tick=lambda *at: None)
-        return line.describe()
+        line.describe()
+        line.restore(line.state())
+        line.score(parts[:1])
 
     with pytest.raises(PluginFailed, match="ZeroDivisionError: no idea"):
         learn()
@@ -132,3 +148,13 @@ def test_evidence_is_of_one_part_and_finite(parts, rows):
 
     with pytest.raises(PluginFailed, match="evidence of 1 part"):
         fit_scorer(line_scorer(Odd()), parts, tick=lambda *at: None)
+
+
+def test_evidence_of_all_parts_has_one_shape(parts):
+    class Growing(Brightness):
+        def observe(self, images, *, seeds):
+            self.size = getattr(self, "size", 0) + 1
+            return torch.zeros(1, self.size)
+
+    with pytest.raises(PluginFailed, match=r"expected evidence of shape \(1, 1\), found \(1, 2\)"):
+        fit_scorer(line_scorer(Growing()), parts, tick=lambda *at: None)

@@ -284,17 +284,18 @@ def test_pooling_is_chosen_by_what_finds_the_defects():
 
 def test_the_mean_of_won_pairs_is_the_area_under_the_curve():
     good, damaged = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0])
-    assert won_pairs(good, damaged).tolist() == [0.75, 1.0]
+    assert won_pairs(good, damaged).tolist() == [[1.0, 0.5], [1.0, 1.0]]
 
 
 def test_a_gain_that_may_be_chance_changes_no_pooling():
     """Damaged parts without damage: among twenty-four candidates some always look better."""
     random = torch.Generator().manual_seed(0)
-    left = 0
+    default = Pooling(smooth=1, top=0.001)
+    changed = 0
     for _ in range(40):
-        good, damaged = (torch.randn(12, 16, 16, generator=random) for _ in range(2))
-        left += choose_pooling(good, damaged, default=0.001, region=None).top != 0.001
-    assert left <= 20
+        good, damaged = (torch.randn(40, 16, 16, generator=random) for _ in range(2))
+        changed += choose_pooling(good, damaged, default=0.001, region=None) != default
+    assert changed <= 4
 
 
 def test_a_region_at_another_size_never_vanishes():

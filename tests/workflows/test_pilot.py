@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from cdm_inspect.errors import InvalidOption
+from cdm_inspect.errors import ConfigError, InvalidOption
 from cdm_inspect.pilot import (
     Comparison,
     compare_arms,
@@ -101,6 +102,9 @@ def test_a_plan_says_what_is_too_little(line):
         plan_pilot(project, "A", budget="20m", seeds=2)
     with pytest.raises(InvalidOption, match=r"leaves 0\.8 s for each of 12 runs"):
         plan_pilot(project, "A", budget="10s")
+    regional = open_project(line, line="A", overrides=["images.region=nowhere.png"])
+    with pytest.raises(ConfigError, match="found no file"):
+        plan_pilot(regional, "A", budget="20m")
     plan, good = plan_pilot(project, "A", budget="20m", parts=20)
     assert len(plan.runs) == 12
     assert plan.seconds == 100
@@ -115,7 +119,8 @@ class Stop(BaseException):
 @pytest.mark.slow
 def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
     data = line / "data" / "A"
-    project = open_project(line, line="A", overrides=["image_size=32"])
+    Image.new("L", (64, 64), 255).save(line / "region.png")
+    project = open_project(line, line="A", overrides=["image_size=32", "images.region=region.png"])
     plan, good = plan_pilot(project, "A", budget="60s", parts=24, data=data, labelled=12)
     seen = []
 
@@ -131,12 +136,18 @@ def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
     unfinished = sorted((line / "pilot" / "A").rglob("state.safetensors"))
     assert {path.parents[3].name for path in unfinished} == {"off-0", "on-0", "staged-0"}
 
+    reached = [at.overall for at in seen][-1]
+    again = []
+
     def stop_when_three_runs_are_done(at):
+        again.append(at.overall)
         if at.done == 3:
             raise Stop
 
     with pytest.raises(Stop):
         run_pilot(project, plan, good, device="cpu", tick=stop_when_three_runs_are_done)
+    # They went on from there: one of three has just told where it is, the others not yet.
+    assert max(again[:3]) > reached / 2
     kept = sorted((line / "pilot" / "A").rglob("result.json"))
     assert [path.parent.name for path in kept] == ["off-0", "on-0", "staged-0"]
     before = {path: path.stat().st_mtime_ns for path in kept}

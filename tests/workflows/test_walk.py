@@ -38,6 +38,8 @@ from cdm_inspect.errors import (
 from cdm_inspect.images import KINDS, load_good_parts
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.line_scorer import LineScorer
+from cdm_inspect.pilot import plan_pilot
+from cdm_inspect.pilot_runs import PilotRun, train_side_by_side
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
 from cdm_inspect.training import Training
@@ -58,6 +60,55 @@ def test_training_reports_what_it_did(walked):
     assert len(manifest["config_sha256"]) == 64
     assert len(manifest["held_out"]) == 12
     assert not list((root / "models" / "A" / "training").glob("*.safetensors"))
+
+
+def test_a_budget_of_time_is_that_of_the_training_alone(line):
+    """Whoever takes the steps may take time between them; a run beside others must."""
+    project = open_project(
+        line, line="A", overrides=["training.images=", "training.budget=2s", "training.patience=0"]
+    )
+    config = project.config.line("A")
+    parts = load_good_parts(project.path(config.normal), config)
+    training = Training("A", config, parts, line / "elsewhere", device="cpu")
+    started, outside, told = time.monotonic(), 0.0, 0.0
+    for at in training.run():
+        told = at.seconds
+        paused = time.monotonic()
+        time.sleep(0.02)
+        outside += time.monotonic() - paused
+    inside = time.monotonic() - started - outside
+    assert outside > 0.2
+    assert told == pytest.approx(training.report.seconds, abs=0.01)
+    # Reading the best weights and writing the model come after the last step.
+    assert 2.0 <= training.report.seconds <= inside + 0.05
+    assert training.report.seconds > 0.6 * inside
+
+
+def test_runs_side_by_side_are_saved_when_interrupted_in_the_midst_of_a_step(line, monkeypatch):
+    project = open_project(line, line="A")
+    plan, good = plan_pilot(project, "A", budget="120s", parts=24)
+    runs = [
+        PilotRun(project, plan, good, arm=arm, seed=0, images=None, folder=line / "side")
+        for arm in ("off", "on")
+    ]
+    step, count = Training._step, []
+
+    def interrupted(self, weight, term_count):
+        count.append(1)
+        if len(count) == 60:
+            raise KeyboardInterrupt
+        return step(self, weight, term_count)
+
+    monkeypatch.setattr(Training, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_side_by_side(runs, lambda run, share: None, device="cpu")
+    monkeypatch.undo()
+    for run in runs:
+        training = run.training("cpu")
+        assert training.unfinished.is_there
+        with training.unfinished.claimed():  # nobody holds it any more
+            training._resume()
+        assert training.position.step > 0
 
 
 @pytest.mark.parametrize(("patience", "checks"), [(3, 6), (0, 20)])
