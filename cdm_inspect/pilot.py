@@ -262,7 +262,7 @@ def expected_cost(config: LineConfig, escape_rate: float, false_reject_rate: flo
     costs = config.costs
     escapes = costs.defect_share * escape_rate * costs.escape
     rejects = (1 - costs.defect_share) * false_reject_rate * costs.false_reject
-    return 1000 * (escapes + rejects)
+    return round(1000 * (escapes + rejects), 6)  # of equal costs the difference is 0
 
 
 def _fingerprint(

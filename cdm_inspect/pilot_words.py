@@ -32,9 +32,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "compared": ("What was compared", "比較の条件"),
     "compared_text": (
         "{seeds} seeds of each arm, {seconds} of training a run, preset {preset}, images of "
-        "{image_size} px. Trained on {n_parts} good parts; {n_held_out} good parts were held out.",
+        "{image_size} px. Trained on {n_parts} good parts; {n_held_out} good parts were held out. The "
+        "arms of a seed take turns second by second, so that a busy machine slows all of them alike.",
         "各条件 {seeds} 試行、1 試行の学習時間 {seconds}、プリセット {preset}、画像 {image_size} px。"
-        "学習に良品 {n_parts} 個、評価用に別の良品 {n_held_out} 個。",
+        "学習に良品 {n_parts} 個、評価用に別の良品 {n_held_out} 個。同じシードの各条件は 1 秒ずつ交互に学習するため、計算機の負荷は全条件に等しく影響します。",
     ),
     "judged_text": (
         "Each model judged the same {n_good} good and {n_defective} defective labelled parts.",
