@@ -177,7 +177,17 @@ def run_pilot(
         turn = seed % len(_TIMED)
         run_arms(seed, (*_TIMED[turn:], *_TIMED[:turn]))
         run_arms(seed, ("off-equal-images",), int(results["on", seed]["images_seen"]))
-    results = {key: results[key] for key in plan.runs}
+    return _document(plan, config, good, {key: results[key] for key in plan.runs}, folder)
+
+
+def _document(
+    plan: PilotPlan,
+    config: LineConfig,
+    good: GoodParts,
+    results: Mapping[tuple[str, int], JsonObject],
+    folder: Path,
+) -> JsonObject:
+    """The JSON of `pilot`."""
     if plan.data is not None:
         for row in results.values():
             # From the line's costs as they are now: to change them costs no training.

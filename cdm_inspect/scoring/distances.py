@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -82,11 +84,11 @@ def backbone_distance(name: str, weights: Path) -> Distance:
 
     Args:
         name: of the network, as timm spells it.
-        weights: its file, which the user has brought; nothing is ever downloaded.
+        weights: its file, .safetensors, which the user has brought; nothing is ever downloaded.
 
     Raises:
         PluginUnavailable: if timm is not installed.
-        ConfigError: if it does not know the network, or the file does not fit.
+        ConfigError: if it does not know the network, or the file is of another kind or network.
     """
     try:
         import timm
@@ -96,13 +98,15 @@ def backbone_distance(name: str, weights: Path) -> Distance:
         ) from error
     if not weights.is_file():
         raise ConfigError(f"expected the weights of backbone {name!r} in {weights}, found no file.")
+    if weights.suffix != ".safetensors":
+        # Other formats may hold code that would run when they are read.
+        raise ConfigError(f"expected weights as .safetensors, found {weights}. Convert the file.")
     try:
-        # Loaded here and not by timm, so that no pickled code in the file can run.
         network = timm.create_model(name, pretrained=False, features_only=True)
-        missing, _ = network.load_state_dict(_read_weights(weights), strict=False)
+        missing, _ = network.load_state_dict(load_file(weights), strict=False)
         if missing:
             raise ValueError(f"it lacks {missing[0]}")
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
         raise ConfigError(f"backbone {name!r} with {weights}: {error}.") from error
     network.eval().requires_grad_(False)
 
@@ -114,15 +118,6 @@ def backbone_distance(name: str, weights: Path) -> Distance:
         return found
 
     return lambda part, restored: _cosine_distance(features(part), features(restored), size=part)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        import safetensors.torch
-
-        return dict(safetensors.torch.load_file(path))
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
 
 
 def _cosine_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor], *, size: Tensor) -> Tensor:

@@ -128,8 +128,8 @@ class ReconstructionOptions(PoolingOptions):
         distances: between the part and its restoration, each a level of its own: "l1", "l2",
             "gradient", "ssim" at several scales, "features" of the denoiser itself, and "backbone".
         backbone: network of that last distance, as timm names it.
-        weights: file with its weights, which you bring; nothing is ever downloaded. A path is
-            taken from where the command runs.
+        weights: .safetensors file with its weights, which you bring; nothing is ever downloaded. A
+            path is taken from where the command runs.
     """
 
     starts: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.5, 1.0)
