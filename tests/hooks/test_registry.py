@@ -7,6 +7,7 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 
 import pytest
 
+from cdm_inspect.builtin import cdm_inspect_scorers
 from cdm_inspect.config import PluginsConfig
 from cdm_inspect.errors import ConfigError, PluginConflict, PluginFailed, PluginUnavailable
 from cdm_inspect.hooks import Registry
@@ -119,7 +120,7 @@ def test_who_may_load(install, monkeypatch):
     assert "residual" in allowed.scorers
     monkeypatch.setenv("CDM_INSPECT_DISABLE_PLUGINS", "1")
     none = Registry()
-    assert set(none.scorers) == {"residual", "score-norm", "reconstruction", "inpainting", "fused"}
+    assert set(none.scorers) == {offer.name for offer in cdm_inspect_scorers()}
     with pytest.raises(PluginUnavailable, match="required"):
         Registry(PluginsConfig(required=("one",)))
 
