@@ -63,7 +63,9 @@ def fit_scorer(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> list[
 
     evidence = first.new_empty((len(learnt), *first.shape[1:]))
     for place, index in enumerate(learnt):
-        evidence[place] = scorer.observe(held_out[index], shape=first.shape)[0]
+        # The first part, which is always among them, has been observed already.
+        seen = scorer.observe(held_out[index], shape=first.shape) if index else first
+        evidence[place] = seen[0]
         tick(next(steps), total)
     good: list[Tensor] = [torch.empty(0)] * len(learnt)
     for fit_on, left_out in folds(len(learnt)):
