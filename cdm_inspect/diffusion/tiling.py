@@ -45,14 +45,9 @@ class TiledDenoiser:
         if max(height, width) <= self.tile:
             return self.denoiser(noisy, sigma)  # type: ignore[no-any-return]
         displacement, log_variance = torch.zeros_like(noisy), torch.zeros_like(noisy)
-        position = pixel_grid(height, width, noisy.device).expand(len(noisy), -1, -1, -1)
-        for rows, columns, weights in tiles(height, width, self.tile):
+        for (rows, columns, weights), part_of, sigma_of, position in self._looks(noisy, sigma):
             weight = weights.to(noisy)
-            seen = self.denoiser(
-                noisy[..., rows, columns],
-                sigma[..., rows, columns] if sigma.shape[-1] > 1 else sigma,
-                position=position[..., rows, columns],
-            )
+            seen = self.denoiser(part_of, sigma_of, position=position)
             displacement[..., rows, columns] += weight * seen.displacement
             log_variance[..., rows, columns] += weight * seen.log_variance
         return Posterior(noisy + displacement, displacement, log_variance)
@@ -62,14 +57,9 @@ class TiledDenoiser:
         height, width = noisy.shape[-2:]
         if max(height, width) <= self.tile:
             return self.denoiser.features(noisy, sigma)
-        position = pixel_grid(height, width, noisy.device).expand(len(noisy), -1, -1, -1)
         found: list[Tensor] = []
-        for rows, columns, weights in tiles(height, width, self.tile):
-            seen = self.denoiser.features(
-                noisy[..., rows, columns],
-                sigma[..., rows, columns] if sigma.shape[-1] > 1 else sigma,
-                position=position[..., rows, columns],
-            )
+        for (rows, columns, weights), part_of, sigma_of, position in self._looks(noisy, sigma):
+            seen = self.denoiser.features(part_of, sigma_of, position=position)
             strides = [2**level for level in reversed(range(len(seen)))]
             if not found:
                 found = [
@@ -80,6 +70,19 @@ class TiledDenoiser:
                 down, right = (slice(s.start // by, s.stop // by) for s in (rows, columns))
                 whole[..., down, right] += F.avg_pool2d(weights.to(part)[None, None], by) * part
         return found
+
+    def _looks(self, noisy: Tensor, sigma: Tensor) -> Iterator[tuple[Tile, Tensor, Tensor, Tensor]]:
+        """Each tile with what the network is shown there: image, noise level, coordinates."""
+        height, width = noisy.shape[-2:]
+        position = pixel_grid(height, width, noisy.device).expand(len(noisy), -1, -1, -1)
+        for tile in tiles(height, width, self.tile):
+            place = (..., tile.rows, tile.columns)
+            yield (
+                tile,
+                noisy[place],
+                sigma[place] if sigma.shape[-1] > 1 else sigma,
+                position[place],
+            )
 
 
 class Tile(NamedTuple):
