@@ -130,7 +130,8 @@ class TrainingConfig(Section):
         masked_share: of each batch that learns to restore hidden cells from their surroundings,
             which the scorer `inpainting` needs.
         patience: held-out checks in a row, of at most twenty in a run, that may find the error
-            clearly above its lowest before training stops; 0 never stops it.
+            clearly above its lowest, or synthetic defects less plain than before, until training
+            stops; 0 never stops it.
     """
 
     model_config = ConfigDict(coerce_numbers_to_str=True)

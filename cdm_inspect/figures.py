@@ -100,6 +100,7 @@ def _label(axes: Any) -> None:
     axes[0, 1].axhline(0, color="0.5", linewidth=1)
     for panel in (axes[1, 0], axes[1, 2]):
         panel.axhline(1, color="0.5", linewidth=1)
+    axes[1, 1].set_yscale("log")  # models differ by factors, not by amounts
     for panel in axes[1, 1:]:
         panel.set_xlabel("solver steps", fontsize=9)
         panel.set_xscale("log", base=2)

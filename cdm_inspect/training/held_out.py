@@ -1,19 +1,26 @@
-"""The DSM loss on parts that training never sees, and the alarm that it rises."""
+"""What parts that training never sees say of a model, and the alarm that it gets worse."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from cdm_inspect.diffusion import ConsistentDenoiser, dsm_weight, training_sigma
+from cdm_inspect.images import KINDS, battery
 from cdm_inspect.training.crops import CropSampler
 
 _DRAWS = 2  # crops a part
 # Multiple of its best above which the loss has clearly risen; noise between checks is smaller,
 # since all see the same crops and noise.
 _RISEN = 1.02
+# Synthetic defects of each kind: plain enough to be seen by a model that is any good, and not so
+# plain that every model sees them.
+_SIZES, _CONTRASTS = (0.12, 0.3), (0.7, 1.5)
+_DEFECT_SIGMA = 0.25  # the middle of what one-step scorers look at
 
 
 class HeldOutCheck:
@@ -55,31 +62,99 @@ class HeldOutCheck:
         return total / count
 
 
+class DefectCheck:
+    """How far synthetic defects stand out: the same crops, damaged alike, at every check.
+
+    A model that learns its parts by heart may still denoise others well and yet no longer tell a
+    defect from a rare look of good parts.
+
+    Args:
+        sampler: of crops of held-out parts, on the CPU, without augmentation.
+    """
+
+    def __init__(self, sampler: CropSampler) -> None:
+        count = len(KINDS) * len(_SIZES) * len(_CONTRASTS)
+        crops = sampler.draw(count, torch.Generator().manual_seed(2))
+        parts = crops.images.numpy()
+        copies = list(battery(parts, seed=2, sizes=_SIZES, contrasts=_CONTRASTS))
+        damaged = torch.from_numpy(np.stack([copy.image for copy in copies]))
+        self._pairs = torch.stack([crops.images, damaged])
+        self._position = crops.position
+        self._masks = torch.from_numpy(np.stack([copy.mask for copy in copies]))[:, None]
+
+    @torch.no_grad()
+    def measure(self, denoiser: ConsistentDenoiser, device: torch.device) -> list[float]:
+        """|log| of the factor by which each defect changes the evidence at its place.
+
+        The evidence is that of `residual`, noise-free: (x - D(x, sigma))^2 / V(x, sigma). Most
+        defects raise it; what is too smooth lowers it.
+
+        Args:
+            denoiser: in evaluation mode.
+            device: where it is.
+        """
+        position = self._position.to(device)
+        level = torch.full((len(position), 1, 1, 1), _DEFECT_SIGMA, device=device)
+        found = []
+        for crops in self._pairs:
+            posterior = denoiser(crops.to(device), level, position=position)
+            evidence = posterior.displacement.square() * (-posterior.log_variance).exp()
+            evidence = evidence.cpu().mean(dim=1, keepdim=True) * self._masks
+            found.append(evidence.sum(dim=(1, 2, 3)) / self._masks.sum(dim=(1, 2, 3)))
+        before, after = (evidence.clamp(min=1e-12).log() for evidence in found)
+        factors: list[float] = (after - before).abs().tolist()
+        return factors
+
+
 @dataclass(kw_only=True)
 class OverfitAlarm:
-    """Counts checks in a row that find the loss clearly above its lowest.
+    """Counts checks in a row that find a model clearly worse than the best before it.
 
-    What was lowest before the objective changed, or before the learning rate rose again, says
-    nothing of what comes after: then the watch starts afresh.
+    Worse is a loss clearly above its lowest, or defects that stand out clearly less, by two
+    standard errors over the defects. What was best before the objective changed, or before the
+    learning rate rose again, says nothing of what comes after: then the watch starts afresh.
 
     Attributes:
-        lowest: since the watch started.
+        lowest: loss since the watch started.
+        clearest: how far defects stood out where they did most; see `DefectCheck`.
         risen: checks in a row.
+        is_dull: whether defects stood out clearly less at the last check.
         weight: of the consistency term at the last check.
     """
 
     lowest: float = math.inf
+    clearest: Sequence[float] = ()
     risen: int = 0
+    is_dull: bool = False
     weight: float = 0.0
 
-    def note(self, loss: float, *, weight: float) -> None:
-        """Tell it the loss of a check, and the weight of the consistency term at that time."""
+    def note(self, loss: float, standing_out: Sequence[float] = (), *, weight: float) -> None:
+        """Tell it what a check found, and the weight of the consistency term at that time.
+
+        Args:
+            loss: on held-out parts.
+            standing_out: of each synthetic defect; empty where a check looks at none.
+            weight: of the consistency term.
+        """
         if weight != self.weight:
             self.restart()
         self.weight = weight
-        self.risen = self.risen + 1 if loss > _RISEN * self.lowest else 0
+        self.is_dull = _is_clearly_less(standing_out, self.clearest)
+        self.risen = self.risen + 1 if loss > _RISEN * self.lowest or self.is_dull else 0
         self.lowest = min(self.lowest, loss)
+        if standing_out and sum(standing_out) > (
+            sum(self.clearest) if self.clearest else -math.inf
+        ):
+            self.clearest = list(standing_out)
 
     def restart(self) -> None:
-        """Forget what was lowest."""
-        self.lowest, self.risen = math.inf, 0
+        """Forget what was best."""
+        self.lowest, self.clearest, self.risen, self.is_dull = math.inf, (), 0, False
+
+
+def _is_clearly_less(values: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether paired values are lower in the mean, by two standard errors."""
+    if min(len(values), len(others)) < 2:
+        return False
+    fall = np.subtract(others, values)
+    return bool(fall.mean() > 2 * fall.std(ddof=1) / math.sqrt(len(fall)))

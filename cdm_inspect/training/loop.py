@@ -26,7 +26,7 @@ from cdm_inspect.records import JsonObject, TrainingReport, TrainingTick
 from cdm_inspect.training.averaging import MovingAverage, smoothed
 from cdm_inspect.training.crops import CropSampler, centre_and_spread
 from cdm_inspect.training.hardware import choose_hardware
-from cdm_inspect.training.held_out import HeldOutCheck, OverfitAlarm
+from cdm_inspect.training.held_out import DefectCheck, HeldOutCheck, OverfitAlarm
 from cdm_inspect.training.pacing import CostPacer, TermClock, TermSchedule
 from cdm_inspect.training.position import CHECKS, Position
 from cdm_inspect.training.recipes import RECIPES, batch_size, masked_count
@@ -138,6 +138,7 @@ class Training:
             torch.from_numpy(parts.held_out), crop_size=crop_size, augmentation=plain
         )
         self.held_out = HeldOutCheck(held_out, batch=self.batch_size)
+        self.defects = DefectCheck(held_out)
         self._set_pace()
 
     def _start_from(self, model: TrainedModel) -> None:
@@ -357,16 +358,19 @@ class Training:
             )
 
     def _check_held_out(self, progress: float) -> None:
-        """DSM of the averaged weights on held-out parts; the best so far is kept on disk."""
+        """Judge the averaged weights by held-out parts; the best so far are kept on disk."""
         position, former = self.position, self.position.loss_held_out
         with self.fabric.autocast():
-            position.loss_held_out = self.held_out.measure(self.average.module, self.fabric.device)
+            network, device = self.average.module, self.fabric.device
+            position.loss_held_out = self.held_out.measure(network, device)
+            standing_out = self.defects.measure(network, device)
         if math.isfinite(former):
             self.schedule.note_held_out(former, position.loss_held_out)
             position.flat_checks = self.schedule.flat_checks
-        position.alarm.note(position.loss_held_out, weight=self.schedule.weight(progress))
+        weight = self.schedule.weight(progress)
+        position.alarm.note(position.loss_held_out, standing_out, weight=weight)
         position.next_check = (math.floor(progress * CHECKS) + 1) / CHECKS
-        if position.loss_held_out < position.best_held_out:
+        if position.loss_held_out < position.best_held_out and not position.alarm.is_dull:
             try:
                 if self.fabric.is_global_zero:
                     self.unfinished.keep_best(self.average.module.state_dict())
@@ -381,8 +385,13 @@ class Training:
         position, patience = self.position, self.config.training.patience
         if patience == 0 or position.alarm.risen < patience:
             return False
+        cause = (
+            "synthetic defects on held-out parts stood out ever less"
+            if position.alarm.is_dull
+            else "the error on held-out parts kept rising"
+        )
         self._warn(
-            f"stopped early, after step {position.step}: the error on held-out parts kept rising. "
+            f"stopped early, after step {position.step}: {cause}. "
             f"The weights of step {position.best_step} are in force. The model was learning its "
             f"{len(self.parts.train)} parts by heart: more good parts would help, more time not."
         )

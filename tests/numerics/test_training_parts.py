@@ -1,13 +1,15 @@
 """Crops, augmentation labels and averaged weights against what they must be."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from cdm_inspect.config import AugmentationConfig
+from cdm_inspect.contracts import Posterior
 from cdm_inspect.diffusion import pixel_grid
 from cdm_inspect.training import CropSampler, MovingAverage
-from cdm_inspect.training.held_out import OverfitAlarm
+from cdm_inspect.training.held_out import DefectCheck, OverfitAlarm
 
 OFF = dict(probability=0.0)
 
@@ -39,6 +41,39 @@ def test_the_overfit_alarm_counts_checks_in_a_row():
     alarm.restart()
     alarm.note(0.95, weight=0.5)
     assert alarm.risen == 0
+
+
+def test_the_overfit_alarm_heeds_defects_that_stand_out_less():
+    alarm = OverfitAlarm()
+    found = [1.0, 2.0, 3.0, 2.0]
+    alarm.note(0.9, found, weight=0.0)
+    alarm.note(0.8, [1.1, 1.9, 3.1, 1.8], weight=0.0)  # no clear fall
+    assert (alarm.risen, alarm.is_dull) == (0, False)
+    alarm.note(0.7, [value - 0.1 for value in found], weight=0.0)
+    alarm.note(0.6, [value - 0.3 for value in found], weight=0.0)
+    assert (alarm.risen, alarm.is_dull) == (2, True)
+    alarm.note(0.5, [value + 0.1 for value in found], weight=0.0)
+    assert (alarm.risen, alarm.is_dull) == (0, False)
+    # A check that has looked at no defects says nothing of them.
+    alarm.note(0.5, weight=0.0)
+    assert not alarm.is_dull
+
+
+class Blind(nn.Module):
+    """Restores the mean of the images: every pixel's error is its distance from it."""
+
+    def forward(self, noisy, sigma, *, position):
+        flat = noisy.mean(dim=(2, 3), keepdim=True).expand_as(noisy)
+        return Posterior(mean=flat, displacement=flat - noisy, log_variance=torch.zeros_like(noisy))
+
+
+def test_defects_stand_out_at_their_place():
+    images = 0.05 * torch.randn(6, 1, 64, 64, generator=torch.Generator().manual_seed(3))
+    plain = CropSampler(images, crop_size=32, augmentation=AugmentationConfig(probability=0.0))
+    found = DefectCheck(plain).measure(Blind(), torch.device("cpu"))
+    assert found == DefectCheck(plain).measure(Blind(), torch.device("cpu"))
+    assert len(found) == 28
+    assert np.median(found) > 0.3
 
 
 def test_same_generator_same_crops():
