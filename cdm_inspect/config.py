@@ -144,7 +144,7 @@ class TrainingConfig(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     ema_half_life: Share = 0.05
     variance_weight: Annotated[float, Field(ge=0.0)] = 0.2
-    masked_share: Annotated[float, Field(ge=0.0, le=0.75)] = 0.0
+    masked_share: Annotated[float, Field(ge=0.0, le=0.75)] = 0.3
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     min_images: Annotated[int, Field(ge=4)] = 8
     patience: Annotated[int, Field(ge=0, le=20)] = 5
