@@ -181,7 +181,7 @@ def check_scorer_fits(project: Project, config: LineConfig) -> None:
     if offer.needs_cells and not masked_count(config):
         raise ConfigError(
             f"scorer {config.scorer!r} needs a model that has learnt to restore hidden cells, "
-            f"found training.masked_share = {config.training.masked_share:g}. Set it to 0.5, "
+            f"found training.masked_share = {config.training.masked_share:g}. Set it to 0.3, "
             "or name another scorer."
         )
 

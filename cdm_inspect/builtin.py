@@ -8,6 +8,7 @@ from pathlib import Path
 from cdm_inspect.contracts import Denoiser, Options, Scorer, ScorerOffer, StoreOffer, VerdictStore
 from cdm_inspect.hooks import hookimpl
 from cdm_inspect.scoring.options import (
+    BiasOptions,
     FeaturesOptions,
     FusedOptions,
     InpaintingOptions,
@@ -29,6 +30,12 @@ def _build_score_norm(denoiser: Denoiser, options: ScoreNormOptions) -> Scorer:
     from cdm_inspect.scoring.score_norm import ScoreNormScorer
 
     return ScoreNormScorer(denoiser, options)
+
+
+def _build_bias(denoiser: Denoiser, options: BiasOptions) -> Scorer:
+    from cdm_inspect.scoring.bias import BiasScorer
+
+    return BiasScorer(denoiser, options)
 
 
 def _build_reconstruction(denoiser: Denoiser, options: ReconstructionOptions) -> Scorer:
@@ -96,6 +103,12 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         options=ScoreNormOptions,
     )
     yield ScorerOffer(
+        name="bias",
+        summary="What is wrong in one direction over whole neighbourhoods of several sizes.",
+        build=_build_bias,
+        options=BiasOptions,
+    )
+    yield ScorerOffer(
         name="reconstruction",
         summary="Distance to the part restored from partial noise in a few steps.",
         build=_build_reconstruction,
@@ -128,7 +141,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
     )
     yield ScorerOffer(
         name="fused",
-        summary="Residual, score norms and, where trained for, hidden cells on one scale.",
+        summary="Residual, score norms, bias and, where trained for, hidden cells on one scale.",
         build=_build_fused,
         options=FusedOptions,
     )

@@ -209,7 +209,7 @@ class LineConfig(Section):
     image_size: Annotated[int, Field(ge=32, le=4096)] = 128
     tile: Annotated[int, Field(ge=32, le=4096, multiple_of=16)] = 512
     preset: Literal["tiny", "small", "base"] = "small"
-    scorer: str = "residual"
+    scorer: str = "fused"
     max_false_reject: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.005
     images: ImagesConfig = ImagesConfig()
     training: TrainingConfig = TrainingConfig()

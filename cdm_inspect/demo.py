@@ -239,7 +239,7 @@ images = "images/"
 normal = "data/A/train/good"
 image_size = 128
 preset = "tiny"
-scorer = "residual"
+scorer = "fused"
 max_false_reject = 0.05
 
 [lines.A.training]

@@ -460,7 +460,7 @@ images = "images/"
 normal = "{normal}"    # photographs of good parts only
 image_size = 128            # short side in pixels; finer defects need more
 preset = "small"            # tiny (demo), small (CPU), base (GPU)
-scorer = "residual"         # see `cdm-inspect plugins`
+scorer = "fused"            # see `cdm-inspect plugins`
 max_false_reject = 0.005    # share of good parts that may be flagged
 
 [lines.{line}.training]

@@ -37,7 +37,7 @@ class InpaintingScorer(LevelScorer):
         if not denoiser.restores_cells:
             raise CheckpointMismatch(
                 "expected a model that restores hidden cells, found one that has never seen any. "
-                "Set training.masked_share = 0.5 and train again."
+                "Set training.masked_share = 0.3 and train again."
             )
 
     @property

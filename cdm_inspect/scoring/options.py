@@ -48,10 +48,30 @@ class ScoreNormOptions(PoolingOptions):
     Attributes:
         sigmas: noise levels at which the norm of the score is taken.
         components: of the mixture that describes good parts, at most.
+        scope: whether the score is that of the oddest places, "pixel", or of the norms over the
+            whole "image"; the map is that of the pixels either way.
     """
 
     sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0)
     components: Annotated[int, Field(ge=1, le=16)] = 1
+    scope: Literal["pixel", "image"] = "pixel"
+
+
+class BiasOptions(PoolingOptions):
+    """Options of `bias`.
+
+    Attributes:
+        blur: of the statistics alone, which is what `boxes` leave to it.
+        sigmas: noise levels.
+        boxes: sides of the boxes, in prepared pixels, over which residuals are averaged. Odd.
+    """
+
+    sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.12, 0.25, 0.5, 1.0)
+    boxes: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)] = (
+        3,
+        9,
+        27,
+    )
 
 
 class FeaturesOptions(PoolingOptions):
@@ -150,17 +170,43 @@ class ReconstructionOptions(PoolingOptions):
         return self
 
 
+class FusedResidualOptions(ResidualOptions):
+    """Of the member `residual`: without noise, so that it shares its evaluations."""
+
+    sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.12, 0.5)
+    draws: Annotated[int, Field(ge=0, le=64)] = 0
+
+
+class FusedScoreNormOptions(ScoreNormOptions):
+    """Of the member `score-norm`."""
+
+    sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.12, 0.5)
+    scope: Literal["pixel"] = "pixel"
+
+
+class FusedBiasOptions(BiasOptions):
+    """Of the member `bias`."""
+
+    sigmas: Annotated[tuple[Sigma, ...], Field(min_length=1)] = (0.12, 0.5)
+
+
+class FusedInpaintingOptions(InpaintingOptions):
+    """Of the member `inpainting`."""
+
+    cells: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)] = (8,)
+
+
 class FusedOptions(Options):
-    """Options of `fused`.
+    """Options of `fused`: those of its members, which see two noise levels and one cell size.
 
     Attributes:
-        top: share of the fused map's pixels, the highest, whose mean is the image score.
-        residual: of the member of this name; its `top` is not used.
+        residual: of the member of this name.
         score_norm: the same for `score-norm`.
+        bias: the same for `bias`.
         inpainting: the same for `inpainting`.
     """
 
-    top: Annotated[float, Field(gt=0.0, le=1.0)] = 0.001
-    residual: ResidualOptions = ResidualOptions()
-    score_norm: ScoreNormOptions = ScoreNormOptions()
-    inpainting: InpaintingOptions = InpaintingOptions()
+    residual: FusedResidualOptions = FusedResidualOptions()
+    score_norm: FusedScoreNormOptions = FusedScoreNormOptions()
+    bias: FusedBiasOptions = FusedBiasOptions()
+    inpainting: FusedInpaintingOptions = FusedInpaintingOptions()

@@ -104,6 +104,35 @@ class PixelStatistics:
         return self._mean, self._scale
 
 
+class ValueScale:
+    """Mean and standard deviation of each of several values over good parts."""
+
+    def __init__(self) -> None:
+        self._centre: Tensor | None = None
+        self._spread = torch.empty(0)
+
+    def fit(self, values: Tensor) -> None:
+        """Learn from (count, size)."""
+        self._centre = values.mean(dim=0)
+        self._spread = values.std(dim=0, unbiased=False).clamp(min=1e-6)
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """(..., size) in standard deviations from the mean."""
+        if self._centre is None:
+            raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
+        return (values - self._centre.to(values)) / self._spread.to(values)
+
+    def state(self, name: str) -> dict[str, FloatArray]:
+        """Both, under one name."""
+        if self._centre is None:
+            raise NotCalibrated("this scorer has not been fitted. Run `cdm-inspect calibrate`.")
+        return {name: torch.stack([self._centre, self._spread]).cpu().numpy()}
+
+    def restore(self, state: Mapping[str, FloatArray], name: str) -> None:
+        """Take back what `state` returned."""
+        self._centre, self._spread = torch.from_numpy(state[name])
+
+
 def box_blur(maps: Tensor, side: int, region: Tensor | None = None) -> Tensor:
     """Mean over a box of odd side about each pixel, cut at the border and to the region.
 
@@ -117,7 +146,11 @@ def box_blur(maps: Tensor, side: int, region: Tensor | None = None) -> Tensor:
     side += 1 - side % 2
 
     def mean(values: Tensor) -> Tensor:
-        return F.avg_pool2d(values, side, stride=1, padding=side // 2, count_include_pad=False)
+        # Rows, then columns: every row of a box holds as many pixels, also where it is cut.
+        for box in ((side, 1), (1, side)):
+            padding = (box[0] // 2, box[1] // 2)
+            values = F.avg_pool2d(values, box, stride=1, padding=padding, count_include_pad=False)
+        return values
 
     if region is None:
         return mean(maps)

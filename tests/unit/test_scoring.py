@@ -8,7 +8,7 @@ import safetensors.numpy
 import torch
 
 from cdm_inspect.builtin import cdm_inspect_scorers
-from cdm_inspect.contracts import FittedScorer, Posterior, ScoreBatch, TunedScorer
+from cdm_inspect.contracts import DamagedParts, FittedScorer, Posterior, ScoreBatch, TunedScorer
 from cdm_inspect.diffusion import (
     ConsistentDenoiser,
     NetworkSize,
@@ -45,8 +45,11 @@ def images():
 def sharp(offer):
     """Options for images as small as these."""
     if offer.name == "fused":
-        members = {name: {"blur": 3} for name in ("residual", "score_norm", "inpainting")}
-        return offer.options(top=0.01, **members)
+        members = {
+            name: {"blur": 3, "top": 0.01}
+            for name in ("residual", "score_norm", "bias", "inpainting")
+        }
+        return offer.options(**members)
     return offer.options(blur=3, top=0.01)
 
 
@@ -416,20 +419,39 @@ def test_inpainting_sees_only_what_the_surroundings_do_not_say(denoiser, images)
 
 
 def test_fused_weighs_each_member_alike(denoiser, images):
-    """Over the parts it was fitted on, each member's map has mean 0 and standard deviation 1."""
+    """Over the parts it was fitted on, each member's map and score have mean 0 and deviation 1."""
     offer = OFFERS["fused"]
     scorer = offer.build(denoiser, sharp(offer))
     evidence = scorer.observe(images, seeds=range(12))
     assert evidence.shape[1] == sum(member.depth for member in scorer.members.values())
     scorer.fit(evidence)
-    state = scorer.state()
-    maps = (scorer._maps(evidence) - torch.from_numpy(state["centre"])) / torch.from_numpy(
-        state["spread"]
+    maps = scorer.combine(evidence)
+    assert torch.allclose(maps.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-4)
+    assert torch.allclose(maps.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-3)
+    batch = scorer.judge(evidence)
+    assert torch.allclose(batch.maps, maps.mean(dim=1), atol=1e-5)
+    pooled = torch.stack(
+        [member.pool(maps[:, k]).scores for k, member in enumerate(scorer.members.values())]
     )
-    assert torch.allclose(maps.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-4)
-    assert torch.allclose(maps.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-4)
-    assert torch.allclose(scorer.combine(evidence), maps, atol=1e-5)
-    assert torch.allclose(scorer.judge(evidence).maps, maps.mean(dim=1), atol=1e-5)
+    centre, spread = pooled.mean(1, keepdim=True), pooled.std(1, unbiased=False, keepdim=True)
+    assert torch.allclose(batch.scores, ((pooled - centre) / spread).mean(dim=0), atol=1e-4)
+
+
+def test_scores_of_fused_stay_on_the_scale_they_were_tuned_on(denoiser, images):
+    """The last fit, on all parts, must not move what the held-out scores stand on."""
+    offer = OFFERS["fused"]
+    scorer = offer.build(denoiser, sharp(offer))
+    evidence = scorer.observe(images, seeds=range(12))
+    scorer.fit(evidence[:8])
+    layers = scorer.combine(evidence)
+    damaged = DamagedParts(layers[:4] + 1, torch.ones(4, 32, 32, dtype=torch.bool))
+    scorer.tune(layers, damaged)
+    before = scorer.pool(layers).scores
+    scorer.fit(evidence)
+    assert torch.equal(scorer.pool(layers).scores, before)
+    again = offer.build(denoiser, sharp(offer))
+    again.restore(scorer.state())
+    assert torch.equal(again.pool(layers).scores, before)
 
 
 def test_members_of_fused_share_what_they_ask_of_the_part_itself(denoiser, images):
@@ -444,6 +466,7 @@ def test_members_of_fused_share_what_they_ask_of_the_part_itself(denoiser, image
     options = offer.options(
         residual={"sigmas": sigmas, "draws": 0, "blur": 3},
         score_norm={"sigmas": sigmas, "blur": 3},
+        bias={"sigmas": sigmas},
         inpainting={"cells": [4], "blur": 3},
     )
     scorer = offer.build(Counting(denoiser, 64), options)
@@ -464,12 +487,71 @@ def test_members_of_fused_share_what_they_ask_of_the_part_itself(denoiser, image
 
 def test_votes_go_to_members_that_see_the_damage():
     random = torch.Generator().manual_seed(0)
-    good, damaged = (torch.randn(60, 3, 16, 16, generator=random) for _ in range(2))
-    damaged[:, 1, 4:8, 4:8] += 1.5
-    pooling = Pooling(smooth=5, top=0.01)
-    weights = choose_weights(good, damaged, pooling, None)
+    good, damaged, blind = (torch.randn(60, 3, generator=random) for _ in range(3))
+    damaged[:, 1] += 2
+    weights = choose_weights(good, damaged)
     assert float(weights.sum()) == pytest.approx(1)
     assert float(weights[1]) > 0.5
     assert float(weights.min()) > 0  # nobody loses the vote
-    blind = choose_weights(good, torch.randn(60, 3, 16, 16, generator=random), pooling, None)
-    assert torch.allclose(blind, torch.full((3,), 1 / 3))
+    assert torch.allclose(choose_weights(good, blind), torch.full((3,), 1 / 3))
+
+
+class Grain:
+    """Says of every pixel that it should have been 0, and that it knows so to 0.1."""
+
+    channels, sigma_data = 1, 0.1
+
+    def __call__(self, noisy, sigma):
+        certain = torch.full_like(noisy, 2 * float(np.log(0.1)))
+        return Posterior(mean=torch.zeros_like(noisy), displacement=-noisy, log_variance=certain)
+
+
+def test_bias_sees_a_faint_stain_that_squares_do_not():
+    random = torch.Generator().manual_seed(0)
+    parts = 0.1 * torch.randn(30, 1, 64, 64, generator=random)
+    stained = 0.1 * torch.randn(1, 1, 64, 64, generator=random)
+    stained[..., 20:44, 20:44] += 0.06
+    z = {}
+    for name in ("bias", "residual"):
+        offer = OFFERS[name]
+        given = {"sigmas": (0.2,), "layout": 0} if name == "residual" else {"sigmas": (0.2,)}
+        scorer = offer.build(Grain(), offer.options(**given))
+        scorer.fit(scorer.observe(parts, seeds=range(30)))
+        good = scorer.score(parts, seeds=range(30)).scores
+        found = scorer.score(stained, seeds=[40])
+        z[name] = float((found.scores[0] - good.mean()) / good.std())
+        if name == "bias":
+            y, x = divmod(int(found.maps[0].argmax()), 64)
+            assert 20 <= y < 44
+            assert 20 <= x < 44
+    assert z["bias"] > 8
+    assert z["residual"] < 4
+
+
+def test_score_norms_of_whole_images(denoiser, images):
+    """An image whose contrast is odd everywhere is odd as a whole, wherever its pixels are."""
+    offer = OFFERS["score-norm"]
+    options = offer.options(blur=3, top=0.01, scope="image", sigmas=(0.1, 0.4))
+    scorer = offer.build(denoiser, options)
+    evidence = scorer.observe(images, seeds=range(12))
+    scorer.fit(evidence)
+    layers = scorer.combine(evidence)
+    assert layers.shape == (12, 2, 32, 32)
+    good = scorer.pool(layers)
+    dull = scorer.score(0.2 * images[:2], seeds=[1, 2])
+    assert float(dull.scores.min()) > float(good.scores.max())
+    again = offer.build(denoiser, options)
+    again.restore(scorer.state())
+    assert torch.equal(again.judge(evidence).scores, good.scores)
+    pixels = offer.build(denoiser, options.model_copy(update={"scope": "pixel"}))
+    pixels.fit(evidence)
+    assert torch.equal(pixels.combine(evidence), good.maps)
+
+
+@pytest.mark.parametrize("side", [3, 9, 27])
+def test_box_blur_is_the_mean_over_the_box(side):
+    maps = torch.rand(2, 3, 20, 31, generator=torch.Generator().manual_seed(0))
+    direct = torch.nn.functional.avg_pool2d(
+        maps, side, stride=1, padding=side // 2, count_include_pad=False
+    )
+    assert torch.allclose(box_blur(maps, side), direct, atol=1e-6)

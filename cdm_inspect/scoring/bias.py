@@ -1,0 +1,54 @@
+"""`bias`: what the model gets wrong in the same direction over a whole neighbourhood.
+
+    b = mean over a box of (x - D(x, sigma)) / sqrt(V(x, sigma))
+
+for each channel, several noise levels and several boxes; the map is the distance of all of them
+side by side from what good parts have. Squares forget the sign: a stain that is a little too dark
+everywhere changes them less than the grain of the surface does, and its mean by far more.
+
+Source: this project's own; boxes of several sizes as in scale-space theory (Lindeberg 1994).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cdm_inspect.contracts import Denoiser
+from cdm_inspect.scoring.density import EvidenceDensity
+from cdm_inspect.scoring.levels import DensityScorer, level
+from cdm_inspect.scoring.options import BiasOptions
+from cdm_inspect.scoring.pooling import at_size
+from cdm_inspect.scoring.statistics import box_blur
+
+_RIDGE = 0.1
+
+
+class BiasScorer(DensityScorer):
+    """One evaluation a level, without noise."""
+
+    def __init__(self, denoiser: Denoiser, options: BiasOptions) -> None:
+        super().__init__(denoiser, options, EvidenceDensity(components=1, ridge=_RIDGE))
+        self.options = options
+
+    @property
+    def depth(self) -> int:
+        """Boxes, levels and channels."""
+        return len(self.options.boxes) * len(self.options.sigmas) * self.denoiser.channels
+
+    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Standardised residuals, (batch, levels x channels, height, width), of either sign."""
+        found = []
+        for sigma in self.options.sigmas:
+            posterior = self.denoiser(images, level(sigma, images))
+            found.append(posterior.displacement * (-0.5 * posterior.log_variance).exp())
+        return torch.cat(found, dim=1)
+
+    @torch.inference_mode()
+    def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
+        """Their means over each box inside the region."""
+        residuals = self.energy(images, seeds)
+        region = at_size(self.region, residuals)
+        return torch.cat([box_blur(residuals, box, region) for box in self.options.boxes], dim=1)
