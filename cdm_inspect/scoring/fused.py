@@ -1,10 +1,11 @@
 """`fused`: several scorers on one scale.
 
 Each member pools its own map by its own choice; its scores, in standard deviations of those of
-held-out good parts, are averaged, and so are the maps for people to look at. What one member
-overlooks another sees, at another place or as another kind of oddness: averaging maps first would
-ask that they agree where. Weights are equal, unless others tell damaged copies of good parts from
-good parts clearly better. Nothing is learnt from defective parts.
+held-out good parts, are averaged. What one member overlooks another sees, at another place or as
+another kind of oddness; a mean of maps would ask that they agree where. The map for people to look
+at is such a mean, shifted so that its highest pixels say what the score says: a threshold then
+means the same on both. Weights are equal, unless others tell damaged copies of good parts from good
+parts clearly better. Nothing is learnt from defective parts.
 
 Source: Stouffer et al. 1949 (the sum of standardised scores); Caruana et al. 2004, ensemble
 selection from libraries of models (how weights are chosen).
@@ -23,7 +24,7 @@ from cdm_inspect.scoring.bias import BiasScorer
 from cdm_inspect.scoring.inpainting import InpaintingScorer
 from cdm_inspect.scoring.levels import LevelScorer
 from cdm_inspect.scoring.options import FusedOptions
-from cdm_inspect.scoring.pooling import is_worth_it, won_pairs
+from cdm_inspect.scoring.pooling import Pooling, is_worth_it, won_pairs
 from cdm_inspect.scoring.residual import ResidualScorer
 from cdm_inspect.scoring.score_norm import ScoreNormScorer
 from cdm_inspect.scoring.sharing import SharedEvaluations
@@ -31,6 +32,8 @@ from cdm_inspect.scoring.statistics import ValueScale
 
 # Further votes in all, at most, for each member there is.
 _VOTES = 3
+# Share of a map's pixels that are its peak.
+_PEAK = 0.001
 
 
 class FusedScorer:
@@ -48,7 +51,7 @@ class FusedScorer:
             self.members["inpainting"] = InpaintingScorer(denoiser, options.inpainting)
         count = len(self.members)
         self.weights = torch.full((count,), 1 / count)
-        self._maps, self._scores = ValueScale(), ValueScale()
+        self._scale = ValueScale()
         self._is_tuned = False
         self._region: Tensor | None = None
 
@@ -65,14 +68,11 @@ class FusedScorer:
             return torch.cat([member.observe(images, seeds=seeds) for member in members], dim=1)
 
     def fit(self, evidence: Tensor) -> None:
-        """Fit each member, and the scales of its map and, until they are tuned, of its scores."""
+        """Fit each member and, until it is tuned on cross-fitted maps, the scale of its scores."""
         for member, own in zip(self.members.values(), self._split(evidence), strict=True):
             member.fit(own)
-        maps = self._combined(evidence)
-        inside = maps.flatten(2) if self._region is None else maps[..., self._region]
-        self._maps.fit(inside.movedim(1, 2).flatten(0, 1))
         if not self._is_tuned:
-            self._scores.fit(self._pooled(self.combine(evidence))[0])
+            self._scale.fit(self._pooled(self.combine(evidence))[0])
 
     def tune(self, good: Tensor, damaged: DamagedParts) -> None:
         """Choose the members' poolings, then their weights; see `contracts.TunedScorer`."""
@@ -80,22 +80,23 @@ class FusedScorer:
             copies = DamagedParts(damaged.layers[:, index], damaged.masks)
             member.tune(good[:, index], copies)
         scores, theirs = (self._pooled(layers)[0] for layers in (good, damaged.layers))
-        self._scores.fit(scores)
+        self._scale.fit(scores)
         self._is_tuned = True
-        self.weights = choose_weights(self._scores(scores), self._scores(theirs))
+        self.weights = choose_weights(self._scale(scores), self._scale(theirs))
 
     def combine(self, evidence: Tensor) -> Tensor:
-        """The standardised maps of all members, (batch, members, height, width)."""
-        return self._maps(self._combined(evidence).movedim(1, -1)).movedim(-1, 1)
+        """The maps of all members, (batch, members, height, width), each in its own units."""
+        members = zip(self.members.values(), self._split(evidence), strict=True)
+        return torch.stack([member.combine(own) for member, own in members], dim=1)
 
     def pool(self, layers: Tensor) -> ScoreBatch:
-        """Weighted means of the members' standardised scores and of their maps."""
-        scores, maps = self._pooled(layers)
-        weights = self.weights.to(scores)
-        return ScoreBatch(
-            scores=self._scores(scores) @ weights,
-            maps=torch.einsum("bmhw,m->bhw", maps, weights),
-        )
+        """Weighted means of the members' standardised scores, and of their maps in such units."""
+        pooled, smoothed = self._pooled(layers)
+        standardised = self._scale(pooled)
+        weights = self.weights.to(layers)
+        maps = self._scale(smoothed.movedim(1, -1)) @ weights
+        scores = standardised @ weights
+        return ScoreBatch(scores, _with_peaks(maps, scores, self._region))
 
     def judge(self, evidence: Tensor) -> ScoreBatch:
         """The same, from evidence."""
@@ -121,13 +122,11 @@ class FusedScorer:
             for name, member in self.members.items()
             for key, value in member.state().items()
         }
-        own = {**self._maps.state("maps"), **self._scores.state("scores")}
-        return {**own, "weights": self.weights.numpy(), **members}
+        return {**self._scale.state("scale"), "weights": self.weights.numpy(), **members}
 
     def restore(self, state: Mapping[str, FloatArray]) -> None:
         """Take back what `state` returned."""
-        self._maps.restore(state, "maps")
-        self._scores.restore(state, "scores")
+        self._scale.restore(state, "scale")
         self._is_tuned = True
         self.weights = torch.from_numpy(state["weights"])
         for name, member in self.members.items():
@@ -141,11 +140,6 @@ class FusedScorer:
         parts: tuple[Tensor, ...] = torch.split(evidence, sizes, dim=1)
         return parts
 
-    def _combined(self, evidence: Tensor) -> Tensor:
-        """(batch, members, height, width), each in its member's units."""
-        members = zip(self.members.values(), self._split(evidence), strict=True)
-        return torch.stack([member.combine(own) for member, own in members], dim=1)
-
     def _pooled(self, layers: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (batch, members) and maps (batch, members, height, width) before weighing."""
         batches = [
@@ -155,6 +149,12 @@ class FusedScorer:
             torch.stack([batch.scores for batch in batches], dim=1),
             torch.stack([batch.maps for batch in batches], dim=1),
         )
+
+
+def _with_peaks(maps: Tensor, scores: Tensor, region: Tensor | None) -> Tensor:
+    """Maps, each shifted as a whole so that the mean of its highest pixels is the score."""
+    peaks = Pooling(smooth=1, top=_PEAK)(maps, region).scores
+    return maps + (scores - peaks)[:, None, None]
 
 
 def choose_weights(good: Tensor, damaged: Tensor) -> Tensor:
