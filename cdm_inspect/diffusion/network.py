@@ -55,7 +55,7 @@ class NetworkSize:
 
 PRESETS = {
     "tiny": NetworkSize(width=16, multipliers=(1, 2, 2), blocks=1),
-    "small": NetworkSize(width=16, multipliers=(1, 2, 3, 5), blocks=1),
+    "small": NetworkSize(width=24, multipliers=(1, 2, 2, 3), blocks=1),
     "base": NetworkSize(width=64, multipliers=(1, 2, 2, 3), blocks=2, dropout=0.1),
 }
 
