@@ -59,7 +59,7 @@ def draw(shown, threshold: float, destination: Path) -> None:
         picture = to_display(read_image(part.path).pixels)
         axes[row, column].imshow(outlined(picture, part.mask))
         axes[row, column].set_title(f"{part.label} {part.path.stem}", fontsize=7)
-        axes[row + 1, column].imshow(overlay_heatmap(picture, inspection.heatmap, threshold))
+        axes[row + 1, column].imshow(overlay_heatmap(picture, inspection.heatmap, threshold, 0.6))
         axes[row + 1, column].set_title(
             f"score {inspection.score:.2f}, p {inspection.p_value:.3f}", fontsize=7
         )

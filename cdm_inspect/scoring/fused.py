@@ -3,7 +3,8 @@
 Each member pools its own map by its own choice; its scores, in standard deviations of those of
 held-out good parts, are averaged. What one member overlooks another sees, at another place or as
 another kind of oddness; a mean of maps would ask that they agree where. The map for people to look
-at is such a mean, shifted so that its highest pixels say what the score says: a threshold then
+at is such a mean, at once sharp and averaged over boxes, since what is faint and wide is plain only
+over its area, and shifted so that its highest pixels say what the score says: a threshold then
 means the same on both. Weights are equal, unless others tell damaged copies of good parts from good
 parts clearly better. Nothing is learnt from defective parts.
 
@@ -28,12 +29,14 @@ from cdm_inspect.scoring.pooling import Pooling, is_worth_it, won_pairs
 from cdm_inspect.scoring.residual import ResidualScorer
 from cdm_inspect.scoring.score_norm import ScoreNormScorer
 from cdm_inspect.scoring.sharing import SharedEvaluations
-from cdm_inspect.scoring.statistics import ValueScale
+from cdm_inspect.scoring.statistics import ValueScale, box_blur
 
 # Further votes in all, at most, for each member there is.
 _VOTES = 3
 # Share of a map's pixels that are its peak.
 _PEAK = 0.001
+# Sides of the boxes, in prepared pixels, that the map is the mean over.
+_BOXES = (1, 9, 27)
 
 
 class FusedScorer:
@@ -94,7 +97,9 @@ class FusedScorer:
         pooled, smoothed = self._pooled(layers)
         standardised = self._scale(pooled)
         weights = self.weights.to(layers)
-        maps = self._scale(smoothed.movedim(1, -1)) @ weights
+        sharp = (self._scale(smoothed.movedim(1, -1)) @ weights)[:, None]
+        boxes = [box_blur(sharp, side, self._region)[:, 0] for side in _BOXES]
+        maps = torch.stack(boxes).mean(dim=0)
         scores = standardised @ weights
         return ScoreBatch(scores, _with_peaks(maps, scores, self._region))
 
