@@ -41,7 +41,7 @@ def main() -> None:
     project = open_project(arguments.project, line=arguments.line)
     model = load_line_model(project, arguments.line, arguments.device)
     config = project.config.line(arguments.line)
-    _, held_out = good_parts_of(project, config, model)
+    parts = good_parts_of(project, config, model)
     labelled = find_labelled(arguments.data)
     if arguments.limit is not None:
         labelled = thin_labelled(labelled, arguments.limit)
@@ -58,12 +58,12 @@ def main() -> None:
         if scorer.tuned is None:
             print(f"{name} left out: it chooses nothing")
             continue
-        rows += judge(name, scorer, held_out, images, is_bad)
+        rows += judge(name, scorer, parts, images, is_bad)
         show(rows)
     print(json.dumps(rows))
 
 
-def judge(name: str, scorer, held_out, images, is_bad) -> list[dict]:
+def judge(name: str, scorer, parts, images, is_bad) -> list[dict]:
     """What each pooling is worth on synthetic and on labelled parts: three of them."""
     shown = []
     choose = scorer.tune
@@ -74,7 +74,8 @@ def judge(name: str, scorer, held_out, images, is_bad) -> list[dict]:
 
     scorer.tune = watched
     kept = scorer.tuned.pooling
-    fit_scorer(scorer, held_out, tick=lambda done, total: None)
+    known, held_out = parts
+    fit_scorer(scorer, held_out, trained_on=known, tick=lambda done, total: None)
     chosen = scorer.tuned.pooling
     layers = [*shown, torch.cat([scorer.combine(scorer.observe(image)) for image in images])]
     # The one scorer with several layers weighs them; its weights are chosen by now.

@@ -1,4 +1,4 @@
-"""Fit a scorer on held-out good parts, and let it choose its pooling on damaged copies of them."""
+"""Fit a scorer on good parts, and let it choose its pooling on damaged copies of held-out ones."""
 
 from __future__ import annotations
 
@@ -30,20 +30,27 @@ _LEAST = 20
 _MOST_BYTES = 2 * 2**30
 
 
-def fit_scorer(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> list[float]:
-    """Fit a scorer on held-out good parts; it keeps what it learnt.
+def fit_scorer(
+    scorer: LineScorer, held_out: FloatArray, *, trained_on: FloatArray | None = None, tick: Tick
+) -> list[float]:
+    """Fit a scorer on good parts; it keeps what it learnt.
 
-    Each part is scored by statistics that the other folds have taught, so that its score is one
-    that a fresh part could have. Choices are made once, on maps that come about in the same way,
-    of the parts and of damaged copies of them.
+    Each held-out part is scored by statistics that the other folds have taught, so that its score
+    is one that a fresh part could have. Choices are made once, on maps that come about in the same
+    way, of the parts and of damaged copies of them.
+
+    Parts that the model has trained on teach the statistics too: few held-out parts estimate those
+    of each place badly. They are never scored. To what the model has by heart of them, a held-out
+    part and a fresh one are strangers alike.
 
     Args:
         scorer: built; changed in place.
         held_out: (count, channels, height, width) prepared images.
+        trained_on: the same of parts that the model has trained on; None means none.
         tick: told how many of how many observations are done.
 
     Returns:
-        The score of each part, in the order given.
+        The score of each held-out part, in the order given.
     """
     count, size = len(held_out), held_out.shape[2:]
     scores = np.zeros(count)
@@ -57,19 +64,22 @@ def fit_scorer(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> list[
     most = min(_MOST, max(_LEAST, _MOST_BYTES // (first.nbytes + 1)))
     learnt = np.array(spread_evenly(count, min(count, int(most))))
     further = np.setdiff1d(np.arange(count), learnt)
+    others = held_out[:0] if trained_on is None else trained_on
+    others = others[spread_evenly(len(others), min(len(others), int(most) - len(learnt)))]
     copies = _Copies(held_out[learnt], scorer) if scorer.tuned is not None else None
-    total = count + (0 if copies is None else len(copies))
+    total = count + len(others) + (0 if copies is None else len(copies))
     steps = iter(range(1, total + 1))
 
-    evidence = first.new_empty((len(learnt), *first.shape[1:]))
-    for place, index in enumerate(learnt):
+    # Held-out parts, then those that are in every fold.
+    evidence = first.new_empty((len(learnt) + len(others), *first.shape[1:]))
+    for place, image in enumerate([*held_out[learnt], *others]):
         # The first part, which is always among them, has been observed already.
-        seen = scorer.observe(held_out[index], shape=first.shape) if index else first
-        evidence[place] = seen[0]
+        evidence[place] = (scorer.observe(image, shape=first.shape) if place else first)[0]
         tick(next(steps), total)
+    always = np.arange(len(learnt), len(evidence))
     good: list[Tensor] = [torch.empty(0)] * len(learnt)
     for fit_on, left_out in folds(len(learnt)):
-        scorer.fit(evidence[fit_on])
+        scorer.fit(evidence[np.concatenate([fit_on, always])])
         if copies is None:
             scores[learnt[left_out]] = scorer.judge(evidence[left_out], size).scores.numpy()
             continue

@@ -196,7 +196,7 @@ def calibrate(
     device: str = "auto",
     tick: Tick = _silent,
 ) -> Calibration:
-    """Fit a scorer on the held-out good parts and set the threshold.
+    """Fit a scorer on good parts and set the threshold by those that were held out.
 
     See `fit_scorer` for how each held-out part comes to the score that the threshold stands on.
     """
@@ -204,8 +204,8 @@ def calibrate(
     model = load_line_model(project, line, device)
     name = scorer or config.scorer
     built = build_scorer(project, config, model, name)
-    _, held_out = good_parts_of(project, config, model)
-    ordered = tuple(sorted(fit_scorer(built, held_out, tick=tick)))
+    known, held_out = good_parts_of(project, config, model)
+    ordered = tuple(sorted(fit_scorer(built, held_out, trained_on=known, tick=tick)))
     rate = max_false_reject if max_false_reject is not None else config.max_false_reject
     threshold, bound = choose_threshold(ordered, rate)
     calibration = Calibration(

@@ -152,20 +152,25 @@ def calibrate(
 
 def _choices(found: dict[str, Any]) -> list[tuple[str, str]]:
     """What a built-in scorer has found and chosen, in words; nothing for what says nothing."""
+    members = found.get("members")
+    if isinstance(members, dict):
+        return [
+            (
+                f"{name}, weight {facts['weight']:.0%}",
+                "; ".join(text for _, text in _choices(facts)),
+            )
+            for name, facts in members.items()
+        ]
     rows = []
     top, smooth = found.get("top"), found.get("smooth")
     if isinstance(top, float) and isinstance(smooth, int):
-        rows.append(
-            (
-                "score",
-                f"mean of the highest {top:.2%} of the map (at least one pixel), smoothed over "
-                f"{smooth} px",
-            )
-        )
+        pooled = f"mean of the highest {top:.2%} of the map (at least one pixel)"
+        rows.append(("score", pooled + (f", smoothed over {smooth} px" if smooth > 1 else "")))
     for title, facts in (("evidence", found), ("images", found.get("images"))):
         if isinstance(facts, dict) and isinstance(facts.get("explained"), float):
             share = facts["explained"]
-            rows.append((title, f"{facts.get('layout')}: its place explains {share:.0%} of it"))
+            text = f"{facts.get('layout')}: the place explains {share:.0%} of the {title}"
+            rows.append((title, text))
     return rows
 
 

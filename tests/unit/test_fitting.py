@@ -94,6 +94,23 @@ def test_no_part_teaches_its_own_score(kind, parts):
             assert float(damaged.layers[number].amax()) == pytest.approx(expected, abs=1e-3)
 
 
+def test_parts_that_were_trained_on_teach_every_fold_and_are_not_scored(parts):
+    known = 0.8 + np.zeros((4, 1, 16, 16), np.float32)
+    scorer, ticks = Tuned(), []
+    scores = fit_scorer(
+        line_scorer(scorer), parts, trained_on=known, tick=lambda *at: ticks.append(at)
+    )
+    assert len(scores) == 11
+    assert len(scorer.shown[0]) == 11
+    assert ticks[-1] == (11 + 4 + 42, 11 + 4 + 42)
+    for fit in scorer.fits:
+        assert np.isclose(fit, 0.8).sum() == 4
+    means = parts.mean(axis=(1, 2, 3))
+    for mean, score in zip(means, scores, strict=True):
+        (others,) = [fit for fit in scorer.fits if not np.isclose(fit, mean, atol=1e-6).any()]
+        assert score == pytest.approx(abs(mean - np.mean(others)), abs=1e-5)
+
+
 def test_further_parts_are_scored_by_what_the_first_have_taught(parts, monkeypatch):
     monkeypatch.setattr("cdm_inspect.fitting._MOST", 4)
     monkeypatch.setattr("cdm_inspect.fitting._LEAST", 4)
