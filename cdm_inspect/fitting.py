@@ -27,6 +27,10 @@ _SIZES, _CONTRASTS = (0.05, 0.12, 0.3), (0.7, 1.5)
 # them: further parts are scored one by one by what the first have taught.
 _MOST = 200
 _LEAST = 20
+# Parts up to which those that were trained on fill up held-out ones. Seven held-out parts estimate
+# the statistics of each place badly; beside fifty, what the model has by heart does more harm than
+# further parts do good.
+_FILLED_UP = 50
 _MOST_BYTES = 2 * 2**30
 
 
@@ -39,9 +43,9 @@ def fit_scorer(
     is one that a fresh part could have. Choices are made once, on maps that come about in the same
     way, of the parts and of damaged copies of them.
 
-    Parts that the model has trained on teach the statistics too: few held-out parts estimate those
-    of each place badly. They are never scored. To what the model has by heart of them, a held-out
-    part and a fresh one are strangers alike.
+    Where few parts are held out, parts that the model has trained on teach the statistics too. They
+    are never scored. To what the model has by heart of them, a held-out part and a fresh one are
+    strangers alike.
 
     Args:
         scorer: built; changed in place.
@@ -65,7 +69,8 @@ def fit_scorer(
     learnt = np.array(spread_evenly(count, min(count, int(most))))
     further = np.setdiff1d(np.arange(count), learnt)
     others = held_out[:0] if trained_on is None else trained_on
-    others = others[spread_evenly(len(others), min(len(others), int(most) - len(learnt)))]
+    missing = max(0, min(_FILLED_UP, int(most)) - len(learnt))
+    others = others[spread_evenly(len(others), min(len(others), missing))]
     copies = _Copies(held_out[learnt], scorer) if scorer.tuned is not None else None
     total = count + len(others) + (0 if copies is None else len(copies))
     steps = iter(range(1, total + 1))
