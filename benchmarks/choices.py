@@ -55,8 +55,8 @@ def main() -> None:
         except CheckpointMismatch as error:
             print(f"{name} left out: {error}")
             continue
-        if scorer.tuned is None:
-            print(f"{name} left out: it chooses nothing")
+        if not isinstance(getattr(scorer.scorer, "pooling", None), Pooling):
+            print(f"{name} left out: it has no pooling of its own")
             continue
         rows += judge(name, scorer, parts, images, is_bad)
         show(rows)
@@ -77,10 +77,8 @@ def judge(name: str, scorer, parts, images, is_bad) -> list[dict]:
     known, held_out = parts
     fit_scorer(scorer, held_out, trained_on=known, tick=lambda done, total: None)
     chosen = scorer.tuned.pooling
-    layers = [*shown, torch.cat([scorer.combine(scorer.observe(image)) for image in images])]
-    # The one scorer with several layers weighs them; its weights are chosen by now.
-    merge = getattr(scorer.tuned, "merge", lambda maps: maps)
-    good, damaged, real = (merge(maps) for maps in layers)
+    good, damaged = shown
+    real = torch.cat([scorer.combine(scorer.observe(image)) for image in images])
     found = {}
     for pooling in dict.fromkeys((kept, *candidates())):
         synthetic = won_pairs(pooling(good).scores, pooling(damaged).scores)
