@@ -55,7 +55,8 @@ def main() -> None:
         except CheckpointMismatch as error:
             print(f"{name} left out: {error}")
             continue
-        if not isinstance(getattr(scorer.scorer, "pooling", None), Pooling):
+        pools = isinstance(getattr(scorer.scorer, "pooling", None), Pooling)
+        if not pools or getattr(scorer.scorer, "is_of_images", False):
             print(f"{name} left out: it has no pooling of its own")
             continue
         rows += judge(name, scorer, parts, images, is_bad)

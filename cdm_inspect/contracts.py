@@ -124,8 +124,9 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class FittedScorer(Scorer, Protocol):
-    """A scorer that learns statistics from held-out good parts before it scores.
+    """A scorer that learns statistics from good parts before it scores.
 
+    They are held-out parts and, where those are few, also some that the model has trained on.
     `score(images)` equals `judge(observe(images))`. Splitting it lets the host observe each part
     once and fit many times (cross-fitting).
     """
@@ -135,7 +136,7 @@ class FittedScorer(Scorer, Protocol):
         ...
 
     def fit(self, evidence: Tensor) -> None:
-        """Learn from the evidence of held-out good parts, (count, ...) as `observe` gives it."""
+        """Learn from the evidence of good parts, (count, ...) as `observe` gives it."""
         ...
 
     def judge(self, evidence: Tensor) -> ScoreBatch:
@@ -190,6 +191,19 @@ class TunedScorer(FittedScorer, Protocol):
 
     def describe(self) -> Mapping[str, object]:
         """What was found and chosen, as JSON; for people."""
+        ...
+
+
+@runtime_checkable
+class ScaledScorer(TunedScorer, Protocol):
+    """A tuned scorer whose score adds what must first be put on one scale.
+
+    Standardised by a scale that it has a part in itself, no part could be far out; the host
+    therefore scores each held-out part by a scale that the others have given.
+    """
+
+    def scale(self, good: Tensor) -> None:
+        """Learn the scale from layers of good parts, (count, ...). Called after `tune`."""
         ...
 
 

@@ -98,7 +98,10 @@ def fit_scorer(
     if copies is not None:
         layers = torch.cat(good)
         scorer.tune(layers, copies.damaged())
-        scores[learnt] = scorer.pool(layers, size).scores.numpy()
+        for scale_by, left_out in folds(len(learnt)):
+            scorer.scale(layers[scale_by])
+            scores[learnt[left_out]] = scorer.pool(layers[left_out], size).scores.numpy()
+        scorer.scale(layers)
     scorer.fit(evidence)
     for index in further:
         scores[index] = float(scorer.score(held_out[index][None]).scores[0])

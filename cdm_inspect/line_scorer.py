@@ -16,6 +16,7 @@ from cdm_inspect.contracts import (
     DamagedParts,
     FittedScorer,
     RegionalScorer,
+    ScaledScorer,
     ScoreBatch,
     Scorer,
     TunedScorer,
@@ -132,6 +133,12 @@ class LineScorer:
         with self._blamed():
             assert self.tuned is not None
             self.tuned.tune(good, damaged)
+
+    def scale(self, good: Tensor) -> None:
+        """Let a scorer that adds several things put them on one scale; others need none."""
+        if isinstance(self.scorer, ScaledScorer):
+            with _blamed_on_the_scorer():
+                self.scorer.scale(good)
 
     def pool(self, layers: Tensor, size: Sequence[int]) -> ScoreBatch:
         """Scores and maps from layers of a tuned scorer."""

@@ -160,6 +160,7 @@ def _choices(found: dict[str, Any]) -> list[tuple[str, str]]:
                 "; ".join(text for _, text in _choices(facts)),
             )
             for name, facts in members.items()
+            if isinstance(facts, dict) and isinstance(facts.get("weight"), float)
         ]
     rows = []
     top, smooth = found.get("top"), found.get("smooth")

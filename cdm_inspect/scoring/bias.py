@@ -21,9 +21,11 @@ from cdm_inspect.scoring.density import EvidenceDensity
 from cdm_inspect.scoring.levels import DensityScorer, level
 from cdm_inspect.scoring.options import BiasOptions
 from cdm_inspect.scoring.pooling import at_size
-from cdm_inspect.scoring.statistics import box_blur
+from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 _RIDGE = 0.1
+# Means over hundreds of pixels are small: a hundredth would already be a large one.
+_LEAST = 1e-4
 
 
 class BiasScorer(DensityScorer):
@@ -32,6 +34,12 @@ class BiasScorer(DensityScorer):
     def __init__(self, denoiser: Denoiser, options: BiasOptions) -> None:
         super().__init__(denoiser, options, EvidenceDensity(components=1, ridge=_RIDGE))
         self.options = options
+        self.statistics = PixelStatistics(
+            prior=options.prior,
+            smooth_mean=options.blur,
+            smooth_variance=options.blur,
+            least=_LEAST,
+        )
 
     @property
     def depth(self) -> int:

@@ -25,7 +25,7 @@ from cdm_inspect.scoring.bias import BiasScorer
 from cdm_inspect.scoring.inpainting import InpaintingScorer
 from cdm_inspect.scoring.levels import LevelScorer
 from cdm_inspect.scoring.options import FusedOptions
-from cdm_inspect.scoring.pooling import Pooling, is_worth_it, won_pairs
+from cdm_inspect.scoring.pooling import is_worth_it, with_peaks, won_pairs
 from cdm_inspect.scoring.residual import ResidualScorer
 from cdm_inspect.scoring.score_norm import ScoreNormScorer
 from cdm_inspect.scoring.sharing import SharedEvaluations
@@ -33,8 +33,6 @@ from cdm_inspect.scoring.statistics import ValueScale, box_blur
 
 # Further votes in all, at most, for each member there is.
 _VOTES = 3
-# Share of a map's pixels that are its peak.
-_PEAK = 0.001
 # Sides of the boxes, in prepared pixels, that the map is the mean over.
 _BOXES = (1, 9, 27)
 
@@ -55,7 +53,6 @@ class FusedScorer:
         count = len(self.members)
         self.weights = torch.full((count,), 1 / count)
         self._scale = ValueScale()
-        self._is_tuned = False
         self._region: Tensor | None = None
 
     def restrict(self, region: Tensor) -> None:
@@ -71,21 +68,24 @@ class FusedScorer:
             return torch.cat([member.observe(images, seeds=seeds) for member in members], dim=1)
 
     def fit(self, evidence: Tensor) -> None:
-        """Fit each member and, until it is tuned on cross-fitted maps, the scale of its scores."""
+        """Fit each member, and the scale of its scores where `scale` has not given a better one."""
         for member, own in zip(self.members.values(), self._split(evidence), strict=True):
             member.fit(own)
-        if not self._is_tuned:
-            self._scale.fit(self._pooled(self.combine(evidence))[0])
+        if not self._scale.is_fitted:
+            self.scale(self.combine(evidence))
 
     def tune(self, good: Tensor, damaged: DamagedParts) -> None:
         """Choose the members' poolings, then their weights; see `contracts.TunedScorer`."""
         for index, member in enumerate(self.members.values()):
             copies = DamagedParts(damaged.layers[:, index], damaged.masks)
             member.tune(good[:, index], copies)
+        self.scale(good)
         scores, theirs = (self._pooled(layers)[0] for layers in (good, damaged.layers))
-        self._scale.fit(scores)
-        self._is_tuned = True
         self.weights = choose_weights(self._scale(scores), self._scale(theirs))
+
+    def scale(self, good: Tensor) -> None:
+        """Learn mean and spread of each member's scores; see `contracts.ScaledScorer`."""
+        self._scale.fit(self._pooled(good)[0])
 
     def combine(self, evidence: Tensor) -> Tensor:
         """The maps of all members, (batch, members, height, width), each in its own units."""
@@ -101,7 +101,7 @@ class FusedScorer:
         boxes = [box_blur(sharp, side, self._region)[:, 0] for side in _BOXES]
         maps = torch.stack(boxes).mean(dim=0)
         scores = standardised @ weights
-        return ScoreBatch(scores, _with_peaks(maps, scores, self._region))
+        return ScoreBatch(scores, with_peaks(maps, scores, self._region))
 
     def judge(self, evidence: Tensor) -> ScoreBatch:
         """The same, from evidence."""
@@ -132,7 +132,6 @@ class FusedScorer:
     def restore(self, state: Mapping[str, FloatArray]) -> None:
         """Take back what `state` returned."""
         self._scale.restore(state, "scale")
-        self._is_tuned = True
         self.weights = torch.from_numpy(state["weights"])
         for name, member in self.members.items():
             prefix = f"{name}."
@@ -154,12 +153,6 @@ class FusedScorer:
             torch.stack([batch.scores for batch in batches], dim=1),
             torch.stack([batch.maps for batch in batches], dim=1),
         )
-
-
-def _with_peaks(maps: Tensor, scores: Tensor, region: Tensor | None) -> Tensor:
-    """Maps, each shifted as a whole so that the mean of its highest pixels is the score."""
-    peaks = Pooling(smooth=1, top=_PEAK)(maps, region).scores
-    return maps + (scores - peaks)[:, None, None]
 
 
 def choose_weights(good: Tensor, damaged: Tensor) -> Tensor:

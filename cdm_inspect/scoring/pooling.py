@@ -16,6 +16,8 @@ from cdm_inspect.scoring.statistics import box_blur
 
 _SMOOTH = (1, 5, 9, 17)
 _TOP = (1e-6, 0.001, 0.003, 0.01, 0.03, 0.1)
+# Share of a map's pixels that are its peak.
+_PEAK = 0.001
 # Gain in AUROC over the synthetic defects below which the default stays, however sure.
 _WORTH = 0.005
 # Standard errors: more than the usual two, since the best of many is what is asked about.
@@ -77,6 +79,15 @@ def choose_pooling(
     }
     best = max(found, key=lambda pooling: float(found[pooling].mean()))
     return best if is_worth_it(found[best], found[first]) else first
+
+
+def with_peaks(maps: Tensor, scores: Tensor, region: Tensor | None) -> Tensor:
+    """Maps, each shifted as a whole so that the mean of its highest pixels is the score.
+
+    A threshold of scores then means the same on the map.
+    """
+    peaks = Pooling(smooth=1, top=_PEAK)(maps, region).scores
+    return maps + (scores - peaks)[:, None, None]
 
 
 def candidates() -> Iterator[Pooling]:

@@ -22,7 +22,7 @@ from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.density import EvidenceDensity
 from cdm_inspect.scoring.levels import DensityScorer, level
 from cdm_inspect.scoring.options import ScoreNormOptions
-from cdm_inspect.scoring.pooling import at_size
+from cdm_inspect.scoring.pooling import at_size, with_peaks
 from cdm_inspect.scoring.statistics import ValueScale
 
 # Added to the standardised variances: neighbouring levels say nearly the same.
@@ -83,7 +83,12 @@ class ScoreNormScorer(DensityScorer):
         """The map, and the mean of its highest pixels or the distance of the whole."""
         if not self.is_of_images:
             return super().pool(layers)
-        return ScoreBatch(scores=layers[:, 1, 0, 0], maps=layers[:, 0])
+        maps, scores = layers[:, 0], layers[:, 1, 0, 0]
+        return ScoreBatch(scores=scores, maps=with_peaks(maps, scores, self.region))
+
+    def describe(self) -> Mapping[str, object]:
+        """The pooling, where something is pooled, and whether places say something."""
+        return self.statistics.describe() if self.is_of_images else super().describe()
 
     def state(self) -> Mapping[str, FloatArray]:
         """The fitted statistics and the pooling."""

@@ -30,13 +30,22 @@ class PixelStatistics:
         prior: parts that the whole map counts for.
         smooth_mean: side of the box over which the mean is averaged; 1 keeps every pixel's own.
         smooth_variance: side of the box over which the variance is averaged.
+        least: spread below which evidence is taken to vary by chance, in its own units.
 
     Attributes:
         explained: share of the variance of a part left out that its places explain; negative where
             they mislead.
     """
 
-    def __init__(self, *, prior: float, smooth_mean: int, smooth_variance: int) -> None:
+    def __init__(
+        self,
+        *,
+        prior: float,
+        smooth_mean: int,
+        smooth_variance: int,
+        least: float = _LEAST_SCALE,
+    ) -> None:
+        self.least = least
         self.prior = prior
         self.smooth_mean, self.smooth_variance = smooth_mean, smooth_variance
         self.explained = 0.0
@@ -60,7 +69,7 @@ class PixelStatistics:
         farther = (count + prior) / (count - 1 + prior)
         left = farther**2 * _over(squares, region)
         # A channel that is the same everywhere says nothing of layouts.
-        speaks = overall_variance > _LEAST_SCALE**2
+        speaks = overall_variance > self.least**2
         gain = (1 - left / overall_variance.clamp(min=1e-12))[speaks]
         self.explained = float(gain.mean()) if count > 1 and len(gain) else 0.0
         if self.is_aligned:
@@ -69,7 +78,7 @@ class PixelStatistics:
             variance = box_blur(variance, self.smooth_variance, region)
         else:
             mean, variance = overall, overall_variance
-        self._mean, self._scale = mean, variance.sqrt().clamp(min=_LEAST_SCALE)
+        self._mean, self._scale = mean, variance.sqrt().clamp(min=self.least)
 
     def standardise(self, evidence: Tensor) -> Tensor:
         """Evidence in standard deviations of good parts."""
@@ -111,10 +120,20 @@ class ValueScale:
         self._centre: Tensor | None = None
         self._spread = torch.empty(0)
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it has learnt."""
+        return self._centre is not None
+
     def fit(self, values: Tensor) -> None:
-        """Learn from (count, size)."""
+        """Learn from (count, size).
+
+        The variance is shrunk towards 1 as if one more value had been seen: the values are scores
+        in units of good pixels, and a few of them must not happen to have none.
+        """
         self._centre = values.mean(dim=0)
-        self._spread = values.std(dim=0, unbiased=False).clamp(min=1e-6)
+        squares = (values - self._centre).square().sum(dim=0)
+        self._spread = ((squares + 1) / (len(values) + 1)).sqrt()
 
     def __call__(self, values: Tensor) -> Tensor:
         """(..., size) in standard deviations from the mean."""

@@ -70,9 +70,11 @@ class DefectCheck:
 
     Args:
         sampler: of crops of held-out parts, on the CPU, without augmentation.
+        batch: crops at a time.
     """
 
-    def __init__(self, sampler: CropSampler) -> None:
+    def __init__(self, sampler: CropSampler, *, batch: int) -> None:
+        self.batch = batch
         count = len(KINDS) * len(_SIZES) * len(_CONTRASTS)
         crops = sampler.draw(count, torch.Generator().manual_seed(2))
         parts = crops.images.numpy()
@@ -93,17 +95,29 @@ class DefectCheck:
             denoiser: in evaluation mode.
             device: where it is.
         """
-        position = self._position.to(device)
-        level = torch.full((len(position), 1, 1, 1), _DEFECT_SIGMA, device=device)
-        found = []
-        for crops in self._pairs:
-            posterior = denoiser(crops.to(device), level, position=position)
-            evidence = posterior.displacement.square() * (-posterior.log_variance).exp()
-            evidence = evidence.cpu().mean(dim=1, keepdim=True) * self._masks
-            found.append(evidence.sum(dim=(1, 2, 3)) / self._masks.sum(dim=(1, 2, 3)))
-        before, after = (evidence.clamp(min=1e-12).log() for evidence in found)
+        pixels = self._masks.sum(dim=(1, 2, 3))
+        before, after = (
+            ((self._evidence(crops, denoiser, device) * self._masks).sum(dim=(1, 2, 3)) / pixels)
+            .clamp(min=1e-12)
+            .log()
+            for crops in self._pairs
+        )
         factors: list[float] = (after - before).abs().tolist()
         return factors
+
+    def _evidence(
+        self, crops: torch.Tensor, denoiser: ConsistentDenoiser, device: torch.device
+    ) -> torch.Tensor:
+        """Mean over channels of the standardised squares, (crops, 1, height, width)."""
+        found = []
+        for some, position in zip(
+            crops.split(self.batch), self._position.split(self.batch), strict=True
+        ):
+            level = torch.full((len(some), 1, 1, 1), _DEFECT_SIGMA, device=device)
+            posterior = denoiser(some.to(device), level, position=position.to(device))
+            evidence = posterior.displacement.square() * (-posterior.log_variance).exp()
+            found.append(evidence.mean(dim=1, keepdim=True).cpu())
+        return torch.cat(found)
 
 
 @dataclass(kw_only=True)

@@ -138,7 +138,7 @@ class Training:
             torch.from_numpy(parts.held_out), crop_size=crop_size, augmentation=plain
         )
         self.held_out = HeldOutCheck(held_out, batch=self.batch_size)
-        self.defects = DefectCheck(held_out)
+        self.defects = DefectCheck(held_out, batch=self.batch_size)
         self._set_pace()
 
     def _start_from(self, model: TrainedModel) -> None:
@@ -363,14 +363,18 @@ class Training:
         with self.fabric.autocast():
             network, device = self.average.module, self.fabric.device
             position.loss_held_out = self.held_out.measure(network, device)
-            standing_out = self.defects.measure(network, device)
+            # Where nothing is to stop or to be refused, nobody looks.
+            is_watched = self.config.training.patience > 0
+            standing_out = self.defects.measure(network, device) if is_watched else []
         if math.isfinite(former):
             self.schedule.note_held_out(former, position.loss_held_out)
             position.flat_checks = self.schedule.flat_checks
         weight = self.schedule.weight(progress)
         position.alarm.note(position.loss_held_out, standing_out, weight=weight)
         position.next_check = (math.floor(progress * CHECKS) + 1) / CHECKS
-        if position.loss_held_out < position.best_held_out and not position.alarm.is_dull:
+        is_first = not math.isfinite(position.best_held_out)
+        is_sound = is_first or not position.alarm.is_dull
+        if position.loss_held_out < position.best_held_out and is_sound:
             try:
                 if self.fabric.is_global_zero:
                     self.unfinished.keep_best(self.average.module.state_dict())

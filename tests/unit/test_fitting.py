@@ -111,6 +111,32 @@ def test_parts_that_were_trained_on_teach_every_fold_and_are_not_scored(parts):
         assert score == pytest.approx(abs(mean - np.mean(others)), abs=1e-5)
 
 
+class Scaled(Tuned):
+    """Its score is told in multiples of the mean score of good parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.unit, self.units = 1.0, []
+
+    def scale(self, good):
+        self.unit = float(good.amax(dim=(1, 2)).mean())
+        self.units.append(self.unit)
+
+    def pool(self, layers):
+        return ScoreBatch(layers.amax(dim=(1, 2)) / self.unit, layers)
+
+
+def test_no_part_has_a_share_in_the_scale_of_its_score(parts):
+    scorer = Scaled()
+    scores = np.array(fit_scorer(line_scorer(scorer), parts, tick=lambda *at: None))
+    plain = scorer.shown[0].amax(dim=(1, 2)).numpy()
+    assert len(scorer.units) == 6
+    for index in range(11):
+        others = plain[np.arange(11) % 5 != index % 5]
+        assert scores[index] == pytest.approx(plain[index] / others.mean(), rel=1e-4)
+    assert scorer.unit == pytest.approx(plain.mean(), rel=1e-4)
+
+
 def test_further_parts_are_scored_by_what_the_first_have_taught(parts, monkeypatch):
     monkeypatch.setattr("cdm_inspect.fitting._MOST", 4)
     monkeypatch.setattr("cdm_inspect.fitting._LEAST", 4)

@@ -43,7 +43,7 @@ from cdm_inspect.pilot_runs import PilotRun, train_side_by_side
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
 from cdm_inspect.training import Training
-from cdm_inspect.training.held_out import HeldOutCheck
+from cdm_inspect.training.held_out import DefectCheck, HeldOutCheck
 
 
 def test_training_reports_what_it_did(walked):
@@ -120,6 +120,7 @@ def test_training_stops_where_held_out_parts_get_worse(line, monkeypatch, patien
         return measured[-1]
 
     monkeypatch.setattr(HeldOutCheck, "measure", measure)
+    monkeypatch.setattr(DefectCheck, "measure", lambda self, denoiser, device: [1.0, 2.0])
     overrides = [f"training.patience={patience}", "consistency.weight=0"]
     project = open_project(line, line="A", overrides=overrides)
     told = []
@@ -131,6 +132,19 @@ def test_training_stops_where_held_out_parts_get_worse(line, monkeypatch, patien
     assert bool(stopped) is (patience > 0)
     assert (report.images_seen < 640) is (patience > 0)
     assert load_model(line / "models" / "A").card.training["best_step"] < report.steps
+
+
+def test_training_stops_where_defects_stand_out_less(line, monkeypatch):
+    """The error falls on and on, but after two checks defects are plain no more."""
+    losses = iter([0.9 - 0.01 * number for number in range(40)])
+    found = iter([[1.0, 2.0], [1.1, 2.1], *([[0.5, 1.6]] * 40)])
+    monkeypatch.setattr(HeldOutCheck, "measure", lambda self, denoiser, device: next(losses))
+    monkeypatch.setattr(DefectCheck, "measure", lambda self, denoiser, device: next(found))
+    overrides = ["training.patience=3", "consistency.weight=0"]
+    report = workflows.train(open_project(line, line="A", overrides=overrides), "A", device="cpu")
+    assert report.loss_held_out == pytest.approx(0.89)  # of the second check
+    (stopped,) = [text for text in report.warnings if "stopped early" in text]
+    assert "stood out ever less" in stopped
 
 
 def test_check_names_each_bad_file(line):
