@@ -111,7 +111,7 @@ class DefectCheck:
         """Mean over channels of the standardised squares, (crops, 1, height, width)."""
         found = []
         for some, position in zip(
-            crops.split(self.batch), self._position.split(self.batch), strict=True
+            *(torch.split(whole, self.batch) for whole in (crops, self._position)), strict=True
         ):
             level = torch.full((len(some), 1, 1, 1), _DEFECT_SIGMA, device=device)
             posterior = denoiser(some.to(device), level, position=position.to(device))
