@@ -21,9 +21,9 @@ from scipy.stats import spearmanr
 
 from cdm_inspect.assembly import build_scorer, good_parts_of, load_line_model
 from cdm_inspect.errors import CheckpointMismatch
-from cdm_inspect.evaluation import bootstrap_auroc
 from cdm_inspect.fitting import fit_scorer
 from cdm_inspect.images import find_labelled, read_image, thin_labelled
+from cdm_inspect.intervals import image_intervals
 from cdm_inspect.project import open_project
 from cdm_inspect.scoring.pooling import Pooling, candidates, won_pairs
 
@@ -104,7 +104,7 @@ def judge(name: str, scorer, parts, images, is_bad) -> list[dict]:
 
 
 def interval(pooling: Pooling, real: torch.Tensor, is_bad: torch.Tensor) -> tuple[float, float]:
-    return bootstrap_auroc(pooling(real).scores.numpy(), is_bad.numpy())
+    return image_intervals(pooling(real).scores.numpy(), is_bad.numpy())["AUROC"]
 
 
 def show(rows: list[dict]) -> None:

@@ -1,14 +1,14 @@
-"""From the scores of held-out good parts to p-values and a threshold.
+"""The record of a calibration: p-values, thresholds, versions, expiry.
 
 Source: Vovk et al. 2005, conformal prediction: for exchangeable scores, P(p <= a) <= a.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,12 @@ from safetensors import SafetensorError
 
 from cdm_inspect.durable import sha256_of, write_durably
 from cdm_inspect.errors import CalibrationError, NotCalibrated
-from cdm_inspect.records import FloatArray, JsonObject
+from cdm_inspect.records import FloatArray, JsonObject, Verdict
 
 FOLDS = 5
+
+# When it was made and as which version says nothing of what it is.
+_CIRCUMSTANCES = ("version", "made_at")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +35,21 @@ class Calibration:
         found: what the scorer says of the parts and of its choices.
         scores: of the held-out good parts, each by statistics fitted without it; ascending.
         max_false_reject: what was asked for.
-        false_reject_bound: what the data can promise: the false-reject rate over fresh good parts
-            is at most this, on average over calibrations. Never below 1 / (n + 1). A scorer that
-            has chosen its pooling on the same parts keeps this nearly, not exactly.
+        confidence: with which `false_reject_bound` is kept.
+        false_reject_bound: what the data can promise: at most this share of fresh good parts is
+            flagged. A scorer that has chosen its pooling on the same parts keeps this nearly, not
+            exactly.
+        parts_needed: held-out good parts that `max_false_reject` takes to be promised.
         threshold: a part is flagged at or above it.
+        reject_threshold: a flagged part is rejected without review at or above it; None means
+            never.
+        rule: "false-reject" or "cost".
+        basis: what the rule was given and what it found.
+        explanation: of the thresholds, one paragraph for people.
+        expiry_days: after which it is to be renewed; None means never.
+        expiry_parts: after how many inspected parts; None means never.
+        version: counts the calibrations of the scorer for the model, from 1; 0 before it is saved.
+        made_at: when it was made.
         state: fitted statistics of the scorer.
     """
 
@@ -47,36 +61,129 @@ class Calibration:
     found: JsonObject
     scores: tuple[float, ...]
     max_false_reject: float
+    confidence: float
     false_reject_bound: float
+    parts_needed: int
     threshold: float
+    reject_threshold: float | None
+    rule: str
+    basis: JsonObject
+    explanation: str
+    expiry_days: float | None = None
+    expiry_parts: int | None = None
+    version: int = field(default=0, compare=False)
+    made_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC), compare=False)
     state: Mapping[str, FloatArray] = field(default_factory=dict, compare=False)
 
     @property
     def id(self) -> str:
-        """First 12 digits of a SHA-256 over everything in the record."""
+        """First 12 digits of a SHA-256 over all but when it was made, as which version."""
+        facts = {k: v for k, v in self._facts().items() if k not in _CIRCUMSTANCES}
         statistics = [sha256_of(self.state[name].tobytes()) for name in sorted(self.state)]
-        return sha256_of(json.dumps([self._facts(), statistics], sort_keys=True).encode())[:12]
-
-    @property
-    def parts_needed(self) -> int:
-        """Held-out good parts that `max_false_reject` takes to be promised."""
-        return math.ceil(1 / self.max_false_reject) - 1
+        return sha256_of(json.dumps([facts, statistics], sort_keys=True).encode())[:12]
 
     def p_value(self, score: float) -> float:
         """Share of good parts that look at least as odd, in [1/(n+1), 1]."""
         return conformal_p_value(self.scores, score)
 
-    def save(self, folder: Path) -> None:
-        """Write the record; it comes into force when its JSON is replaced."""
-        data = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in self.state.items()})
-        file = f"{self.scorer}-{self.id}.safetensors"
+    def verdict(self, score: float) -> Verdict:
+        """What the thresholds say of a score."""
+        if score < self.threshold:
+            return Verdict.PASS
+        is_rejected = self.reject_threshold is not None and score >= self.reject_threshold
+        return Verdict.REJECT if is_rejected else Verdict.REVIEW
+
+    def expired(self, inspected: int, now: dt.datetime | None = None) -> str:
+        """Why it is out of date, for people; empty while it is not.
+
+        Args:
+            inspected: parts judged by it.
+            now: None means now.
+        """
+        age = (now or dt.datetime.now(dt.UTC)) - self.made_at
+        if self.expiry_days is not None and age > dt.timedelta(days=self.expiry_days):
+            return (
+                f"calibration {self.id} was made on {self.made_at:%Y-%m-%d} and holds for "
+                f"{self.expiry_days:g} days. Run `cdm-inspect calibrate`"
+            )
+        if self.expiry_parts is not None and inspected >= self.expiry_parts:
+            return (
+                f"calibration {self.id} has judged {inspected} parts and holds for "
+                f"{self.expiry_parts}. Run `cdm-inspect calibrate`"
+            )
+        return ""
+
+    def save(self, folder: Path) -> Calibration:
+        """Write the record as the next version; it comes into force when its JSON is replaced.
+
+        Returns:
+            The calibration with its version.
+        """
+        data = _packed(self.state)
+        file = f"{self.scorer}-{sha256_of(data)[:12]}.safetensors"
         write_durably(folder / file, data)
-        record = {**self._facts(), "id": self.id, "state": file, "state_sha256": sha256_of(data)}
-        write_durably(folder / f"{self.scorer}.json", json.dumps(record, indent=2).encode())
+        versions = [int(p.stem) for p in _versions(folder, self.scorer)]
+        saved = replace(self, version=max(versions, default=0) + 1)
+        record = {**saved._facts(), "id": self.id, "state": file, "state_sha256": sha256_of(data)}
+        record["seal"] = _seal(record)
+        text = json.dumps(record, indent=2).encode()
+        write_durably(_history(folder, self.scorer) / f"{saved.version:06}.json", text)
+        write_durably(folder / f"{self.scorer}.json", text)
+        return saved
 
     def _facts(self) -> JsonObject:
         facts = {k: v for k, v in asdict(self).items() if k != "state"}
-        return {**facts, "scores": list(self.scores)}
+        return {**facts, "scores": list(self.scores), "made_at": self.made_at.isoformat()}
+
+
+def read_history(folder: Path, scorer: str) -> list[JsonObject]:
+    """The records of all versions of a scorer's calibration that can be read, oldest first."""
+    records = []
+    for path in _versions(folder, scorer):
+        try:
+            record = json.loads(path.read_bytes())
+            records.append({**record, "version": int(record["version"])})
+        except (OSError, ValueError, KeyError, TypeError):
+            # What is in force is checked where it is used; an old version only tells a story.
+            continue
+    return records
+
+
+def equal_calibrations(
+    folder: Path, scorer: str, facts: JsonObject, state: Mapping[str, FloatArray]
+) -> set[str]:
+    """Ids of the versions under which a part has the same score, whatever their thresholds.
+
+    Args:
+        folder: of the calibrations.
+        scorer: whose.
+        facts: fields of the record that fix scores: model, options, view.
+        state: fitted statistics.
+    """
+    statistics = sha256_of(_packed(state))
+    return {
+        str(record.get("id"))
+        for record in read_history(folder, scorer)
+        if record.get("state_sha256") == statistics
+        and all(record.get(name) == value for name, value in facts.items())
+    }
+
+
+def _packed(state: Mapping[str, FloatArray]) -> bytes:
+    return bytes(safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in state.items()}))
+
+
+def _versions(folder: Path, scorer: str) -> list[Path]:
+    return sorted(p for p in _history(folder, scorer).glob("*.json") if p.stem.isdecimal())
+
+
+def _seal(record: JsonObject) -> str:
+    """Against a slip of the hand, in the date as well; who means harm can make a new one."""
+    return sha256_of(json.dumps(record, sort_keys=True).encode())
+
+
+def _history(folder: Path, scorer: str) -> Path:
+    return folder / "history" / scorer
 
 
 def load_calibration(folder: Path, scorer: str, model: str) -> Calibration:
@@ -97,18 +204,22 @@ def load_calibration(folder: Path, scorer: str, model: str) -> Calibration:
     except (OSError, ValueError) as error:
         raise CalibrationError(f"{path} is damaged ({error}). Calibrate again.") from error
     try:
+        seal = record.pop("seal")
+        is_whole = _seal(record) == seal
         state = folder / Path(record.pop("state")).name
         data = state.read_bytes()
-        expected, known = record.pop("state_sha256"), record.pop("id")
+        expected, _ = record.pop("state_sha256"), record.pop("id")
         if sha256_of(data) != expected:
             raise CalibrationError(f"{state} is damaged (SHA-256 differs). Calibrate again.")
-        calibration = Calibration(
-            **{**record, "scores": tuple(record["scores"])}, state=safetensors.numpy.load(data)
-        )
-    except (OSError, KeyError, TypeError, SafetensorError) as error:
+        parsed = {
+            "scores": tuple(record["scores"]),
+            "made_at": dt.datetime.fromisoformat(record["made_at"]),
+        }
+        calibration = Calibration(**{**record, **parsed}, state=safetensors.numpy.load(data))
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CalibrationError(f"{path} is damaged ({error}). Calibrate again.") from error
-    if calibration.id != known:
-        raise CalibrationError(f"{path} was changed by hand (id differs). Calibrate again.")
+    if not is_whole:
+        raise CalibrationError(f"{path} was changed by hand (its seal differs). Calibrate again.")
     if calibration.model != model:
         raise NotCalibrated(
             f"the calibration in {folder} belongs to model {calibration.model}, the line now has "
@@ -121,31 +232,6 @@ def conformal_p_value(scores: tuple[float, ...], score: float) -> float:
     """(1 + number of calibration scores >= score) / (n + 1), for ascending `scores`."""
     at_least = len(scores) - int(np.searchsorted(np.asarray(scores), score, side="left"))
     return (1 + at_least) / (len(scores) + 1)
-
-
-def choose_threshold(scores: tuple[float, ...], max_false_reject: float) -> tuple[float, float]:
-    """The lowest threshold whose false-reject rate can be promised.
-
-    A part is flagged where its p-value is at most `max_false_reject`, or at most 1/(n+1) where n
-    held-out parts cannot carry so small a promise.
-
-    Args:
-        scores: of held-out good parts, ascending.
-        max_false_reject: share of good parts that may be flagged, in (0, 1).
-
-    Returns:
-        The threshold and the promise.
-
-    Raises:
-        CalibrationError: if there are no scores.
-    """
-    if not scores:
-        raise CalibrationError("expected scores of held-out good parts, found none.")
-    places = len(scores) + 1
-    # The small term takes back the rounding of, say, 0.07 * 100.
-    allowed = max(1, math.floor(max_false_reject * places + 1e-9))
-    highest = scores[-min(allowed, len(scores))]
-    return float(np.nextafter(highest, math.inf)), max(max_false_reject, 1 / places)
 
 
 def folds(count: int) -> Iterator[tuple[FloatArray, FloatArray]]:

@@ -187,13 +187,51 @@ class CostsConfig(Section):
 
     Attributes:
         escape: of a defective part that passes.
-        false_reject: of a good part that is flagged.
+        false_reject: of a good part that is rejected.
+        review_minute: of a minute of a person who looks at flagged parts.
+        minutes_per_review: that one part takes.
         defect_share: of all parts that are defective.
+        parts_per_hour: that the line makes; needed where `reviews_per_hour` is given.
+        reviews_per_hour: that people have time for; None means as many as pay.
     """
 
     escape: Annotated[float, Field(ge=0.0)] = 100.0
     false_reject: Annotated[float, Field(ge=0.0)] = 1.0
+    review_minute: Annotated[float, Field(ge=0.0)] = 0.5
+    minutes_per_review: Positive = 0.5
     defect_share: Share = 0.01
+    parts_per_hour: Positive | None = None
+    reviews_per_hour: Annotated[float, Field(ge=0.0)] | None = None
+
+    @model_validator(mode="after")
+    def _capacity_needs_a_pace(self) -> CostsConfig:
+        if self.reviews_per_hour is not None and self.parts_per_hour is None:
+            raise ValueError("reviews_per_hour needs parts_per_hour beside it")
+        return self
+
+    @property
+    def review(self) -> float:
+        """What it costs to show one part to a person."""
+        return self.review_minute * self.minutes_per_review
+
+    @property
+    def review_share(self) -> float:
+        """Share of all parts that people have time for."""
+        if self.reviews_per_hour is None or self.parts_per_hour is None:
+            return 1.0
+        return min(1.0, self.reviews_per_hour / self.parts_per_hour)
+
+
+class ExpiryConfig(Section):
+    """When a calibration must be renewed; past it parts are reviewed that would have passed.
+
+    Attributes:
+        days: since it was made; None means never.
+        parts: inspected since; None means never.
+    """
+
+    days: Positive | None = 365.0
+    parts: Annotated[int, Field(ge=1)] | None = None
 
 
 class LineConfig(Section):
@@ -203,6 +241,8 @@ class LineConfig(Section):
         image_size: short side of the prepared image, pixels.
         tile: side of the tiles, overlapping by half, that the network looks at one by one, so that
             memory does not grow with the image. Images no larger are looked at whole.
+        rule: how `calibrate` sets the thresholds: by `max_false_reject`, kept with `confidence`, or
+            so that `costs` are lowest.
     """
 
     normal: str
@@ -210,13 +250,16 @@ class LineConfig(Section):
     tile: Annotated[int, Field(ge=32, le=4096, multiple_of=16)] = 512
     preset: Literal["tiny", "small", "base"] = "small"
     scorer: str = "fused"
+    rule: Literal["false-reject", "cost"] = "false-reject"
     max_false_reject: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.005
+    confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     images: ImagesConfig = ImagesConfig()
     training: TrainingConfig = TrainingConfig()
     consistency: ConsistencyConfig = ConsistencyConfig()
     conservativity: ConservativityConfig = ConservativityConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     costs: CostsConfig = CostsConfig()
+    expiry: ExpiryConfig = ExpiryConfig()
     scorers: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,12 @@ from cdm_inspect.assembly import good_parts_of, open_inspector
 from cdm_inspect.fitting import SEED
 from cdm_inspect.images import KINDS, battery
 from cdm_inspect.project import Project
-from cdm_inspect.records import JsonObject
+from cdm_inspect.records import JsonObject, Tick, untold
 
 SIZES = (0.04, 0.08, 0.16, 0.32)
 CONTRASTS = (0.5, 1.0, 2.0)
 # Share of defects that must be found for their size to count as detectable.
 _DETECTED = 0.9
-
-Tick = Callable[[int, int], None]
 
 
 def measure_detectability(
@@ -30,7 +27,7 @@ def measure_detectability(
     repeats: int = 4,
     seed: int = 0,
     device: str = "auto",
-    tick: Tick = lambda done, total: None,
+    tick: Tick = untold,
 ) -> JsonObject:
     """Damage held-out good parts in known ways and count what the line's threshold catches.
 

@@ -28,11 +28,9 @@ from cdm_inspect.diffusion import (
     martingale_gap,
     sample_dpm_solver,
 )
-from cdm_inspect.records import FloatArray
+from cdm_inspect.records import FloatArray, Tick, untold
 
 Values = npt.NDArray[np.float64]
-Tick = Callable[[int, int], None]
-
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 # From the last of these nothing of a part is left: what comes back is generated.
 STARTS = (0.5, 1.0, 2.0, SIGMA_MAX)
@@ -136,7 +134,7 @@ def diagnose_model(
     sigmas: Sequence[float] = SIGMAS,
     starts: Sequence[float] = STARTS,
     steps: Sequence[int] = STEPS,
-    tick: Tick = lambda done, total: None,
+    tick: Tick = untold,
 ) -> Diagnosis:
     """Measure one model. The same seeds serve every model, so that two can be compared.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,16 @@ from cdm_inspect.calibration import folds
 from cdm_inspect.contracts import DamagedParts
 from cdm_inspect.images import battery, spread_evenly
 from cdm_inspect.line_scorer import LineScorer
-from cdm_inspect.records import FloatArray
-
-Tick = Callable[[int, int], None]
+from cdm_inspect.records import FloatArray, Tick
 
 SEED = 0
 """Of the synthetic defects that choices are made on: the same line is always tuned on the same."""
 
 # Fewer than `evaluate --synthetic` has: each is one more part to observe.
 _SIZES, _CONTRASTS = (0.05, 0.12, 0.3), (0.7, 1.5)
+# Of these, for thresholds by cost.
+_REPEATS = 2
+_COST_SEED = SEED + 1000
 # Parts whose evidence is kept to learn from. Statistics gain little from more; scores do, and get
 # them: further parts are scored one by one by what the first have taught.
 _MOST = 200
@@ -107,6 +108,34 @@ def fit_scorer(
         scores[index] = float(scorer.score(held_out[index][None]).scores[0])
         tick(next(steps), total)
     return scores.tolist()
+
+
+def score_damaged(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> list[float]:
+    """Scores of damaged copies of held-out good parts: what defects might score.
+
+    Other defects than those that the scorer made its choices on.
+
+    Args:
+        scorer: fitted.
+        held_out: (count, channels, height, width) prepared images.
+        tick: told how many of how many are done.
+    """
+    copies = [
+        copy.image
+        for repeat in range(_REPEATS)
+        for copy in battery(
+            np.roll(held_out, -repeat, axis=0),
+            seed=_COST_SEED + repeat,
+            sizes=_SIZES,
+            contrasts=_CONTRASTS,
+            region=scorer.region,
+        )
+    ]
+    scores = []
+    for done, image in enumerate(copies, start=1):
+        scores.append(float(scorer.score(image[None]).scores[0]))
+        tick(done, len(copies))
+    return scores
 
 
 class _Copies:

@@ -13,7 +13,7 @@ from cdm_inspect.calibration import Calibration
 from cdm_inspect.checkpoint import TrainedModel
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import CdmInspectError, UnreadableImage
-from cdm_inspect.images import decode_image, read_bytes
+from cdm_inspect.images import Acquisition, decode_image, read_bytes
 from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.records import (
     FloatArray,
@@ -27,7 +27,11 @@ _MAX_REGIONS = 20
 
 
 class Inspector:
-    """Judges parts of one line with one model, scorer and calibration."""
+    """Judges parts of one line with one model, scorer and calibration.
+
+    Attributes:
+        inspected: parts that the calibration has judged so far.
+    """
 
     def __init__(
         self,
@@ -37,9 +41,10 @@ class Inspector:
         calibration: Calibration,
         *,
         max_pixels: int,
+        inspected: int = 0,
     ) -> None:
         self.line, self.model, self.scorer, self.calibration = line, model, scorer, calibration
-        self.max_pixels = max_pixels
+        self.max_pixels, self.inspected = max_pixels, inspected
         scorer.restore(calibration.state)
 
     def inspect_file(self, path: Path) -> tuple[Inspection, bytes | None]:
@@ -62,7 +67,7 @@ class Inspector:
         """Judge one decoded photograph; never raises for what the part or a plugin does."""
         path = part.path
         try:
-            prepared = self.model.card.preparation(part)
+            prepared = self.prepare(part)
             batch = self.scorer.score(prepared[None])
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error), part.sha256)
@@ -73,12 +78,13 @@ class Inspector:
             return self._set_aside(path, "scorer_failed", detail, part.sha256)
         score = float(batch.scores[0])
         heatmap = batch.maps[0].numpy()
-        is_flagged = score >= self.calibration.threshold
+        verdict, reason = self._judge(score)
         return Inspection(
             image=path,
             sha256=part.sha256,
             line=self.line,
-            verdict=Verdict.REJECT if is_flagged else Verdict.PASS,
+            verdict=verdict,
+            reason=reason,
             model=self.model.id,
             calibration=self.calibration.id,
             scorer=self.calibration.scorer,
@@ -88,6 +94,28 @@ class Inspector:
             heatmap=heatmap,
             regions=find_regions(heatmap, self.calibration.threshold, part.pixels.shape[:2]),
         )
+
+    def prepare(self, part: PartImage) -> FloatArray:
+        """The array that the model sees; see `Preparation`.
+
+        Raises:
+            UnreadableImage: where the photograph does not fit the line, reason `retake` where it
+                was taken as none of the good parts was.
+        """
+        card = self.model.card
+        prepared = card.preparation(part)
+        if card.envelope is not None and (why := card.envelope.outside(Acquisition.of(prepared))):
+            raise UnreadableImage(f"{part.path}: {why}.", reason="retake")
+        return prepared
+
+    def _judge(self, score: float) -> tuple[Verdict, str]:
+        """The verdict; nothing passes by a calibration that is out of date."""
+        verdict = self.calibration.verdict(score)
+        expired = self.calibration.expired(self.inspected)
+        self.inspected += 1
+        if verdict is Verdict.PASS and expired:
+            return Verdict.REVIEW, f"calibration_expired: {expired}"
+        return verdict, ""
 
     def _set_aside(self, path: Path, reason: str, detail: str, sha256: str = "") -> Inspection:
         return Inspection(

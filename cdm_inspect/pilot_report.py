@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from cdm_inspect.durable import write_durably
+from cdm_inspect.pages import LANGUAGES, Word, draw_svg, words_of, write_page
 from cdm_inspect.pilot_words import WORDS
 from cdm_inspect.records import JsonObject
 
-LANGUAGES = ("en", "ja")
 _COLOURS = {
     "off": "#00204d",
     "on": "#d55e00",
@@ -44,20 +38,12 @@ def write_pilot_report(document: JsonObject, destination: Path) -> None:
         document: what `run_pilot` returned.
         destination: of the HTML.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    template = environment.get_template("pilot_report.html")
     pages = [_page(document, language) for language in LANGUAGES]
-    write_durably(destination, template.render(pages=pages, document=document).encode())
+    write_page("pilot_report.html", destination, document, pages)
 
 
 def _page(document: JsonObject, language: str) -> JsonObject:
-    def word(name: str, **values: Any) -> str:
-        return WORDS[name][LANGUAGES.index(language)].format(**values)
-
+    word = words_of(WORDS, language)
     verdict = document["verdict"]
     endpoint = endpoint_name(verdict["endpoint"], language)
     deciding = "cost_per_1000" if document["data"] else "drift"
@@ -76,7 +62,9 @@ def _page(document: JsonObject, language: str) -> JsonObject:
         ),
         "judged": word("judged_text", **document["runs"][0]) if document["data"] else "",
         "rows": list(_rows(document, language)),
-        "curves": Markup(_draw_curves(document["runs"], word)),  # noqa: S704 - our own SVG
+        "curves": draw_svg(
+            lambda figure: _draw_curves(figure, document["runs"], word), (11, 3.6), word
+        ),
         "cost": word("cost_text", ratio=f"{sum(known) / len(known):.2f}") if known else "",
         "rules": word("rules_text", endpoint=endpoint_name(deciding, language)),
         "costs": word("costs_text", line=document["line"], **document["costs"]),
@@ -129,34 +117,22 @@ def _rows(document: JsonObject, language: str) -> Any:
         }
 
 
-def _draw_curves(runs: list[JsonObject], word: Any) -> str:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    # Text stays text, so that the reader's browser finds the glyphs that this machine may lack.
-    style = {"svg.fonttype": "none", "svg.hashsalt": word("line")}
-    with mpl.rc_context(style), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure = Figure(figsize=(11, 3.6), layout="constrained")
-        axes = figure.subplots(1, 2, sharey=True)
-        for panel, column, label in ((axes[0], 0, "axis_seconds"), (axes[1], 1, "axis_images")):
-            named = set()
-            for run in runs:
-                arm = run["arm"]
-                panel.plot(
-                    [point[column] for point in run["curve"]],
-                    [point[2] for point in run["curve"]],
-                    color=_COLOURS[arm],
-                    linestyle="--" if arm == "off-equal-images" else "-",
-                    label=None if arm in named else arm,
-                )
-                named.add(arm)
-            panel.set_xlabel(word(label))
-            panel.set_yscale("log")
-            panel.grid(alpha=0.3, which="both")
-        axes[0].set_ylabel(word("axis_dsm"))
-        axes[1].legend(fontsize=8)
-        out = io.StringIO()
-        figure.savefig(out, format="svg")
-    text = out.getvalue()
-    return text[text.index("<svg") :]
+def _draw_curves(figure: Any, runs: list[JsonObject], word: Word) -> None:
+    axes = figure.subplots(1, 2, sharey=True)
+    for panel, column, label in ((axes[0], 0, "axis_seconds"), (axes[1], 1, "axis_images")):
+        named = set()
+        for run in runs:
+            arm = run["arm"]
+            panel.plot(
+                [point[column] for point in run["curve"]],
+                [point[2] for point in run["curve"]],
+                color=_COLOURS[arm],
+                linestyle="--" if arm == "off-equal-images" else "-",
+                label=None if arm in named else arm,
+            )
+            named.add(arm)
+        panel.set_xlabel(word(label))
+        panel.set_yscale("log")
+        panel.grid(alpha=0.3, which="both")
+    axes[0].set_ylabel(word("axis_dsm"))
+    axes[1].legend(fontsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -83,7 +84,8 @@ class Inspection:
         p_value: share of held-out good parts that look at least as odd, in (0, 1].
         threshold: the part is flagged at or above it.
         heatmap: (height, width) float32 in calibrated units at the model's resolution.
-        reason: why the verdict is `undecided`, else empty.
+        reason: why the verdict is `undecided`, or `review` for want of a calibration that holds;
+            else empty.
     """
 
     image: Path
@@ -159,12 +161,14 @@ class InspectionQuery:
     """What to look for in the store; None means any.
 
     Attributes:
+        calibration: id of the one that judged.
         after_id: page by key: only inspections with a greater number (smaller if `newest_first`).
     """
 
     line: str | None = None
     verdicts: tuple[Verdict, ...] = ()
     is_decided: bool | None = None
+    calibration: str | None = None
     after_id: int | None = None
     newest_first: bool = False
     order_by_score: bool = False
@@ -246,3 +250,10 @@ class PilotProgress:
 
 
 JsonObject = dict[str, Any]
+
+Tick = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+
+def untold(done: int, total: int) -> None:
+    """A `Tick` that nobody listens to."""

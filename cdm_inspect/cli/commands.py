@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cdm_inspect.cli import steps
+from cdm_inspect.cli import evaluations, steps, thresholds
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.config import PROJECT_FILE
@@ -65,7 +65,8 @@ def init(
         raise ConfigError(f"{file} is there already; add a table [lines.{line}] to it.")
     state.root.mkdir(parents=True, exist_ok=True)
     folder = normal or f"data/{line}/train/good"
-    file.write_text(_PROJECT_TEMPLATE.format(line=line, normal=folder), encoding="utf-8")
+    template = Path(__file__).with_name("project_template.toml").read_text(encoding="utf-8")
+    file.write_text(template.format(line=line, normal=folder), encoding="utf-8")
     state.screen.say(f"wrote {file}. Put photographs of good parts into {folder}, then run")
     state.screen.say(f"  cdm-inspect check --line {line}")
     state.screen.say(f"  cdm-inspect train --line {line}")
@@ -118,20 +119,45 @@ def calibrate(
     max_false_reject: Annotated[
         str | None, typer.Option(help="Share of good parts that may be flagged, such as 0.5%.")
     ] = None,
+    confidence: Annotated[
+        str | None, typer.Option(help="With which that share is kept, such as 95%.")
+    ] = None,
+    cost_escape: Annotated[
+        float | None, typer.Option(help="Of a defective part that passes.", min=0)
+    ] = None,
+    cost_false_reject: Annotated[
+        float | None, typer.Option(help="Of a good part that is rejected.", min=0)
+    ] = None,
+    cost_review: Annotated[
+        float | None, typer.Option(help="Of a minute of a person who looks at parts.", min=0)
+    ] = None,
+    defect_share: Annotated[
+        str | None, typer.Option(help="Expected share of defective parts, such as 1%.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what is in force and why; change nothing.")
+    ] = False,
     scorer: ScorerName = None,
     all_scorers: AllScorers = False,
     device: Device = "auto",
     overrides: Overrides = None,
 ) -> None:
-    """Set the threshold from held-out good parts."""
+    """Set the thresholds: by a false-reject rate, or, where a cost is given, by lowest cost."""
     state: Context = context.obj
-    project = state.open(line, overrides)
-    rate = _parse_share(max_false_reject) if max_false_reject is not None else None
+    costs = {
+        "escape": cost_escape,
+        "false_reject": cost_false_reject,
+        "review_minute": cost_review,
+        "defect_share": None if defect_share is None else thresholds.parse_share(defect_share),
+    }
+    short = thresholds.overrides_of_rule(max_false_reject, confidence, costs)
+    project = state.open(line, [*(overrides or []), *short])
     names = _scorers(project, line, scorer, all_scorers)
+    if explain:
+        state.screen.finish(thresholds.explain(state, project, line, names[0]))
+        return
     results = _each(
-        state,
-        names,
-        lambda name: steps.calibrate(state, project, line, name, rate=rate, device=device),
+        state, names, lambda name: thresholds.calibrate(state, project, line, name, device=device)
     )
     document = results[names[0]]
     if all_scorers:
@@ -146,10 +172,21 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Labelled folder in the MVTec layout.")],
     scorer: ScorerName = None,
     all_scorers: AllScorers = False,
-    report: Annotated[Path | None, typer.Option(help="Where the PNG report goes.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where the PNG goes; HTML and JSON go beside it.")
+    ] = None,
     synthetic: Annotated[
         bool, typer.Option("--synthetic", help="Also: how small a defect is still found?")
     ] = False,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also: what do light, focus and place do?")
+    ] = False,
+    compare: Annotated[
+        Path | None, typer.Option(help="JSON report of another evaluation of the same parts.")
+    ] = None,
+    margin: Annotated[
+        str, typer.Option(help="By which escapes may be higher and still no worse.")
+    ] = "2%",
     device: Device = "auto",
     overrides: Overrides = None,
 ) -> None:
@@ -161,14 +198,25 @@ def evaluate(
     def judge(name: str) -> dict[str, Any]:
         # One picture a scorer.
         own = report.with_stem(f"{report.stem}-{name}") if report and all_scorers else report
-        return steps.evaluate(state, project, line, data, name, report=own, device=device)
+        is_first = name == names[0]
+        return evaluations.evaluate(
+            state,
+            project,
+            line,
+            data,
+            name,
+            report=own,
+            synthetic=synthetic and is_first,
+            robustness=robustness and is_first,
+            compare=compare if is_first else None,
+            margin=thresholds.parse_share(margin),
+            device=device,
+        )
 
     results = _each(state, names, judge)
-    steps.show_evaluations(state, list(results.values()))
+    evaluations.show_evaluations(state, list(results.values()))
     document = results[names[0]]
-    if synthetic:
-        found = steps.detectability(state, project, line, names[0], device=device)
-        document = {**document, "synthetic": found}
+    state.screen.say(f"report: {document['report_html']}")
     if all_scorers:
         document = {**document, "scorers": results}
     state.screen.finish(document)
@@ -322,13 +370,13 @@ def demo(
     screen.say("[bold]3/6[/bold] train: a consistent diffusion model on good parts")
     trained = steps.train(state, project, line)
     screen.say("[bold]4/6[/bold] calibrate: a threshold from held-out good parts")
-    calibrated = steps.calibrate(state, project, line, project.config.line(line).scorer)
+    calibrated = thresholds.calibrate(state, project, line, project.config.line(line).scorer)
     screen.say("[bold]5/6[/bold] evaluate: labelled parts the model has never seen")
-    evaluated = steps.evaluate(state, project, line, data, None)
-    steps.show_evaluations(state, [evaluated])
+    evaluated = evaluations.evaluate(state, project, line, data, None)
+    evaluations.show_evaluations(state, [evaluated])
     screen.say("[bold]6/6[/bold] inspect: verdicts into the store")
     inspected = steps.inspect(state, project, line, [data / "test"], is_quiet=True)
-    screen.say(f"\nreport with ROC, histogram and worst cases: {evaluated['report']}")
+    screen.say(f"\nreport with curves and worst cases: {evaluated['report_html']}")
     screen.say("judge the flagged parts in the review app:")
     program = Path(sys.argv[0])
     # As it was called: in a virtual environment that is not active its bare name is unknown.
@@ -436,33 +484,3 @@ def _each(
         except CheckpointMismatch as error:
             state.screen.say(f"[yellow]{name} left out:[/yellow] {error}")
     return results
-
-
-def _parse_share(text: str) -> float:
-    """0.5% or 0.005 as a share between 0 and 1."""
-    try:
-        value = float(text.rstrip("%").strip()) / (100 if text.strip().endswith("%") else 1)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise InvalidOption(f"expected a share such as 0.5% or 0.005, found {text!r}.")
-    return value
-
-
-_PROJECT_TEMPLATE = """\
-# What cdm-inspect knows of this project. Paths count from this folder.
-
-[store]
-url = "sqlite:///cdm-inspect.db"    # or postgresql+psycopg://user@host/name
-images = "images/"
-
-[lines.{line}]
-normal = "{normal}"    # photographs of good parts only
-image_size = 128            # short side in pixels; finer defects need more
-preset = "small"            # tiny (demo), small (CPU), base (GPU)
-scorer = "fused"            # see `cdm-inspect plugins`
-max_false_reject = 0.005    # share of good parts that may be flagged
-
-[lines.{line}.training]
-budget = "20m"              # wall-clock time of `cdm-inspect train`
-"""

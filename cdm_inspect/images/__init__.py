@@ -1,5 +1,6 @@
 """Photographs: found, read strictly, prepared, and split; heat maps as files and pictures."""
 
+from cdm_inspect.images.acquisition import Acquisition, Envelope
 from cdm_inspect.images.dataset import (
     GoodParts,
     PartOrigin,
@@ -36,6 +37,8 @@ from cdm_inspect.images.synthesis import KINDS, SyntheticPart, battery, damage
 __all__ = [
     "FORMATS",
     "KINDS",
+    "Acquisition",
+    "Envelope",
     "GoodParts",
     "LabelledPart",
     "PartOrigin",

@@ -1,3 +1,4 @@
+import datetime as dt
 import json
 
 import numpy as np
@@ -5,16 +6,17 @@ import pytest
 
 from cdm_inspect.calibration import (
     Calibration,
-    choose_threshold,
     conformal_p_value,
+    equal_calibrations,
     folds,
     load_calibration,
+    read_history,
 )
 from cdm_inspect.errors import CalibrationError, NotCalibrated
+from cdm_inspect.records import Verdict
 
 
 def make(scores=(1.0, 2.0, 3.0), model="m", **changes):
-    threshold, bound = choose_threshold(tuple(scores), 0.5)
     facts = dict(
         line="A",
         model=model,
@@ -24,8 +26,14 @@ def make(scores=(1.0, 2.0, 3.0), model="m", **changes):
         found={},
         scores=tuple(scores),
         max_false_reject=0.5,
-        false_reject_bound=bound,
-        threshold=threshold,
+        confidence=0.95,
+        false_reject_bound=0.6,
+        parts_needed=5,
+        threshold=2.5,
+        reject_threshold=4.0,
+        rule="cost",
+        basis={"costs": {"escape": 100.0}},
+        explanation="because",
         state={"mean": np.arange(3, dtype=np.float32)},
     )
     return Calibration(**{**facts, **changes})
@@ -43,34 +51,13 @@ def test_p_values_count_parts_at_least_as_odd():
     ]
 
 
-@pytest.mark.parametrize("rate", [0.01, 0.05, 0.07, 0.1, 0.2, 0.5])
-@pytest.mark.parametrize("count", [5, 19, 20, 99, 100])
-def test_a_part_is_flagged_exactly_where_its_p_value_is_small(count, rate):
-    scores = tuple(np.sort(np.random.default_rng(count).normal(size=count)))
-    threshold, bound = choose_threshold(scores, rate)
-    assert bound == max(rate, 1 / (count + 1))
-    for score in (*scores, min(scores) - 1, max(scores) + 1):
-        assert (score >= threshold) == (conformal_p_value(scores, score) <= bound + 1e-9)
-
-
-@pytest.mark.parametrize("rate", [0.05, 0.1, 0.2])
-def test_false_rejects_stay_within_the_promise_on_fresh_parts(rate):
-    """Each of 2,000 calibrations judges one fresh part: the 99 % binomial band about the rate."""
-    random = np.random.default_rng(0)
-    flagged = 0
-    for _ in range(2000):
-        scores = tuple(np.sort(random.normal(size=59)))
-        threshold, _ = choose_threshold(scores, rate)
-        flagged += random.normal() >= threshold
-    spread = 2.58 * np.sqrt(rate * (1 - rate) / 2000)
-    assert abs(flagged / 2000 - rate) < spread
-
-
 def test_records_survive_and_defend_themselves(tmp_path):
     calibration = make()
     calibration.save(tmp_path)
     again = load_calibration(tmp_path, "residual", "m")
     assert again == calibration
+    assert again.made_at == calibration.made_at
+    assert (calibration.version, again.version) == (0, 1)
     assert again.id == calibration.id
     assert np.array_equal(again.state["mean"], calibration.state["mean"])
     assert make(scores=(1.0, 2.0, 5.0)).id != calibration.id
@@ -80,9 +67,10 @@ def test_records_survive_and_defend_themselves(tmp_path):
         load_calibration(tmp_path, "score-norm", "m")
     path = tmp_path / "residual.json"
     record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "threshold": 99.0}))
-    with pytest.raises(CalibrationError, match="changed by hand"):
-        load_calibration(tmp_path, "residual", "m")
+    for change in ({"threshold": 99.0}, {"made_at": "2999-01-01T00:00:00+00:00"}):
+        path.write_text(json.dumps({**record, **change}))
+        with pytest.raises(CalibrationError, match="changed by hand"):
+            load_calibration(tmp_path, "residual", "m")
     path.write_text(json.dumps(record))
     state = tmp_path / record["state"]
     state.write_bytes(state.read_bytes()[:-4] + b"\0\0\1\0")
@@ -93,10 +81,51 @@ def test_records_survive_and_defend_themselves(tmp_path):
         load_calibration(tmp_path, "residual", "m")
 
 
-def test_promises_need_parts():
-    assert make(max_false_reject=0.005).parts_needed == 199
-    with pytest.raises(CalibrationError):
-        choose_threshold((), 0.1)
+def test_two_thresholds_make_three_verdicts():
+    calibration = make(threshold=2.0, reject_threshold=3.0)
+    verdicts = [calibration.verdict(s) for s in (1.9, 2.0, 2.9, 3.0)]
+    assert verdicts == [Verdict.PASS, Verdict.REVIEW, Verdict.REVIEW, Verdict.REJECT]
+    unseen = make(threshold=2.0, reject_threshold=None)
+    assert unseen.verdict(1e9) is Verdict.REVIEW
+    one = make(threshold=2.0, reject_threshold=2.0)
+    assert [one.verdict(s) for s in (1.9, 2.0)] == [Verdict.PASS, Verdict.REJECT]
+
+
+def test_a_calibration_expires_by_days_and_by_parts():
+    made = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    calibration = make(made_at=made, expiry_days=30, expiry_parts=1000)
+    within, past = made + dt.timedelta(days=30), made + dt.timedelta(days=30, seconds=1)
+    assert calibration.expired(999, within) == ""
+    assert "holds for 30 days" in calibration.expired(0, past)
+    assert "has judged 1000 parts" in calibration.expired(1000, within)
+    assert make(made_at=made).expired(10**9, past) == ""
+
+
+def test_versions_are_kept_and_the_last_is_in_force(tmp_path):
+    first = make().save(tmp_path)
+    second = make(threshold=2.9).save(tmp_path)
+    third = make(state={"mean": np.ones(3, np.float32)}).save(tmp_path)
+    assert [c.version for c in (first, second, third)] == [1, 2, 3]
+    assert load_calibration(tmp_path, "residual", "m").id == third.id
+    history = read_history(tmp_path, "residual")
+    assert [record["id"] for record in history] == [first.id, second.id, third.id]
+    assert history[0]["explanation"] == "because"
+    facts = {"model": "m", "options": {}, "view": {"tile": 512, "region": None}}
+    same = equal_calibrations(tmp_path, "residual", facts, first.state)
+    assert same == {first.id, second.id}
+    assert equal_calibrations(tmp_path, "residual", {**facts, "model": "n"}, first.state) == set()
+    # A damaged old version is no reason not to calibrate.
+    (tmp_path / "history" / "residual" / "000002.json").write_text("[]")
+    assert make().save(tmp_path).version == 4
+
+
+def test_the_same_calibration_made_again_is_the_same(tmp_path):
+    """Its id takes no part in when, and an inspection by it is not another one."""
+    first = make(made_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC)).save(tmp_path)
+    again = make().save(tmp_path)
+    assert first.id == again.id
+    assert first.made_at != again.made_at
+    assert load_calibration(tmp_path, "residual", "m").made_at == again.made_at
 
 
 def test_every_part_is_scored_once_by_the_others():

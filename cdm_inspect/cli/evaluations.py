@@ -1,0 +1,179 @@
+"""What labelled parts say of the verdicts, on the screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from cdm_inspect.cli.steps import Context
+
+if TYPE_CHECKING:
+    from cdm_inspect.project import Project
+
+_VERDICTS = ("pass", "review", "reject", "undecided")
+
+
+def evaluate(
+    state: Context, project: Project, line: str, data: Path, scorer: str | None, **options: Any
+) -> dict[str, Any]:
+    """Judge labelled parts behind a progress bar; `show_evaluations` shows the result.
+
+    Args:
+        state: of the command.
+        project: opened.
+        line: whose model judges.
+        data: labelled folder.
+        scorer: another than the line's.
+        options: further ones of `workflows.evaluate`.
+    """
+    from cdm_inspect import workflows
+
+    with state.screen.counting(f"evaluate {scorer or project.config.line(line).scorer}") as tick:
+        return workflows.evaluate(project, line, data, scorer=scorer, tick=tick, **options)
+
+
+def show_evaluations(state: Context, results: list[dict[str, Any]]) -> None:
+    """Verdicts first, then the figures of all scorers, by defect, and what else was measured."""
+    first = results[0]
+    _show_verdicts(state, first)
+    _show_figures(state, results)
+    for result in results:
+        for problem in result["undecided"]:
+            state.screen.say(f"[magenta]undecided[/magenta] {escape(problem)}")
+    if first["synthetic"] is not None:
+        _show_detectability(state, first["synthetic"])
+    if first["robustness"] is not None:
+        _show_robustness(state, first["robustness"])
+    if first["compare"] is not None:
+        _show_comparison(state, first["compare"])
+    if first["readings"] > 1:
+        state.screen.say(
+            f"[yellow]note:[/yellow] these labelled parts have been read {first['readings']} times "
+            "for this line; what was chosen after a reading looks better on them than on new parts."
+        )
+
+
+def _show_verdicts(state: Context, result: dict[str, Any]) -> None:
+    """The confusion at the operating point, with exact intervals."""
+    wrong = {
+        "good": ("false rejects", result["false_reject_rate"], result["false_reject_interval"]),
+        "defective": ("escapes", result["escape_rate"], result["escape_interval"]),
+    }
+    rows = []
+    for side, counts in result["confusion"].items():
+        name, rate, (low, high) = wrong[side]
+        verdicts = [str(counts[verdict]) for verdict in _VERDICTS]
+        rows.append((side, *verdicts, f"{name} {rate:.1%} ({low:.1%} to {high:.1%})"))
+    title = (
+        f"Line {result['line']}, {result['scorer']}: {result['n_good']} good and "
+        f"{result['n_defective']} defective parts"
+    )
+    header = ("parts", *_VERDICTS, "wrong (exact 95 % interval)")
+    state.screen.table(title, header, rows)
+
+
+def _show_figures(state: Context, results: list[dict[str, Any]]) -> None:
+    names = ("image_AUROC", "image_AUPR", "image_F1Max", "pixel_AUROC", "pixel_AUPRO")
+    header = [name.replace("_", " ") for name in names]
+    state.screen.table(
+        "Figures of merit (AUPRO up to a false-positive rate of 0.3)",
+        (
+            "scorer",
+            header[0] + " (95 %)",
+            *header[1:],
+            "AUPIMO",
+            "false rej.",
+            "escapes",
+            "s/image",
+        ),
+        [
+            (
+                result["scorer"],
+                f"{result['image_AUROC']:.3f} "
+                + "({:.3f} to {:.3f})".format(*result["image_AUROC_interval"]),
+                *(_optional(result[name]) for name in (*names[1:], "pixel_AUPIMO")),
+                f"{result['false_reject_rate']:.1%}",
+                f"{result['escape_rate']:.1%}",
+                f"{result['seconds_per_image']:.3f}",
+            )
+            for result in results
+        ],
+    )
+    state.screen.table(
+        "By defect",
+        ("scorer", "defect", "parts", "image AUROC", "escapes (exact 95 % interval)"),
+        [
+            (
+                result["scorer"],
+                label,
+                str(row["count"]),
+                f"{row['image_AUROC']:.3f}",
+                f"{row['escape_rate']:.1%} " + "({:.1%} to {:.1%})".format(*row["escape_interval"]),
+            )
+            for result in results
+            for label, row in result["per_defect"].items()
+        ],
+    )
+
+
+def _show_detectability(state: Context, document: dict[str, Any]) -> None:
+    """A table of the smallest synthetic defects that are found."""
+    contrasts = [f"{contrast:g}" for contrast in document["contrasts"]]
+    state.screen.table(
+        "Smallest synthetic defect found 9 times in 10, in % of the short side",
+        ("kind", *(f"contrast {contrast} SD" for contrast in contrasts)),
+        [
+            (kind, *(_percent(smallest[contrast]) for contrast in contrasts))
+            for kind, smallest in document["smallest"].items()
+        ],
+    )
+
+
+def _show_robustness(state: Context, rows: list[dict[str, Any]]) -> None:
+    state.screen.table(
+        "When light, focus or place change (some parts; exact 95 % intervals)",
+        ("change", "", "false rejects", "escapes", "image AUROC"),
+        [
+            (
+                row["kind"],
+                row["level"],
+                *(
+                    f"{row[f'{name}_rate']:.1%} "
+                    + "({:.0%} to {:.0%})".format(*row[f"{name}_interval"])
+                    for name in ("false_reject", "escape")
+                ),
+                f"{row['image_AUROC']:.3f}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _show_comparison(state: Context, compared: dict[str, Any]) -> None:
+    names = {"escapes": "escapes", "false_rejects": "false rejects", "image_AUROC": "image AUROC"}
+    state.screen.table(
+        f"Against {compared['with']}, on {compared['parts']} parts",
+        ("", "this one", "the other", "difference (95 %)", "p"),
+        [
+            (
+                name,
+                f"{row['ours']:.4f}",
+                f"{row['theirs']:.4f}",
+                f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})",
+                f"{row['p_value']:.3f}",
+            )
+            for name, row in ((text, compared[key]) for key, text in names.items())
+        ],
+    )
+    worse = "no worse" if compared["is_no_worse"] else "possibly worse"
+    state.screen.say(f"escapes: {worse} than the other, margin {compared['margin']:.1%}")
+
+
+def _percent(size: float | None) -> str:
+    return "not found" if size is None else f"{100 * size:g}"
+
+
+def _optional(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,148 @@
+"""How a photograph was taken: exposure, contrast, focus, and whether good parts looked like that.
+
+Measured on prepared images, so that a station measures what training measured, whatever the camera.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from cdm_inspect.records import FloatArray, JsonObject
+
+_BINS = 32
+# Grey levels this close to an end of the range count as lost.
+_LOST = 1 / 255
+# Beyond what good parts have shown, by this share of what they have shown, is outside.
+_MARGIN = 0.5
+# Never narrower than this about what they have shown: units as in `Acquisition`.
+_LEAST = {
+    "exposure": 0.04,
+    "contrast": 0.04,
+    "focus": 0.5,
+    "dark": 0.03,
+    "bright": 0.03,
+    "histogram": 0.02,
+}
+_NAMES = ("exposure", "contrast", "focus", "dark", "bright")
+_ADVICE = {
+    "exposure": "Check lamp, aperture and exposure time",
+    "contrast": "Check lamp and lens for dirt or a cover",
+    "focus": "Check focus, vibration and the distance to the part",
+    "dark": "Check lamp and exposure time",
+    "bright": "Check lamp and exposure time for overexposure",
+    "histogram": "Check light, lens and whether this is a part of the line at all",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acquisition:
+    """What one prepared photograph shows of how it was taken.
+
+    Attributes:
+        exposure: mean grey level, in [0, 1].
+        contrast: standard deviation of the grey levels, in [0, 0.5].
+        focus: ln of the mean squared Laplacian over the variance; a unit less is clearly softer.
+        dark: share of pixels at black.
+        bright: share of pixels at white.
+        histogram: cumulative shares of grey levels at 32 steps.
+    """
+
+    exposure: float
+    contrast: float
+    focus: float
+    dark: float
+    bright: float
+    histogram: tuple[float, ...]
+
+    @classmethod
+    def of(cls, prepared: FloatArray) -> Acquisition:
+        """Measure a prepared image, (channels, height, width) in [-1, 1]."""
+        grey = (prepared.mean(axis=0, dtype=np.float32) + 1) / 2
+        counts = np.histogram(grey, bins=_BINS, range=(0, 1))[0]
+        laplacian = cv2.Laplacian(grey, cv2.CV_32F)
+        variance = float(grey.var())
+        detail = float((laplacian**2).mean())
+        return cls(
+            exposure=float(grey.mean()),
+            contrast=math.sqrt(variance),
+            # A flat picture has no focus to lose; it is found by its contrast.
+            focus=math.log((detail + 1e-9) / (variance + 1e-6)),
+            dark=float((grey <= _LOST).mean()),
+            bright=float((grey >= 1 - _LOST).mean()),
+            histogram=tuple(np.round(np.cumsum(counts) / counts.sum(), 5).tolist()),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """How good parts were photographed, and how far others may differ before nothing can be said.
+
+    Attributes:
+        bounds: lowest and highest accepted value of each measure.
+        histogram: mean cumulative histogram.
+        distance: mean absolute difference of cumulative histograms (1-Wasserstein distance of grey
+            levels) up to which a photograph is accepted.
+    """
+
+    bounds: dict[str, tuple[float, float]]
+    histogram: tuple[float, ...]
+    distance: float
+
+    @classmethod
+    def around(cls, seen: Sequence[Acquisition]) -> Envelope:
+        """The envelope of at least one photograph of a good part."""
+        bounds = {}
+        for name in _NAMES:
+            values = np.array([getattr(item, name) for item in seen])
+            reach = max(_MARGIN * float(np.ptp(values)), _LEAST[name])
+            bounds[name] = (float(values.min()) - reach, float(values.max()) + reach)
+        curves = np.array([item.histogram for item in seen])
+        mean = curves.mean(axis=0)
+        farthest = float(np.abs(curves - mean).mean(axis=1).max())
+        return cls(
+            bounds=bounds,
+            histogram=tuple(np.round(mean, 5).tolist()),
+            distance=(1 + _MARGIN) * farthest + _LEAST["histogram"],
+        )
+
+    def outside(self, found: Acquisition) -> str:
+        """Why a photograph is unlike all that were learnt from, for people; empty if it is not."""
+        excess = {name: self._excess(name, getattr(found, name)) for name in _NAMES}
+        worst = max(excess, key=lambda name: excess[name])
+        if excess[worst] > 0:
+            low, high = self.bounds[worst]
+            return (
+                f"{worst} {getattr(found, worst):.3g}, accepted are {low:.3g} to {high:.3g}. "
+                f"{_ADVICE[worst]}, and take the photograph again"
+            )
+        distance = float(np.abs(np.subtract(found.histogram, self.histogram)).mean())
+        if distance > self.distance:
+            return (
+                f"grey levels differ by {distance:.3g} from those of good parts, accepted are "
+                f"{self.distance:.3g}. {_ADVICE['histogram']}, and take the photograph again"
+            )
+        return ""
+
+    def _excess(self, name: str, value: float) -> float:
+        """How far outside, in widths of what is accepted."""
+        low, high = self.bounds[name]
+        return max(low - value, value - high) / (high - low)
+
+    def to_json(self) -> JsonObject:
+        """A JSON object that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Envelope:
+        """Read what `to_json` wrote."""
+        return cls(
+            bounds={name: (low, high) for name, (low, high) in data["bounds"].items()},
+            histogram=tuple(data["histogram"]),
+            distance=data["distance"],
+        )

@@ -1,0 +1,217 @@
+"""Where a line passes, reviews and rejects parts: by which rule, on which data, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from cdm_inspect.config import CostsConfig
+from cdm_inspect.costs import Band, Costs, Doubt, ScoreSample, choose_band, doubts
+from cdm_inspect.guarantees import Guarantee, choose_threshold, guarantee_of
+from cdm_inspect.records import JsonObject
+from cdm_inspect.reviewed import ReviewedParts
+
+# What is believed before anyone has judged a part of the line, in parts it is worth.
+_SYNTHETIC_WORTH = 10.0
+_SHARE_WORTH = 100.0
+
+_SPOKEN = {
+    "escape": "an escape costs {} as much",
+    "false_reject": "a rejected good part costs {} as much",
+    "review": "a review costs {} as much",
+    "defect_share": "{} as many parts are defective",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """Two thresholds with what they rest on.
+
+    Attributes:
+        rule: "false-reject" or "cost".
+        review: a part is flagged at or above it.
+        reject: a flagged part is rejected without review at or above it; None means never.
+        guarantee: for the share of good parts that are flagged.
+        facts: what the rule was given and what it found, as JSON.
+        explanation: one paragraph for people.
+    """
+
+    rule: str
+    review: float
+    reject: float | None
+    guarantee: Guarantee
+    facts: JsonObject
+    explanation: str
+
+
+def by_false_reject(
+    scores: Sequence[float], max_false_reject: float, confidence: float
+) -> OperatingPoint:
+    """Flag and reject as many parts as the false-reject rate that was asked for allows.
+
+    Args:
+        scores: of held-out good parts, ascending.
+        max_false_reject: share of good parts, in (0, 1).
+        confidence: with which it is kept.
+    """
+    threshold, guarantee = choose_threshold(scores, max_false_reject, confidence)
+    return OperatingPoint(
+        rule="false-reject",
+        review=threshold,
+        reject=threshold,
+        guarantee=guarantee,
+        facts={},
+        explanation=(
+            f"Asked for: at most {max_false_reject:.2%} of good parts flagged. Parts that score "
+            f"{threshold:.4g} or more are rejected. Promised: {guarantee.sentence}."
+        ),
+    )
+
+
+def by_cost(
+    scores: Sequence[float],
+    synthetic: Sequence[float],
+    config: CostsConfig,
+    *,
+    max_false_reject: float,
+    confidence: float,
+    reviewed: ReviewedParts | None = None,
+) -> OperatingPoint:
+    """Pass, review and reject so that the expected cost of a part is lowest.
+
+    Args:
+        scores: of held-out good parts, ascending.
+        synthetic: of damaged copies of them, which stand for defects nobody has shown yet.
+        config: costs.
+        max_false_reject: what the guarantee is compared with; it binds nothing here.
+        confidence: of the guarantee.
+        reviewed: what people have said of parts of the line; used where it can be trusted.
+    """
+    usable = reviewed if reviewed is not None and reviewed.is_usable else None
+    good, defective = ScoreSample.of(scores), ScoreSample.of(synthetic)
+    share = config.defect_share
+    if usable is not None:
+        good = _joined(good, len(scores), usable.good)
+        defective = _joined(defective, min(_SYNTHETIC_WORTH, len(synthetic)), usable.defective)
+        seen = usable.size
+        share = (share * _SHARE_WORTH + usable.defect_share * seen) / (_SHARE_WORTH + seen)
+    costs = Costs(
+        escape=config.escape,
+        false_reject=config.false_reject,
+        review=config.review,
+        defect_share=min(max(share, 1e-9), 1 - 1e-9),
+        review_share=config.review_share,
+    )
+    band = choose_band(good, defective, costs)
+    guarantee = guarantee_of(scores, band.review, max_false_reject, confidence)
+    moved = doubts(good, defective, costs, band)
+    passing = costs.defect_share * costs.escape
+    told = _reviewed_told(reviewed)
+    return OperatingPoint(
+        rule="cost",
+        review=band.review,
+        reject=_finite(band.reject),
+        guarantee=guarantee,
+        facts={
+            "costs": asdict(costs),
+            "band": {**asdict(band), "reject": _finite(band.reject)},
+            "cost_passing_all": passing,
+            "cost_reviewing_all": costs.review,
+            "doubts": [_doubt_json(doubt) for doubt in moved],
+            "good_parts": round(good.size, 1),
+            "defects": round(defective.size, 1),
+            "synthetic_defects": len(synthetic),
+            "reviewed": told,
+        },
+        explanation=" ".join(
+            [
+                f"An escape costs {costs.escape:g}, a rejected good part {costs.false_reject:g}, a "
+                f"review {costs.review:g}; {costs.defect_share:.2%} of parts are taken to be "
+                f"defective. Scores: {len(scores)} held-out good parts and {len(synthetic)} "
+                f"synthetic defects. {told}",
+                _band_told(band, passing, costs),
+                _doubts_told(moved),
+                f"Of good parts, {guarantee.sentence}.",
+            ]
+        ),
+    )
+
+
+def _finite(threshold: float) -> float | None:
+    """JSON has no infinity."""
+    return threshold if math.isfinite(threshold) else None
+
+
+def _doubt_json(doubt: Doubt) -> JsonObject:
+    facts = asdict(doubt)
+    return {**facts, "band": {**facts["band"], "reject": _finite(doubt.band.reject)}}
+
+
+def _joined(prior: ScoreSample, worth: float, seen: ScoreSample) -> ScoreSample:
+    """Both samples as one, each with as many parts as it is worth."""
+    if not len(seen.scores):
+        return prior
+    return ScoreSample.of(
+        [*prior.scores, *seen.scores],
+        [
+            *(prior.weights * (worth / prior.weights.sum())),
+            *(seen.weights * (seen.size / seen.weights.sum())),
+        ],
+    )
+
+
+def _reviewed_told(reviewed: ReviewedParts | None) -> str:
+    if reviewed is None or not reviewed.reviewed:
+        return "Nobody has judged parts of this line by these scores yet."
+    if not reviewed.is_usable:
+        return f"The {reviewed.reviewed} judged parts are left out: {reviewed.lacking}."
+    return (
+        f"{reviewed.reviewed} judged parts of {reviewed.inspected} inspected ones refine this, "
+        "weighted by how many each stands for."
+    )
+
+
+def _band_told(band: Band, passing: float, costs: Costs) -> str:
+    if band.reject == math.inf:
+        rule = (
+            f"pass below {band.review:.4g} and review from there, with nothing rejected unseen: "
+            f"{band.review_rate:.1%} of parts go to a person"
+        )
+    elif band.review < band.reject:
+        rule = (
+            f"pass below {band.review:.4g}, review from there, reject from {band.reject:.4g}: "
+            f"{band.review_rate:.1%} of parts go to a person, {band.false_reject_rate:.1%} of good "
+            "parts are rejected"
+        )
+    else:
+        rule = (
+            f"pass below {band.review:.4g} and reject from there, with nothing to review: "
+            f"{band.false_reject_rate:.1%} of good parts are rejected"
+        )
+    remark = ""
+    if costs.review < band.cost:
+        remark = (
+            " Reviewing everything would be cheaper still: at these costs the scores do not part "
+            "good from defective well enough."
+        )
+    limit = (
+        f" People have time for {costs.review_share:.1%} of parts; with more the cost would be "
+        "lower."
+        if band.is_limited
+        else ""
+    )
+    return (
+        f"Cheapest: {rule}, and {band.escape_rate:.1%} of defects pass, for {band.cost:.4g} a part "
+        f"(passing everything {passing:.4g}, reviewing everything {costs.review:.4g})."
+        f"{remark}{limit}"
+    )
+
+
+def _doubts_told(found: Sequence[Doubt]) -> str:
+    worst = max(found, key=lambda doubt: doubt.regret)
+    half = "half" if worst.factor < 1 else "twice"
+    return (
+        "If a cost is off by a factor of two, these thresholds cost at most "
+        f"{worst.regret:.0%} more than the best ones (where {_SPOKEN[worst.name].format(half)})."
+    )

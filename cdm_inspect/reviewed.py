@@ -1,0 +1,107 @@
+"""What people have said of a line's parts, weighted by how each part came to be looked at.
+
+Flagged parts are judged far more often than passed ones, and the oddest first. A judged part stands
+for all inspected parts of its kind: those with the same verdict and a p-value of the same size
+(post-stratification; Horvitz and Thompson 1952).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from cdm_inspect.contracts import VerdictStore
+from cdm_inspect.costs import ScoreSample
+from cdm_inspect.records import Decision, InspectionQuery, StoredInspection, Verdict
+
+_PAGE = 1000
+# Strata that hold less than this share of the parts may go without judged ones.
+_SMALL = 0.01
+_FEWEST = 5
+_JUDGED = (Decision.ACCEPT, Decision.REJECT)
+
+Stratum = tuple[Verdict, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewedParts:
+    """Judged parts of a line as two weighted samples of scores.
+
+    Attributes:
+        inspected: parts with a score.
+        reviewed: those of them that a person accepted or rejected.
+        good: scores of accepted parts.
+        defective: scores of rejected parts.
+        defect_share: of all inspected parts, estimated.
+        size: how many parts drawn at random the judged ones are worth.
+        lacking: why they cannot stand for all; empty where they can.
+    """
+
+    inspected: int
+    reviewed: int
+    good: ScoreSample
+    defective: ScoreSample
+    defect_share: float
+    size: float
+    lacking: str
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the judged parts can stand for all."""
+        return not self.lacking
+
+
+def collect_reviewed(
+    store: VerdictStore, line: str, calibrations: Collection[str]
+) -> ReviewedParts:
+    """Read the scores and decisions of a line.
+
+    Args:
+        store: opened.
+        line: whose parts.
+        calibrations: those under which a score means the same.
+    """
+    strata: dict[Stratum, list[StoredInspection]] = defaultdict(list)
+    for part in _inspections(store, line):
+        if part.calibration in calibrations and part.score is not None and part.p_value is not None:
+            strata[part.verdict, math.floor(2 * math.log10(part.p_value))].append(part)
+    inspected = sum(len(parts) for parts in strata.values())
+    scores: dict[Decision, list[float]] = {decision: [] for decision in _JUDGED}
+    weights: dict[Decision, list[float]] = {decision: [] for decision in _JUDGED}
+    lacking = ""
+    for (verdict, _), parts in strata.items():
+        judged = [part for part in parts if part.decision in _JUDGED]
+        if len(parts) > _SMALL * inspected and len(judged) < min(_FEWEST, len(parts)):
+            lacking = (
+                f"of {len(parts)} parts with the verdict {verdict.value!r} and like p-values only "
+                f"{len(judged)} have been judged. Have people judge a few of each kind, of those "
+                "that passed as well"
+            )
+        for part in judged:
+            assert part.decision is not None
+            assert part.score is not None
+            scores[part.decision].append(part.score)
+            weights[part.decision].append(len(parts) / len(judged))
+    everything = ScoreSample.of(
+        [score for decision in _JUDGED for score in scores[decision]],
+        [weight for decision in _JUDGED for weight in weights[decision]],
+    )
+    total = float(everything.weights.sum())
+    return ReviewedParts(
+        inspected=inspected,
+        reviewed=len(everything.scores),
+        good=ScoreSample.of(scores[Decision.ACCEPT], weights[Decision.ACCEPT]),
+        defective=ScoreSample.of(scores[Decision.REJECT], weights[Decision.REJECT]),
+        defect_share=sum(weights[Decision.REJECT]) / total if total else 0.0,
+        size=everything.size,
+        lacking=lacking,
+    )
+
+
+def _inspections(store: VerdictStore, line: str) -> Iterator[StoredInspection]:
+    last = 0
+    while page := store.find(InspectionQuery(line=line, after_id=last, limit=_PAGE)):
+        yield from page
+        last = page[-1].id

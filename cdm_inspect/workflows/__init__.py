@@ -1,0 +1,17 @@
+"""The story, verb by verb: check, train, calibrate, evaluate, inspect. Each reads top to bottom."""
+
+from cdm_inspect.workflows.judging import evaluate, expand_paths, inspect
+from cdm_inspect.workflows.learning import CheckReport, calibrate, check, train
+from cdm_inspect.workflows.looking import diagnose, sample
+
+__all__ = [
+    "CheckReport",
+    "calibrate",
+    "check",
+    "diagnose",
+    "evaluate",
+    "expand_paths",
+    "inspect",
+    "sample",
+    "train",
+]

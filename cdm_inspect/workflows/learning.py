@@ -1,0 +1,224 @@
+"""What a line learns: check its good parts, train on them, calibrate by those held out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cdm_inspect.assembly import (
+    build_scorer,
+    check_scorer_fits,
+    good_parts_of,
+    load_line_model,
+)
+from cdm_inspect.calibration import Calibration, equal_calibrations
+from cdm_inspect.checkpoint import load_model
+from cdm_inspect.config import LineConfig
+from cdm_inspect.errors import UnreadableImage
+from cdm_inspect.fitting import fit_scorer, score_damaged
+from cdm_inspect.images import (
+    Preparation,
+    Shape,
+    content_of,
+    find_images,
+    find_others,
+    load_good_parts,
+    read_images,
+)
+from cdm_inspect.operating_point import by_cost, by_false_reject
+from cdm_inspect.project import Project
+from cdm_inspect.records import ImageProblem, Tick, TrainingReport, TrainingTick, untold
+from cdm_inspect.reviewed import ReviewedParts, collect_reviewed
+from cdm_inspect.training import Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckReport:
+    """What `check` found among the good parts of a line.
+
+    Attributes:
+        passed_over: files that are no PNG, JPEG, BMP or TIFF by their names, by ending.
+    """
+
+    line: str
+    folder: str
+    files: int
+    usable: int
+    needed: int
+    sizes: dict[str, int]
+    kinds: dict[str, int]
+    passed_over: dict[str, int]
+    problems: tuple[ImageProblem, ...]
+
+
+def check(project: Project, line: str, *, tick: Tick = untold) -> CheckReport:
+    """Read every good part of a line and say which cannot be used, and why."""
+    config = project.config.line(line)
+    folder = project.path(config.normal)
+    paths = find_images(folder)
+    problems: list[ImageProblem] = []
+    found: list[tuple[Path, Shape]] = []
+    seen: dict[str, Path] = {}
+    for done, item in enumerate(read_images(paths, max_pixels=config.images.max_pixels), start=1):
+        tick(done, len(paths))
+        if isinstance(item, ImageProblem):
+            problems.append(item)
+        elif (first := seen.setdefault(content_of(item), item.path)) != item.path:
+            detail = f"{item.path}: the same picture as {first}."
+            problems.append(ImageProblem(path=item.path, reason="duplicate", detail=detail))
+        else:
+            found.append((item.path, Shape.of(item)))
+    usable = list(_usable(config, found, problems))
+    return CheckReport(
+        line=line,
+        folder=str(folder),
+        files=len(paths),
+        usable=len(usable),
+        needed=config.training.min_images,
+        sizes=_counts(f"{shape.width} x {shape.height}" for shape in usable),
+        kinds=_counts(
+            f"{'grey' if shape.channels == 1 else 'colour'}, {16 if shape.is_deep else 8}-bit"
+            for shape in usable
+        ),
+        passed_over=_counts(path.suffix or path.name for path in find_others(folder)),
+        problems=tuple(sorted(problems, key=lambda problem: problem.path)),
+    )
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(names))
+
+
+def _usable(
+    config: LineConfig, found: Sequence[tuple[Path, Shape]], problems: list[ImageProblem]
+) -> Iterator[Shape]:
+    """The shapes that training would take; the others become problems."""
+    if not found:
+        return
+    preparation = Preparation.for_shapes(
+        [shape for _, shape in found],
+        image_size=config.image_size,
+        channels=config.images.channels,
+        max_aspect_change=config.images.max_aspect_change,
+    )
+    for path, shape in found:
+        try:
+            preparation.refuse(shape, path)
+        except UnreadableImage as error:
+            problems.append(ImageProblem(path=path, reason=error.reason, detail=str(error)))
+        else:
+            yield shape
+
+
+def train(
+    project: Project,
+    line: str,
+    *,
+    device: str = "auto",
+    devices: int = 1,
+    resume: bool = False,
+    tick: Callable[[TrainingTick], None] = lambda tick: None,
+) -> TrainingReport:
+    """Train the model of a line and put it into force; an interrupted run can be resumed."""
+    config = project.config.line(line)
+    # Better now than after a night of training.
+    check_scorer_fits(project, config)
+    parts = load_good_parts(project.path(config.normal), config)
+    start = config.consistency.checkpoint
+    training = Training(
+        line,
+        config,
+        parts,
+        project.model_folder(line),
+        device=device,
+        devices=devices,
+        start_from=load_model(project.path(start)) if start is not None else None,
+    )
+    told_at = 0.0
+    try:
+        for progress in training.run(resume=resume):
+            tick(progress)
+            if progress.seconds - told_at >= 1.0:
+                told_at = progress.seconds
+                project.registry.notify("cdm_inspect_training_ticked", line=line, tick=progress)
+    except KeyboardInterrupt:
+        training.save()
+        raise
+    assert training.report is not None
+    return training.report
+
+
+def calibrate(
+    project: Project,
+    line: str,
+    *,
+    scorer: str | None = None,
+    max_false_reject: float | None = None,
+    device: str = "auto",
+    tick: Tick = untold,
+) -> Calibration:
+    """Fit a scorer on good parts and set the threshold by those that were held out.
+
+    See `fit_scorer` for how each held-out part comes to the score that the threshold stands on,
+    and `operating_point` for the rules.
+
+    Args:
+        project: opened.
+        line: trained.
+        scorer: another than the line's.
+        max_false_reject: another than the line's.
+        device: "auto", "cpu" or "cuda".
+        tick: told how many of how many are done.
+    """
+    config = project.config.line(line)
+    model = load_line_model(project, line, device)
+    name = scorer or config.scorer
+    built = build_scorer(project, config, model, name)
+    known, held_out = good_parts_of(project, config, model)
+    ordered = tuple(sorted(fit_scorer(built, held_out, trained_on=known, tick=tick)))
+    rate = max_false_reject if max_false_reject is not None else config.max_false_reject
+    state, folder = built.state(), project.calibration_folder(line)
+    if config.rule == "cost":
+        facts = {"model": model.id, "options": built.options, "view": built.view}
+        point = by_cost(
+            ordered,
+            score_damaged(built, held_out, tick=tick),
+            config.costs,
+            max_false_reject=rate,
+            confidence=config.confidence,
+            reviewed=_reviewed(project, line, equal_calibrations(folder, name, facts, state)),
+        )
+    else:
+        point = by_false_reject(ordered, rate, config.confidence)
+    calibration = Calibration(
+        line=line,
+        model=model.id,
+        scorer=name,
+        options=built.options,
+        view=built.view,
+        found=built.describe(),
+        scores=ordered,
+        max_false_reject=rate,
+        confidence=config.confidence,
+        false_reject_bound=point.guarantee.bound,
+        parts_needed=point.guarantee.parts_needed,
+        threshold=point.review,
+        reject_threshold=point.reject,
+        rule=point.rule,
+        basis={"guarantee": asdict(point.guarantee), **point.facts},
+        explanation=point.explanation,
+        expiry_days=config.expiry.days,
+        expiry_parts=config.expiry.parts,
+        state=state,
+    )
+    return calibration.save(folder)
+
+
+def _reviewed(project: Project, line: str, calibrations: set[str]) -> ReviewedParts | None:
+    """What people have said of parts that were judged by the same scores; None without."""
+    if not calibrations:
+        return None
+    with project.open_store() as store:
+        return collect_reviewed(store, line, calibrations)

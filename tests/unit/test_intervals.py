@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+from anomalib import metrics
+from anomalib.data import ImageBatch
+from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
+
+from cdm_inspect import intervals
+
+
+def parts(seed=0, n=40, gap=1.0, ties=False):
+    random = np.random.default_rng(seed)
+    labels = np.arange(2 * n) < n
+    scores = random.normal(size=2 * n) + gap * labels
+    return (np.round(scores) if ties else scores), labels
+
+
+def curves(scores, labels):
+    counted = intervals._counting(scores)
+    return counted(labels.astype(float)), counted((~labels).astype(float))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_figures_that_are_resampled_are_those_of_the_libraries(ties):
+    scores, labels = parts(ties=ties)
+    true, false = curves(scores, labels)
+    area = intervals.area_under(false / false[-1], true / true[-1])
+    assert area == pytest.approx(roc_auc_score(labels, scores))
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    assert intervals.precision_area(true, false) == pytest.approx(auc(recall, precision))
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    assert intervals.best_f1(true, false) == pytest.approx(f1.max())
+
+
+def test_intervals_hold_the_true_figure_about_as_often_as_they_say():
+    """AUROC of two normals a standard deviation apart is Phi(1 / sqrt 2) = 0.760."""
+    inside = 0
+    for seed in range(120):
+        low, high = intervals.image_intervals(*parts(seed), draws=200)["AUROC"]
+        inside += low <= 0.7602 <= high
+    assert 0.87 <= inside / 120 <= 0.99
+
+
+def pictures(seed=0, n=12, side=48):
+    random = np.random.default_rng(seed)
+    masks = np.zeros((n, side, side), bool)
+    for number in range(n // 2):
+        y, x = random.integers(2, side - 14, 2)
+        masks[number, y : y + 10, x : x + random.integers(3, 12)] = True
+        masks[number, :2, :3] = True  # a second region
+    maps = random.normal(size=masks.shape) + 1.2 * masks
+    return maps.astype(np.float32), masks
+
+
+def anomalib_figures(maps, masks):
+    batch = ImageBatch(
+        image=torch.zeros(len(maps), 3, *maps.shape[1:]),
+        anomaly_map=torch.from_numpy(maps),
+        gt_mask=torch.from_numpy(masks),
+    )
+    found = []
+    for name in ("AUROC", "AUPRO"):
+        metric = getattr(metrics, name)(fields=["anomaly_map", "gt_mask"])
+        metric.update(batch)
+        found.append(float(metric.compute()))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_pixel_figures_that_are_resampled_are_those_of_anomalib():
+    maps, masks = pictures()
+    # One draw in which each part is drawn once.
+    once = np.ones(len(maps))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "_draws", lambda labels, draws: [once])
+        found = intervals.pixel_intervals(maps, masks, draws=1)
+    auroc, aupro = anomalib_figures(maps, masks)
+    assert found["AUROC"] == pytest.approx((auroc, auroc), abs=2e-3)
+    assert found["AUPRO"] == pytest.approx((aupro, aupro), abs=4e-3)
+    low, high = intervals.pixel_intervals(maps, masks, draws=200)["AUPRO"]
+    assert low < aupro < high
+    assert high - low > 0.01
+
+
+def test_flat_maps_are_no_better_than_chance():
+    _, masks = pictures()
+    found = intervals.pixel_intervals(np.zeros(masks.shape, np.float32), masks, draws=20)
+    assert found["AUROC"] == (0.5, 0.5)
