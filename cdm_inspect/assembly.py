@@ -20,7 +20,7 @@ from cdm_inspect.errors import (
     UnreadableImage,
 )
 from cdm_inspect.hooks import build_options
-from cdm_inspect.images import load_good_parts, read_region
+from cdm_inspect.images import load_good_parts, load_manifest, read_region
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import Project
@@ -44,7 +44,12 @@ def good_parts_of(
         CheckpointMismatch: if fewer than two of the held-out parts are still there.
     """
     card = models[0].card
-    parts = load_good_parts(project.path(config.normal), card.config, preparation=card.preparation)
+    parts = load_good_parts(
+        project.path(config.normal),
+        card.config,
+        preparation=card.preparation,
+        manifest=load_manifest(project.manifest_file(card.line)),
+    )
     images = np.concatenate([parts.train, parts.held_out])
     found = [origin.sha256 for origin in (*parts.train_origin, *parts.held_out_origin)]
     known, fresh = (

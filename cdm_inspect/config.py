@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -172,6 +173,9 @@ class ImagesConfig(Section):
         channels: "auto" takes what most good parts have; 1 turns colour to grey.
         max_pixels: larger images are refused before they are decoded.
         max_aspect_change: relative difference in aspect ratio above which a part is set aside.
+        group: regular expression with one group in brackets that finds, in a file's path below the
+            folder, the lot or session it belongs to; lots are never split between training and
+            held-out parts.
         region: picture of where the line looks, as large as the photographs: white is judged, black
             is ignored. Calibrate again after changing it; no training is needed.
     """
@@ -179,7 +183,21 @@ class ImagesConfig(Section):
     channels: Literal["auto", 1, 3] = "auto"
     max_pixels: Annotated[int, Field(ge=1024)] = 64_000_000
     max_aspect_change: Positive = 0.1
+    group: str | None = None
     region: str | None = None
+
+    @field_validator("group")
+    @classmethod
+    def _group_finds_one_thing(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            found = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from error
+        if found != 1:
+            raise ValueError(f"expected one group in brackets, found {found}")
+        return value
 
 
 class CostsConfig(Section):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cdm_inspect.evaluation import ScoredPart
 from cdm_inspect.evaluation_words import WORDS
 from cdm_inspect.images import overlay_heatmap
-from cdm_inspect.pages import LANGUAGES, Word, draw_svg, words_of, write_page
+from cdm_inspect.pages import LANGUAGES, Word, data_url, draw_svg, words_of, write_page
 from cdm_inspect.records import JsonObject
 
 _GOOD, _BAD, _REVIEW, _REJECT = "#00204d", "#d5a000", "#d55e00", "#b3261e"
@@ -150,14 +148,9 @@ def _case(part: ScoredPart, threshold: float) -> JsonObject:
     return {
         "name": _name(part),
         "facts": f"{part.verdict.value}, score {part.score:.2f}, p {part.p_value:.3f}",
-        "picture": _data_url(part.picture),
-        "overlay": _data_url(_overlay(part, threshold)),
+        "picture": data_url(part.picture),
+        "overlay": data_url(_overlay(part, threshold)),
     }
-
-
-def _data_url(picture: npt.NDArray[np.uint8]) -> str:
-    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
 
 
 def _draw_curves(

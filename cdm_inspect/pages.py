@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jinja2
+import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
 
 from cdm_inspect.durable import write_durably
@@ -68,3 +72,9 @@ def draw_svg(draw: Callable[[Any], None], size: tuple[float, float], word: Word)
         figure.savefig(out, format="svg")
     text = out.getvalue()
     return Markup(text[text.index("<svg") :])  # noqa: S704 - our own SVG
+
+
+def data_url(picture: npt.NDArray[np.uint8]) -> str:
+    """A picture, (height, width, 3) RGB, to stand inside a page."""
+    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()

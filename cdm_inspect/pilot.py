@@ -23,7 +23,13 @@ from cdm_inspect.assembly import check_region, check_scorer_fits
 from cdm_inspect.config import CostsConfig, LineConfig, parse_duration
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.images import GoodParts, find_labelled, load_good_parts, spread_evenly
+from cdm_inspect.images import (
+    GoodParts,
+    find_labelled,
+    load_good_parts,
+    load_manifest,
+    spread_evenly,
+)
 from cdm_inspect.pilot_runs import ARMS, PilotPlan, PilotRun, train_side_by_side
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, PilotProgress
@@ -105,7 +111,8 @@ def plan_pilot(
     config = project.config.line(line)
     check_scorer_fits(project, config)
     check_region(project, config)
-    good = load_good_parts(project.path(config.normal), config)
+    manifest = load_manifest(project.manifest_file(line))
+    good = load_good_parts(project.path(config.normal), config, manifest=manifest)
     if parts is not None and parts < len(good.train):
         chosen = spread_evenly(len(good.train), parts)
         good = replace(

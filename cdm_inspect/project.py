@@ -31,6 +31,10 @@ class Project:
         """Where the calibrations of a line are: beside the model, never inside it."""
         return self.model_folder(line) / "calibration"
 
+    def manifest_file(self, line: str) -> Path:
+        """Where it says which good parts of a line belong together, and which are excluded."""
+        return self.root / "manifests" / f"{line}.csv"
+
     def open_store(self) -> VerdictStore:
         """The store that the project names; use it as a context manager."""
         store = self.config.store

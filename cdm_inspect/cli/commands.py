@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -74,10 +72,25 @@ def init(
 
 
 @app.command()
-def check(context: typer.Context, line: Line, overrides: Overrides = None) -> None:
-    """Read every good part and say which cannot be used, and why."""
+def check(
+    context: typer.Context,
+    line: Line,
+    accept: Annotated[
+        list[Path] | None, typer.Option(help="A good part that was looked at and is good.")
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None, typer.Option(help="A part to leave out of everything from now on.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Read every good part and say which cannot be used, which are odd, and why."""
+    from cdm_inspect import workflows
+
     state: Context = context.obj
     project = state.open(line, overrides)
+    if accept or exclude:
+        file = workflows.review_parts(project, line, accept=accept or [], exclude=exclude or [])
+        state.screen.say(f"decided: {file}")
     state.screen.finish(steps.check(state, project, line))
 
 
@@ -355,43 +368,10 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the synthetic photographs.")] = 0,
 ) -> None:
     """Make a small synthetic line and walk through the whole product on it."""
-    from cdm_inspect.demo import write_demo_project
-    from cdm_inspect.project import open_project
+    from cdm_inspect.cli.walk import walk_demo
 
     state: Context = context.obj
-    screen, line = state.screen, "A"
-    screen.say(f"[bold]1/6[/bold] rendering a synthetic line into {directory}/data/A")
-    write_demo_project(directory, seed=seed)
-    given = [] if budget is None else [f"training.budget='{budget}'"]
-    project = open_project(directory, line=line, overrides=given)
-    data = directory / "data" / "A"
-    screen.say("[bold]2/6[/bold] check: are the photographs usable?")
-    checked = steps.check(state, project, line)
-    screen.say("[bold]3/6[/bold] train: a consistent diffusion model on good parts")
-    trained = steps.train(state, project, line)
-    screen.say("[bold]4/6[/bold] calibrate: a threshold from held-out good parts")
-    calibrated = thresholds.calibrate(state, project, line, project.config.line(line).scorer)
-    screen.say("[bold]5/6[/bold] evaluate: labelled parts the model has never seen")
-    evaluated = evaluations.evaluate(state, project, line, data, None)
-    evaluations.show_evaluations(state, [evaluated])
-    screen.say("[bold]6/6[/bold] inspect: verdicts into the store")
-    inspected = steps.inspect(state, project, line, [data / "test"], is_quiet=True)
-    screen.say(f"\nreport with curves and worst cases: {evaluated['report_html']}")
-    screen.say("judge the flagged parts in the review app:")
-    program = Path(sys.argv[0])
-    # As it was called: in a virtual environment that is not active its bare name is unknown.
-    shown = program if program.name == "cdm-inspect" else "cdm-inspect"
-    screen.say(f"  [bold]{shown} --project {directory} dashboard[/bold]")
-    screen.finish(
-        {
-            "directory": str(directory),
-            "check": checked,
-            "train": trained,
-            "calibrate": calibrated,
-            "evaluate": evaluated,
-            "inspect": dict(Counter(item["verdict"] for item in inspected)),
-        }
-    )
+    state.screen.finish(walk_demo(state, directory, budget=budget, seed=seed))
 
 
 @app.command()

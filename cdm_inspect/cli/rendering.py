@@ -72,12 +72,12 @@ class Screen:
             table.add_row(*row)
         self.console.print(table)
 
-    def problems(self, problems: Sequence[ImageProblem]) -> None:
-        """Files that were set aside, each with its reason."""
+    def problems(self, problems: Sequence[ImageProblem], title: str) -> None:
+        """Files with something the matter, each with its reason."""
         if not problems:
             return
         self.table(
-            f"{len(problems)} files set aside",
+            f"{len(problems)} {title}",
             ("reason", "what was found"),
             [(p.reason, escape(p.detail)) for p in problems[:_MOST_PROBLEMS]],
         )

@@ -31,8 +31,9 @@ class Context:
 
 
 def check(state: Context, project: Project, line: str) -> dict[str, Any]:
-    """Read every good part; a table of what is usable, and each problem."""
+    """Read every good part; a table of what is usable, what is odd, and each problem."""
     from cdm_inspect import workflows
+    from cdm_inspect.check_report import write_check_report
 
     with state.screen.counting("check") as tick:
         report = workflows.check(project, line, tick=tick)
@@ -43,13 +44,27 @@ def check(state: Context, project: Project, line: str) -> dict[str, Any]:
             ("usable", f"{report.usable} of {report.files} files (needed: {report.needed})"),
             ("sizes", ", ".join(f"{size}: {count}" for size, count in report.sizes.items())),
             ("kinds", ", ".join(f"{kind}: {count}" for kind, count in report.kinds.items())),
+            ("split", f"{report.n_train} to train on, {report.n_held_out} held out"),
+            ("groups", f"{report.groups}, never split"),
         ],
     )
     if report.passed_over:
         names = ", ".join(f"{count} {ending}" for ending, count in report.passed_over.items())
         state.screen.say(f"passed over, being no PNG, JPEG, BMP or TIFF by name: {names}")
-    state.screen.problems(report.problems)
-    return _with_problems(asdict(report), "problems")
+    state.screen.problems(report.problems, "files set aside")
+    state.screen.problems(report.odd, "photographs unlike the others: look at them")
+    if report.near_duplicates:
+        pairs = [f"{first.name} = {second.name}" for first, second in report.near_duplicates]
+        state.screen.say(
+            f"nearly the same photograph, kept on one side of the split: {', '.join(pairs[:10])}"
+            + (f" and {len(pairs) - 10} more pairs" if len(pairs) > 10 else "")
+        )
+    document = _with_problems(_with_problems(asdict(report), "problems"), "odd")
+    document["near_duplicates"] = [[str(path) for path in pair] for pair in report.near_duplicates]
+    page = project.root / "reports" / f"{line}-check.html"
+    write_check_report(document, page)
+    state.screen.say(f"report: {page}")
+    return {**document, "report_html": str(page)}
 
 
 def train(
@@ -96,7 +111,7 @@ def train(
             ("its cost", "not measured" if ratio is None else f"{ratio:.2f} x a step without"),
         ],
     )
-    state.screen.problems(report.set_aside)
+    state.screen.problems(report.set_aside, "files set aside")
     return _with_problems(asdict(report), "set_aside")
 
 

@@ -1,11 +1,14 @@
 """Photographs: found, read strictly, prepared, and split; heat maps as files and pictures."""
 
-from cdm_inspect.images.acquisition import Acquisition, Envelope
+from cdm_inspect.images.acquisition import Acquisition, Envelope, find_odd_photographs
+from cdm_inspect.images.alike import find_near_duplicates, join_groups
 from cdm_inspect.images.dataset import (
+    FoundParts,
     GoodParts,
     PartOrigin,
     choose_held_out,
     content_of,
+    find_parts,
     load_good_parts,
     spread_evenly,
 )
@@ -31,6 +34,12 @@ from cdm_inspect.images.labelled import (
     read_region,
     thin_labelled,
 )
+from cdm_inspect.images.manifest import (
+    Manifest,
+    ManifestRow,
+    PartDecision,
+    load_manifest,
+)
 from cdm_inspect.images.preparation import Preparation, Shape
 from cdm_inspect.images.synthesis import KINDS, SyntheticPart, battery, damage
 
@@ -39,8 +48,12 @@ __all__ = [
     "KINDS",
     "Acquisition",
     "Envelope",
+    "FoundParts",
     "GoodParts",
     "LabelledPart",
+    "Manifest",
+    "ManifestRow",
+    "PartDecision",
     "PartOrigin",
     "Preparation",
     "Shape",
@@ -54,8 +67,13 @@ __all__ = [
     "encode_heatmap",
     "find_images",
     "find_labelled",
+    "find_near_duplicates",
+    "find_odd_photographs",
     "find_others",
+    "find_parts",
+    "join_groups",
     "load_good_parts",
+    "load_manifest",
     "overlay_heatmap",
     "read_bytes",
     "read_image",

@@ -29,6 +29,8 @@ _LEAST = {
     "bright": 0.03,
     "histogram": 0.02,
 }
+# Robust standard deviations from the median.
+_ODD = 6.0
 _NAMES = ("exposure", "contrast", "focus", "dark", "bright")
 _ADVICE = {
     "exposure": "Check lamp, aperture and exposure time",
@@ -77,6 +79,34 @@ class Acquisition:
             bright=float((grey >= 1 - _LOST).mean()),
             histogram=tuple(np.round(np.cumsum(counts) / counts.sum(), 5).tolist()),
         )
+
+
+def find_odd_photographs(seen: Sequence[Acquisition]) -> list[tuple[int, str, str]]:
+    """Photographs that were taken unlike the others of a line: darker, softer, overexposed.
+
+    A measure is odd where it lies more than six robust standard deviations (median and median
+    absolute deviation) from the median, and clearly so.
+
+    Returns:
+        For each odd one its index, the measure that is oddest, and a sentence for people.
+    """
+    ratios, centres = [], {}
+    for name in _NAMES:
+        values = np.array([getattr(item, name) for item in seen])
+        centre = float(np.median(values))
+        spread = 1.4826 * float(np.median(np.abs(values - centre)))
+        # More detail than usual is nothing to complain of.
+        excess = centre - values if name == "focus" else np.abs(values - centre)
+        ratios.append(excess / max(_ODD * spread, _LEAST[name]))
+        centres[name] = centre
+    found = []
+    for index, ratio in enumerate(np.array(ratios).T):
+        name = _NAMES[int(ratio.argmax())]
+        if ratio.max() > 1:
+            value = getattr(seen[index], name)
+            text = f"{name} {value:.3g}, usually {centres[name]:.3g}. {_ADVICE[name]}"
+            found.append((index, name, text))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

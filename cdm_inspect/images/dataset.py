@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import numpy as np
 from cdm_inspect.config import LineConfig
 from cdm_inspect.errors import TooFewImages, UnreadableImage
 from cdm_inspect.images.acquisition import Acquisition, Envelope
+from cdm_inspect.images.alike import find_near_duplicates, join_groups
 from cdm_inspect.images.folder import find_images, read_images
+from cdm_inspect.images.manifest import Manifest
 from cdm_inspect.images.preparation import Preparation, Shape
-from cdm_inspect.records import FloatArray, ImageProblem, PartImage
+from cdm_inspect.records import FloatArray, ImageProblem, PartImage, Tick, untold
 
 # Below 50 good parts a tenth part of them would be too few to say anything.
 _MANY = 50
@@ -63,30 +67,111 @@ class GoodParts:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_good_parts(
-    folder: Path, config: LineConfig, *, preparation: Preparation | None = None
-) -> GoodParts:
-    """Read every good part of a line and keep a deterministic share of them out of training.
+class FoundParts:
+    """The usable parts of a folder by their content, and what was set aside.
 
-    Files with the same pixels count once. Which side a part is on follows from its content and the
-    seed alone, so that renaming or adding files moves as few parts as possible.
+    Attributes:
+        folder: that was read.
+        files: how many there were.
+        preparation: that fits them; None where no file could be read.
+        prepared: images of different content.
+        origin: file behind each.
+        shapes: of each, before it was prepared.
+        problems: in the order found.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, preparation: Preparation | None) -> None:
+        self.folder, self.manifest, self.preparation = folder, manifest, preparation
+        self.files = 0
+        self.prepared: dict[str, FloatArray] = {}
+        self.origin: dict[str, PartOrigin] = {}
+        self.shapes: dict[str, Shape] = {}
+        self.problems: list[ImageProblem] = []
+
+    def add(self, item: PartImage | ImageProblem) -> None:
+        """Take one file in, or say why not."""
+        self.files += 1
+        if isinstance(item, ImageProblem):
+            self.problems.append(item)
+            return
+        assert self.preparation is not None
+        key = content_of(item)
+        if self.manifest.decision_of(item.sha256) == "exclude":
+            self._refuse(item, "excluded", f"{item.path}: excluded in the manifest.")
+        elif key in self.prepared:
+            first = self.origin[key].path
+            self._refuse(item, "duplicate", f"{item.path}: the same picture as {first}.")
+        else:
+            try:
+                self.prepared[key] = self.preparation(item)
+            except UnreadableImage as error:
+                self._refuse(item, error.reason, str(error))
+            else:
+                self.origin[key] = PartOrigin(path=item.path, sha256=item.sha256)
+                self.shapes[key] = Shape.of(item)
+
+    def near_duplicates(self) -> list[tuple[str, str]]:
+        """Pairs of contents that show nearly the same; see `find_near_duplicates`."""
+        keys = list(self.prepared)
+        pairs = find_near_duplicates(list(self.prepared.values()))
+        return [(keys[first], keys[second]) for first, second in pairs]
+
+    def groups(self, pattern: str | None, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """The group of each part, by its content.
+
+        Named in the manifest, else by what the pattern finds in the file's path, else alone; groups
+        that share nearly the same photograph are one.
+
+        Args:
+            pattern: regular expression with one group; None means none.
+            pairs: of `near_duplicates`.
+        """
+        places = {key: place for place, key in enumerate(self.prepared)}
+        names = []
+        for key in self.prepared:
+            origin = self.origin[key]
+            named = self.manifest.group_of(origin.sha256)
+            if not named and pattern is not None:
+                match = re.search(pattern, origin.path.relative_to(self.folder).as_posix())
+                named = "" if match is None else match.group(1)
+            names.append(f"group {named}" if named else key)
+        joined = join_groups(names, [(places[first], places[second]) for first, second in pairs])
+        return dict(zip(self.prepared, joined, strict=True))
+
+    def _refuse(self, item: PartImage, reason: str, detail: str) -> None:
+        self.problems.append(ImageProblem(path=item.path, reason=reason, detail=detail))
+
+
+def find_parts(
+    folder: Path,
+    config: LineConfig,
+    *,
+    preparation: Preparation | None = None,
+    manifest: Manifest | None = None,
+    tick: Tick = untold,
+) -> FoundParts:
+    """Read every good part of a line. Files with the same pixels count once.
 
     Args:
         folder: with the photographs, subfolders included.
         config: of the line.
         preparation: of a trained model; without it, one is chosen to fit the parts.
-
-    Raises:
-        TooFewImages: if fewer than `training.min_images` usable files are left.
+        manifest: groups, and parts that people have excluded.
+        tick: told how many files of how many are read; each twice where there is no preparation.
     """
     paths = find_images(folder)
-    problems: list[ImageProblem] = []
+    passes = 1 if preparation is not None else 2
+    steps = iter(range(1, passes * len(paths) + 1))
+
+    def items() -> Iterator[PartImage | ImageProblem]:
+        for item in read_images(paths, max_pixels=config.images.max_pixels):
+            tick(next(steps), passes * len(paths))
+            yield item
+
     if preparation is None:
-        # Two passes over the files, so that full-size pixels never pile up in memory.
+        # A pass of its own, so that full-size pixels never pile up in memory.
         shapes = {
-            content_of(item): Shape.of(item)
-            for item in read_images(paths, max_pixels=config.images.max_pixels)
-            if isinstance(item, PartImage)
+            content_of(item): Shape.of(item) for item in items() if isinstance(item, PartImage)
         }
         if shapes:
             preparation = Preparation.for_shapes(
@@ -95,40 +180,52 @@ def load_good_parts(
                 channels=config.images.channels,
                 max_aspect_change=config.images.max_aspect_change,
             )
-    prepared: dict[str, FloatArray] = {}
-    origin: dict[str, PartOrigin] = {}
-    for item in read_images(paths, max_pixels=config.images.max_pixels):
-        if isinstance(item, ImageProblem):
-            problems.append(item)
-            continue
-        assert preparation is not None
-        key = content_of(item)
-        if key in prepared:
-            detail = f"{item.path}: the same picture as {origin[key].path}."
-            problems.append(ImageProblem(path=item.path, reason="duplicate", detail=detail))
-            continue
-        try:
-            prepared[key] = preparation(item)
-        except UnreadableImage as error:
-            problems.append(ImageProblem(path=item.path, reason=error.reason, detail=str(error)))
-        else:
-            origin[key] = PartOrigin(path=item.path, sha256=item.sha256)
-    if preparation is None or len(prepared) < config.training.min_images:
+    found = FoundParts(folder, manifest or Manifest(), preparation)
+    for item in items():
+        found.add(item)
+    return found
+
+
+def load_good_parts(
+    folder: Path,
+    config: LineConfig,
+    *,
+    preparation: Preparation | None = None,
+    manifest: Manifest | None = None,
+) -> GoodParts:
+    """Read every good part of a line and keep a deterministic share of them out of training.
+
+    Which side a part is on follows from its content, its group and the seed alone, so that renaming
+    or adding files moves as few parts as possible. Parts of one group, and photographs that show
+    nearly the same, are on one side. Arguments are those of `find_parts`.
+
+    Raises:
+        TooFewImages: if fewer than `training.min_images` usable files are left, or all of them
+            belong together.
+    """
+    found = find_parts(folder, config, preparation=preparation, manifest=manifest)
+    if found.preparation is None or len(found.prepared) < config.training.min_images:
         raise TooFewImages(
             f"expected at least {config.training.min_images} usable good parts below {folder}, "
-            f"found {len(prepared)}; {_summarise(problems)}. Add images, or lower "
+            f"found {len(found.prepared)}; {_summarise(found.problems)}. Add images, or lower "
             "training.min_images."
         )
-    held_out = choose_held_out(prepared, config.training.held_out, config.training.seed)
-    train = [key for key in prepared if key not in held_out]
-    kept = [key for key in prepared if key in held_out]
+    groups = found.groups(config.images.group, found.near_duplicates())
+    held_out = choose_held_out(groups, config.training.held_out, config.training.seed)
+    train = [key for key in found.prepared if key not in held_out]
+    kept = [key for key in found.prepared if key in held_out]
+    if not train:
+        raise TooFewImages(
+            f"expected good parts of at least 2 groups below {folder}, found that all belong "
+            "together. Add parts of another lot or session, or correct images.group."
+        )
     return GoodParts(
-        preparation=preparation,
-        train=np.stack([prepared[key] for key in train]),
-        held_out=np.stack([prepared[key] for key in kept]),
-        train_origin=tuple(origin[key] for key in train),
-        held_out_origin=tuple(origin[key] for key in kept),
-        set_aside=tuple(problems),
+        preparation=found.preparation,
+        train=np.stack([found.prepared[key] for key in train]),
+        held_out=np.stack([found.prepared[key] for key in kept]),
+        train_origin=tuple(found.origin[key] for key in train),
+        held_out_origin=tuple(found.origin[key] for key in kept),
+        set_aside=tuple(found.problems),
     )
 
 
@@ -145,15 +242,29 @@ def spread_evenly(total: int, count: int) -> list[int]:
     return [int(index) for index in np.linspace(0, total - 1, min(count, total)).round()]
 
 
-def choose_held_out(contents: Iterable[str], share: float, seed: int) -> frozenset[str]:
-    """The contents to keep out of training: `share` of them, at least 10 where there are 50."""
-    ranked = sorted(
-        set(contents), key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    )
-    count = max(_FEWEST_HELD_OUT, round(share * len(ranked)))
-    if len(ranked) >= _MANY:
+def choose_held_out(groups: Mapping[str, str], share: float, seed: int) -> frozenset[str]:
+    """The contents to keep out of training: `share` of them, at least 10 where there are 50.
+
+    Args:
+        groups: of each content, the name of its group; groups go whole.
+        share: of all contents.
+        seed: of the choice.
+    """
+    members: dict[str, list[str]] = defaultdict(list)
+    for key, group in groups.items():
+        members[group].append(key)
+    ranked = sorted(members, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
+    count = max(_FEWEST_HELD_OUT, round(share * len(groups)))
+    if len(groups) >= _MANY:
         count = max(count, _MIN_HELD_OUT)
-    return frozenset(ranked[: min(count, len(ranked) - 1)])
+    count = min(count, len(groups) - 1)
+    chosen: list[str] = []
+    for group in ranked:
+        # What would take more than half as much again is left for training.
+        if len(chosen) < count and len(chosen) + len(members[group]) <= 1.5 * count:
+            chosen += members[group]
+    # Groups so large that none fits: the smallest.
+    return frozenset(chosen or min((len(keys), keys) for keys in members.values())[1])
 
 
 def _summarise(problems: list[ImageProblem]) -> str:

@@ -1,7 +1,8 @@
 """The story, verb by verb: check, train, calibrate, evaluate, inspect. Each reads top to bottom."""
 
+from cdm_inspect.workflows.checking import CheckReport, check, review_parts
 from cdm_inspect.workflows.judging import evaluate, expand_paths, inspect
-from cdm_inspect.workflows.learning import CheckReport, calibrate, check, train
+from cdm_inspect.workflows.learning import calibrate, train
 from cdm_inspect.workflows.looking import diagnose, sample
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "evaluate",
     "expand_paths",
     "inspect",
+    "review_parts",
     "sample",
     "train",
 ]

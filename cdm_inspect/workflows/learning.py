@@ -1,11 +1,9 @@
-"""What a line learns: check its good parts, train on them, calibrate by those held out."""
+"""What a line learns: to restore good parts, and by those held out, where to draw the line."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict
 
 from cdm_inspect.assembly import (
     build_scorer,
@@ -15,101 +13,16 @@ from cdm_inspect.assembly import (
 )
 from cdm_inspect.calibration import Calibration, equal_calibrations
 from cdm_inspect.checkpoint import load_model
-from cdm_inspect.config import LineConfig
-from cdm_inspect.errors import UnreadableImage
 from cdm_inspect.fitting import fit_scorer, score_damaged
 from cdm_inspect.images import (
-    Preparation,
-    Shape,
-    content_of,
-    find_images,
-    find_others,
     load_good_parts,
-    read_images,
+    load_manifest,
 )
 from cdm_inspect.operating_point import by_cost, by_false_reject
 from cdm_inspect.project import Project
-from cdm_inspect.records import ImageProblem, Tick, TrainingReport, TrainingTick, untold
+from cdm_inspect.records import Tick, TrainingReport, TrainingTick, untold
 from cdm_inspect.reviewed import ReviewedParts, collect_reviewed
 from cdm_inspect.training import Training
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckReport:
-    """What `check` found among the good parts of a line.
-
-    Attributes:
-        passed_over: files that are no PNG, JPEG, BMP or TIFF by their names, by ending.
-    """
-
-    line: str
-    folder: str
-    files: int
-    usable: int
-    needed: int
-    sizes: dict[str, int]
-    kinds: dict[str, int]
-    passed_over: dict[str, int]
-    problems: tuple[ImageProblem, ...]
-
-
-def check(project: Project, line: str, *, tick: Tick = untold) -> CheckReport:
-    """Read every good part of a line and say which cannot be used, and why."""
-    config = project.config.line(line)
-    folder = project.path(config.normal)
-    paths = find_images(folder)
-    problems: list[ImageProblem] = []
-    found: list[tuple[Path, Shape]] = []
-    seen: dict[str, Path] = {}
-    for done, item in enumerate(read_images(paths, max_pixels=config.images.max_pixels), start=1):
-        tick(done, len(paths))
-        if isinstance(item, ImageProblem):
-            problems.append(item)
-        elif (first := seen.setdefault(content_of(item), item.path)) != item.path:
-            detail = f"{item.path}: the same picture as {first}."
-            problems.append(ImageProblem(path=item.path, reason="duplicate", detail=detail))
-        else:
-            found.append((item.path, Shape.of(item)))
-    usable = list(_usable(config, found, problems))
-    return CheckReport(
-        line=line,
-        folder=str(folder),
-        files=len(paths),
-        usable=len(usable),
-        needed=config.training.min_images,
-        sizes=_counts(f"{shape.width} x {shape.height}" for shape in usable),
-        kinds=_counts(
-            f"{'grey' if shape.channels == 1 else 'colour'}, {16 if shape.is_deep else 8}-bit"
-            for shape in usable
-        ),
-        passed_over=_counts(path.suffix or path.name for path in find_others(folder)),
-        problems=tuple(sorted(problems, key=lambda problem: problem.path)),
-    )
-
-
-def _counts(names: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(names))
-
-
-def _usable(
-    config: LineConfig, found: Sequence[tuple[Path, Shape]], problems: list[ImageProblem]
-) -> Iterator[Shape]:
-    """The shapes that training would take; the others become problems."""
-    if not found:
-        return
-    preparation = Preparation.for_shapes(
-        [shape for _, shape in found],
-        image_size=config.image_size,
-        channels=config.images.channels,
-        max_aspect_change=config.images.max_aspect_change,
-    )
-    for path, shape in found:
-        try:
-            preparation.refuse(shape, path)
-        except UnreadableImage as error:
-            problems.append(ImageProblem(path=path, reason=error.reason, detail=str(error)))
-        else:
-            yield shape
 
 
 def train(
@@ -125,7 +38,8 @@ def train(
     config = project.config.line(line)
     # Better now than after a night of training.
     check_scorer_fits(project, config)
-    parts = load_good_parts(project.path(config.normal), config)
+    manifest = load_manifest(project.manifest_file(line))
+    parts = load_good_parts(project.path(config.normal), config, manifest=manifest)
     start = config.consistency.checkpoint
     training = Training(
         line,
