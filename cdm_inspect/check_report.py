@@ -36,7 +36,17 @@ def _page(document: JsonObject, language: str) -> JsonObject:
     }
     odd, pairs = document["odd"], document["near_duplicates"]
     is_enough = document["usable"] >= document["needed"]
+    contamination, suspects = "", []
+    if (found := document["contamination"]) is not None:
+        low, high = found["share_interval"]
+        contamination = word("contamination_text", low=low, high=high, **found)
+        suspects = [
+            {**_picture(item["path"]), "text": word("oddness", oddness=item["oddness"])}
+            for item in found["listed"][:_MOST]
+        ]
     return {
+        "contamination": contamination,
+        "suspects": suspects,
         "language": language,
         "word": word,
         "answer": word("enough" if is_enough else "too_few", **document),

@@ -16,6 +16,18 @@ WORDS: dict[str, tuple[str, str]] = {
         "フォルダー {folder}。サイズ：{sizes}。種類：{kinds}。学習用と校正用に分割されないグループ：{groups}。",
     ),
     "problems": ("Files that cannot be used", "使用できないファイル"),
+    "contamination": (
+        "Parts that may be defective: look at them",
+        "不良の可能性がある部品（確認してください）",
+    ),
+    "contamination_text": (
+        "A model was trained on each half of the parts and judged the other. About {share:.1%} of {parts} parts are no good parts (95 %: {low:.1%} to {high:.1%}); those that look like good ones cannot be counted.",
+        "部品を半分ずつ学習し、残り半分を判定しました。{parts} 個のうち約 {share:.1%} が良品ではないと推定されます（95 % 区間 {low:.1%}～{high:.1%}）。良品に見えるものは数えられません。",
+    ),
+    "oddness": (
+        "{oddness:.1f} robust SD above the median",
+        "中央値より {oddness:.1f}（ロバスト標準偏差）",
+    ),
     "odd": ("Photographs unlike the others: look at them", "他と異なる写真（確認してください）"),
     "near_duplicates": (
         "Nearly the same photograph; each pair stays on one side",

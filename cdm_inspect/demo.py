@@ -240,7 +240,7 @@ normal = "data/A/train/good"
 image_size = 128
 preset = "tiny"
 scorer = "fused"
-max_false_reject = 0.05
+max_false_reject = 0.1
 
 [lines.A.training]
 budget = "3m"

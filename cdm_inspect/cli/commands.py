@@ -81,6 +81,11 @@ def check(
     exclude: Annotated[
         list[Path] | None, typer.Option(help="A part to leave out of everything from now on.")
     ] = None,
+    contamination: Annotated[
+        bool, typer.Option("--contamination", help="Also train briefly: which look defective?")
+    ] = False,
+    budget: Annotated[str, typer.Option(help="Training time of --contamination.")] = "4m",
+    device: Device = "auto",
     overrides: Overrides = None,
 ) -> None:
     """Read every good part and say which cannot be used, which are odd, and why."""
@@ -91,7 +96,8 @@ def check(
     if accept or exclude:
         file = workflows.review_parts(project, line, accept=accept or [], exclude=exclude or [])
         state.screen.say(f"decided: {file}")
-    state.screen.finish(steps.check(state, project, line))
+    time = budget if contamination else None
+    state.screen.finish(steps.check(state, project, line, budget=time, device=device))
 
 
 @app.command()

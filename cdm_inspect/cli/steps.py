@@ -30,7 +30,14 @@ class Context:
         return open_project(self.root, line=line, overrides=overrides or [])
 
 
-def check(state: Context, project: Project, line: str) -> dict[str, Any]:
+def check(
+    state: Context,
+    project: Project,
+    line: str,
+    *,
+    budget: str | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
     """Read every good part; a table of what is usable, what is odd, and each problem."""
     from cdm_inspect import workflows
     from cdm_inspect.check_report import write_check_report
@@ -61,10 +68,55 @@ def check(state: Context, project: Project, line: str) -> dict[str, Any]:
         )
     document = _with_problems(_with_problems(asdict(report), "problems"), "odd")
     document["near_duplicates"] = [[str(path) for path in pair] for pair in report.near_duplicates]
+    document["contamination"] = None
+    if budget is not None:
+        document["contamination"] = _find_contamination(state, project, line, budget, device)
     page = project.root / "reports" / f"{line}-check.html"
     write_check_report(document, page)
     state.screen.say(f"report: {page}")
     return {**document, "report_html": str(page)}
+
+
+def _find_contamination(
+    state: Context, project: Project, line: str, budget: str, device: str
+) -> dict[str, Any]:
+    """Train on each half, judge the other, and list the parts that look least like good ones."""
+    from cdm_inspect.contamination import find_contamination
+
+    with state.screen.counting(f"contamination {line}") as tick:
+        found = find_contamination(
+            project,
+            line,
+            budget=budget,
+            device=device,
+            told=lambda share: tick(round(1000 * share), 1000),
+        )
+    low, high = found.share_interval
+    listed: list[dict[str, Any]] = [
+        {
+            "path": str(suspect.path),
+            "sha256": suspect.sha256,
+            "oddness": suspect.oddness,
+            "decision": suspect.decision,
+        }
+        for suspect in found.listed
+    ]
+    state.screen.table(
+        f"The tenth of {len(found.suspects)} good parts that looks least like the others",
+        ("file", "robust SD above the median"),
+        [(Path(item["path"]).name, f"{item['oddness']:.1f}") for item in listed],
+    )
+    state.screen.say(
+        f"about {found.share:.1%} of these parts are no good parts ({low:.1%} to {high:.1%}; those "
+        "that look like good ones cannot be counted)"
+    )
+    return {
+        "scorer": found.scorer,
+        "share": found.share,
+        "share_interval": [low, high],
+        "parts": len(found.suspects),
+        "listed": listed,
+    }
 
 
 def train(

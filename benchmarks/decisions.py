@@ -1,0 +1,159 @@
+"""Do thresholds keep what they claim, and what do they save? On real parts that were judged.
+
+    python benchmarks/real_parts.py --data path/to/part --budget 15m --seeds 3
+    python benchmarks/decisions.py --data path/to/part --seeds 3
+
+Uses the models of the first command. Two tables:
+
+Coverage. The scores of the labelled good parts are taken for a population. Lines are drawn from it,
+each with so many held-out good parts; each sets its threshold by the rule of false rejects. Printed
+is in what share of the lines the true rate (over the population) is within the claim: ours, and a
+plain quantile with the rate as its claim.
+
+Costs. What a part costs on average, by the labels, at an assumed share of defective parts: with the
+two thresholds of `rule = "cost"`, which sees good parts and synthetic defects only, with a fixed
+threshold half-way between the lowest and highest held-out score, and with the threshold of the
+highest F1, which is chosen on the labelled parts themselves. The last line printed is JSON.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import precision_recall_curve
+
+from cdm_inspect import workflows
+from cdm_inspect.guarantees import choose_threshold
+from cdm_inspect.project import open_project
+
+LINES = 2000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--project", type=Path, default=Path("benchmarks/out/real-parts"))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--scorer")
+    parser.add_argument("--escape", type=float, default=100.0)
+    parser.add_argument("--false-reject", type=float, default=1.0)
+    parser.add_argument("--review", type=float, default=0.25, help="of one part")
+    parser.add_argument("--defect-share", type=float, default=0.01)
+    arguments = parser.parse_args()
+
+    coverage, costs = [], []
+    for data in arguments.data:
+        for seed in range(arguments.seeds):
+            line = f"{data.name}-{seed}"
+            judged = judge(arguments, data, line)
+            coverage += [
+                {"line": line, **covered(judged["good"], parts, rate)}
+                for parts, rate in ((20, 0.05), (60, 0.05), (120, 0.05), (598, 0.005))
+            ]
+            costs.append({"line": line, **spent(arguments, judged)})
+    show(coverage, costs)
+    print(json.dumps({"coverage": coverage, "costs": costs}))
+
+
+def judge(arguments: argparse.Namespace, data: Path, line: str) -> dict:
+    """Thresholds by cost, and the scores of labelled parts."""
+    overrides = [
+        "rule='cost'",
+        f"costs.escape={arguments.escape}",
+        f"costs.false_reject={arguments.false_reject}",
+        f"costs.review_minute={arguments.review}",
+        "costs.minutes_per_review=1.0",
+        f"costs.defect_share={arguments.defect_share}",
+    ]
+    project = open_project(arguments.project, line=line, overrides=overrides)
+    calibration = workflows.calibrate(project, line, scorer=arguments.scorer)
+    print(f"{line}: {calibration.explanation}\n")
+    document = workflows.evaluate(project, line, data, scorer=arguments.scorer)
+    parts = json.loads(Path(document["report_json"]).read_bytes())["parts"]
+    return {
+        "calibration": calibration,
+        "good": np.array([part["score"] for part in parts if part["label"] == "good"]),
+        "bad": np.array([part["score"] for part in parts if part["label"] != "good"]),
+    }
+
+
+def covered(population: np.ndarray, parts: int, rate: float) -> dict:
+    random = np.random.default_rng(0)
+    kept = {"ours": 0, "quantile": 0}
+    for _ in range(LINES):
+        scores = np.sort(random.choice(population, size=parts))
+        threshold, guarantee = choose_threshold(tuple(scores), rate)
+        kept["ours"] += (population >= threshold).mean() <= guarantee.bound
+        kept["quantile"] += (population >= np.quantile(scores, 1 - rate)).mean() <= rate
+    return {
+        "parts": parts,
+        "rate": rate,
+        **{name: count / LINES for name, count in kept.items()},
+    }
+
+
+def spent(arguments: argparse.Namespace, judged: dict) -> dict:
+    good, bad, calibration = judged["good"], judged["bad"], judged["calibration"]
+    held_out = np.array(calibration.scores)
+    reject = calibration.reject_threshold
+    pairs = {
+        "by cost": (calibration.threshold, np.inf if reject is None else reject),
+        "half-way": ((held_out.min() + held_out.max()) / 2,) * 2,
+        "highest F1": (best_f1_threshold(good, bad),) * 2,
+        "pass everything": (np.inf, np.inf),
+        "review everything": (-np.inf, np.inf),
+    }
+    return {name: cost(arguments, good, bad, *pair) for name, pair in pairs.items()}
+
+
+def best_f1_threshold(good: np.ndarray, bad: np.ndarray) -> float:
+    labels = np.arange(len(good) + len(bad)) >= len(good)
+    precision, recall, cuts = precision_recall_curve(labels, np.concatenate([good, bad]))
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return float(cuts[f1[:-1].argmax()])
+
+
+def cost(
+    arguments: argparse.Namespace, good: np.ndarray, bad: np.ndarray, low: float, high: float
+) -> float:
+    share = arguments.defect_share
+    reviewed = (1 - share) * ((good >= low) & (good < high)).mean()
+    reviewed += share * ((bad >= low) & (bad < high)).mean()
+    return float(
+        share * arguments.escape * (bad < low).mean()
+        + arguments.review * reviewed
+        + (1 - share) * arguments.false_reject * (good >= high).mean()
+    )
+
+
+def show(coverage: list[dict], costs: list[dict]) -> None:
+    console = Console(width=150)
+    table = Table(
+        "line",
+        "held-out parts",
+        "asked for",
+        "claim kept",
+        "by a plain quantile",
+        title="Share of drawn lines whose claim holds (stated: 95 %)",
+    )
+    for row in coverage:
+        table.add_row(
+            row["line"],
+            str(row["parts"]),
+            f"{row['rate']:.1%}",
+            f"{row['ours']:.3f}",
+            f"{row['quantile']:.3f}",
+        )
+    console.print(table)
+    names = [name for name in costs[0] if name != "line"]
+    table = Table("line", *names, title="What a part costs on average")
+    for row in costs:
+        table.add_row(row["line"], *(f"{row[name]:.3f}" for name in names))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
