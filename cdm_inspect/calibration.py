@@ -82,6 +82,11 @@ class Calibration:
         statistics = [sha256_of(self.state[name].tobytes()) for name in sorted(self.state)]
         return sha256_of(json.dumps([facts, statistics], sort_keys=True).encode())[:12]
 
+    @property
+    def flagged_held_out(self) -> int:
+        """Held-out good parts at or above the threshold."""
+        return sum(score >= self.threshold for score in self.scores)
+
     def p_value(self, score: float) -> float:
         """Share of good parts that look at least as odd, in [1/(n+1), 1]."""
         return conformal_p_value(self.scores, score)

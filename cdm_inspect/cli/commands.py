@@ -353,6 +353,33 @@ def inspect(
 
 
 @app.command()
+def drift(
+    context: typer.Context,
+    line: Line,
+    shift: Annotated[
+        float, typer.Option(help="Change to find, in standard deviations.", min=0.1)
+    ] = 1.0,
+    between_false_alarms: Annotated[
+        float, typer.Option(help="Parts, on average, while nothing changes.", min=100)
+    ] = 20_000,
+    scorer: ScorerName = None,
+) -> None:
+    """Has the line changed since it was calibrated? By the parts that passed."""
+    state: Context = context.obj
+    project = state.open(line)
+    state.screen.finish(
+        steps.drift(
+            state,
+            project,
+            line,
+            scorer=scorer,
+            shift=shift,
+            between_false_alarms=between_false_alarms,
+        )
+    )
+
+
+@app.command()
 def dashboard(
     context: typer.Context,
     port: Annotated[int, typer.Option(help="Of the web server.")] = 8501,

@@ -295,6 +295,37 @@ def inspect(
     return found
 
 
+def drift(state: Context, project: Project, line: str, **options: Any) -> dict[str, Any]:
+    """Follow the parts that passed; says what the chart promises and what it has found."""
+    from cdm_inspect import workflows
+
+    document = workflows.drift(project, line, **options)
+    chart = document["chart"]
+    state.screen.facts(
+        f"Line {line}: {document['parts']} parts passed by calibration {document['calibration']}",
+        [
+            (
+                "looks for",
+                f"a change by {chart['shift']:g} standard deviations, found after "
+                f"{chart['delay']:.0f} parts on average",
+            ),
+            (
+                "false alarms",
+                f"one in {chart['between_false_alarms']:,.0f} parts, in nine lines of ten",
+            ),
+            ("stands at", f"{document['level']:.1f} of {chart['limit']:.1f}"),
+            ("alarms", str(len(document["alarms"]))),
+        ],
+    )
+    for alarm in document["alarms"]:
+        state.screen.say(
+            f"[red]alarm[/red] at inspection {alarm['inspection']}, {alarm['at'][:19]}: parts look "
+            f"{alarm['direction']} since about inspection {alarm['since_inspection']}. Look at "
+            "light, focus and the parts themselves; calibrate again if they are as they should be."
+        )
+    return document
+
+
 def _estimate(row: dict[str, float]) -> str:
     return f"{row['value']:.3g} \\[{row['low']:.3g}, {row['high']:.3g}]"
 

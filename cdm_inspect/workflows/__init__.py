@@ -4,12 +4,14 @@ from cdm_inspect.workflows.checking import CheckReport, check, review_parts
 from cdm_inspect.workflows.judging import evaluate, expand_paths, inspect
 from cdm_inspect.workflows.learning import calibrate, train
 from cdm_inspect.workflows.looking import diagnose, sample
+from cdm_inspect.workflows.watching import drift
 
 __all__ = [
     "CheckReport",
     "calibrate",
     "check",
     "diagnose",
+    "drift",
     "evaluate",
     "expand_paths",
     "inspect",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -116,8 +117,9 @@ def review_parts(
         UnreadableImage: if a file cannot be read.
         InvalidOption: if a file is both, or lies outside the folder of good parts.
     """
-    folder = project.path(project.config.line(line).normal).resolve()
-    if both := {path.resolve() for path in accept} & {path.resolve() for path in exclude}:
+    # Without following links: what a link in the folder points to may lie anywhere.
+    folder = _absolute(project.path(project.config.line(line).normal))
+    if both := {_absolute(path) for path in accept} & {_absolute(path) for path in exclude}:
         raise InvalidOption(f"{min(both)} is both accepted and excluded; decide for one.")
     file = project.manifest_file(line)
     manifest = load_manifest(file)
@@ -128,14 +130,18 @@ def review_parts(
     rows = []
     for decision, paths in sides:
         for path in paths:
-            if not path.resolve().is_relative_to(folder):
+            if not _absolute(path).is_relative_to(folder):
                 raise InvalidOption(f"expected a good part below {folder}, found {path}.")
             sha256 = sha256_of(read_bytes(path))
-            name = path.resolve().relative_to(folder).as_posix()
+            name = _absolute(path).relative_to(folder).as_posix()
             known = manifest.rows.get(sha256, ManifestRow(file=name, sha256=sha256))
             rows.append(replace(known, file=name, decision=decision))
     manifest.updated(rows).save(file)
     return file
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+
+from cdm_inspect.calibration import conformal_p_value
+from cdm_inspect.drift import Chart, ChartState, normal_score, run_chart
+from cdm_inspect.errors import InvalidOption
+
+
+def run_lengths(chart, shift, runs, seed=0, longest=50_000):
+    """Parts until the alarm, of many streams at once."""
+    random = np.random.default_rng(seed)
+    upper, lower = np.zeros(runs), np.zeros(runs)
+    found = np.full(runs, longest)
+    for part in range(1, longest + 1):
+        values = random.normal(shift, 1.0, runs)
+        upper = np.maximum(0, upper + values - chart.shift / 2)
+        lower = np.maximum(0, lower - values - chart.shift / 2)
+        found[(np.maximum(upper, lower) >= chart.limit) & (found == longest)] = part
+        if (found < longest).all():
+            break
+    return found
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
+def test_false_alarms_are_as_rare_and_changes_found_as_fast_as_stated(shift):
+    chart = Chart.for_shift(shift, between_false_alarms=1000)
+    quiet = run_lengths(chart, 0.0, 800)
+    assert quiet.mean() == pytest.approx(1000, rel=0.12)
+    for sign in (1, -1):
+        assert run_lengths(chart, sign * shift, 800).mean() == pytest.approx(
+            chart.delay, rel=0.12, abs=0.5
+        )
+
+
+def test_the_default_finds_a_standard_deviation_within_twenty_parts():
+    chart = Chart.for_shift()
+    assert chart.between_false_alarms == 20_000
+    assert chart.delay < 20
+
+
+def test_the_state_is_that_of_the_sums():
+    chart = Chart.for_shift(1.0, 500)
+    values = np.random.default_rng(1).normal(0.4, 1, 60)
+    state, upper, lower = ChartState(), 0.0, 0.0
+    for value in values:
+        state = state.after(float(value), chart)
+        upper, lower = max(0.0, upper + value - 0.5), max(0.0, lower - value - 0.5)
+        if max(upper, lower) >= chart.limit:
+            break
+        assert (state.upper, state.lower) == pytest.approx((upper, lower))
+    assert run_chart(values[:10], chart, run_chart([], chart)) == run_chart(values[:10], chart)
+
+
+def test_an_alarm_says_when_it_began_and_the_sums_start_anew():
+    chart = Chart.for_shift(1.0, 5000)
+    random = np.random.default_rng(2)
+    before, after = random.normal(size=400), random.normal(-2.0, 1, 60)
+    state = run_chart(before, chart)
+    assert state.alarms == ()
+    began = None
+    for value in after:
+        known = state
+        state = state.after(float(value), chart)
+        if state.alarms:
+            began = known.since
+            break
+    assert 400 < state.alarms[0] <= 412
+    assert abs(began - 400) <= 6
+    assert state.level == 0
+
+
+@pytest.mark.parametrize("above", [0, 3])
+def test_passed_parts_of_an_unchanged_line_are_standard_normal(above):
+    """Over lines; a single one differs by what its own held-out parts happen to be."""
+    random, found = np.random.default_rng(3), []
+    for _ in range(200):
+        scores = tuple(np.sort(random.normal(size=60)))
+        threshold = np.nextafter(scores[-1 - above], np.inf)
+        for score in random.normal(size=50):
+            if score < threshold:
+                found.append(normal_score(conformal_p_value(scores, score), 60, above))
+    assert np.mean(found) == pytest.approx(0, abs=0.04)
+    assert 0.93 < np.std(found) < 1.01
+
+
+def test_odder_parts_have_lower_numbers():
+    values = [normal_score(k / 61, 60, 2) for k in range(4, 62)]
+    assert values == sorted(values)
+    assert np.isfinite(values).all()
+    assert normal_score(1 / 61, 60, 2) == values[0]  # one that should not have passed
+
+
+@pytest.mark.parametrize("parts", [40, 200])
+def test_nine_lines_in_ten_keep_the_stated_rate_of_false_alarms(parts):
+    """With p-values by their own held-out parts; a chart that trusts them blindly would not."""
+    random, lines, length = np.random.default_rng(4), 120, 400
+    shares = {}
+    for name, chart in (
+        ("ours", Chart.for_shift(1.0, 2000, parts=parts)),
+        ("blind", Chart.for_shift(1.0, 2000)),
+    ):
+        alarms = []
+        for _ in range(lines):
+            scores = tuple(np.sort(random.normal(size=parts)))
+            values = [
+                normal_score(conformal_p_value(scores, s), parts, 0)
+                for s in random.normal(size=length)
+                if s <= scores[-1]
+            ]
+            alarms.append(len(run_chart(values, chart).alarms))
+        shares[name] = np.mean(alarms)
+    # 400 parts at one in 2,000 are 0.2 alarms; most lines are better than the ninth in ten.
+    assert shares["ours"] < 0.2
+    if parts == 40:
+        assert shares["blind"] > 0.3
+
+
+def test_a_change_too_small_for_the_parts_is_refused():
+    with pytest.raises(InvalidOption, match="that takes 68"):
+        Chart.for_shift(0.5, parts=30)
+    assert Chart.for_shift(0.5, parts=68).delay > Chart.for_shift(0.5).delay
