@@ -55,9 +55,10 @@ def measure(arguments: argparse.Namespace, data: Path) -> dict:
     root = arguments.project / data.name
     shutil.rmtree(root, ignore_errors=True)
     slipped = lay_out(arguments, data, root)
+    budget = "15m" if arguments.train == "0" else arguments.train
     lines = "".join(
         f'[lines.{arm}]\nnormal = "{"pure" if arm == "clean" else "mixed"}"\n'
-        f'[lines.{arm}.training]\nbudget = "{arguments.train}"\nseed = {arguments.seed}\n'
+        f'[lines.{arm}.training]\nbudget = "{budget}"\nseed = {arguments.seed}\n'
         for arm in ARMS
     )
     (root / "cdm-inspect.toml").write_text(lines)

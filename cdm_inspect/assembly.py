@@ -20,7 +20,7 @@ from cdm_inspect.errors import (
     UnreadableImage,
 )
 from cdm_inspect.hooks import build_options
-from cdm_inspect.images import load_good_parts, load_manifest, read_region
+from cdm_inspect.images import find_parts, load_manifest, read_region
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import Project
@@ -44,14 +44,14 @@ def good_parts_of(
         CheckpointMismatch: if fewer than two of the held-out parts are still there.
     """
     card = models[0].card
-    parts = load_good_parts(
+    parts = find_parts(
         project.path(config.normal),
         card.config,
         preparation=card.preparation,
         manifest=load_manifest(project.manifest_file(card.line)),
     )
-    images = np.concatenate([parts.train, parts.held_out])
-    found = [origin.sha256 for origin in (*parts.train_origin, *parts.held_out_origin)]
+    images = np.array(list(parts.prepared.values()))
+    found = [origin.sha256 for origin in parts.origin.values()]
     known, fresh = (
         np.array([all(sha256 in side for side in sides) for sha256 in found], bool)
         for sides in (

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from cdm_inspect.durable import sha256_of, write_durably
@@ -102,19 +103,19 @@ class Calibration:
         """Why it is out of date, for people; empty while it is not.
 
         Args:
-            inspected: parts judged by it.
+            inspected: parts judged by it since it was made.
             now: None means now.
         """
-        age = (now or dt.datetime.now(dt.UTC)) - self.made_at
-        if self.expiry_days is not None and age > dt.timedelta(days=self.expiry_days):
-            return (
-                f"calibration {self.id} was made on {self.made_at:%Y-%m-%d} and holds for "
-                f"{self.expiry_days:g} days. Run `cdm-inspect calibrate`"
-            )
+        days = ((now or dt.datetime.now(dt.UTC)) - self.made_at).total_seconds() / 86400
+        made = f"calibration {self.id} of {self.made_at:%Y-%m-%d}"
+        advice = "See that the line is as it was, then run `cdm-inspect calibrate`"
+        if days < -1:
+            return f"{made} lies in the future. Set the clock of this machine"
+        if self.expiry_days is not None and days > self.expiry_days:
+            return f"{made} holds for {self.expiry_days:g} days. {advice}"
         if self.expiry_parts is not None and inspected >= self.expiry_parts:
             return (
-                f"calibration {self.id} has judged {inspected} parts and holds for "
-                f"{self.expiry_parts}. Run `cdm-inspect calibrate`"
+                f"{made} has judged {inspected} parts and holds for {self.expiry_parts}. {advice}"
             )
         return ""
 
@@ -127,13 +128,16 @@ class Calibration:
         data = _packed(self.state)
         file = f"{self.scorer}-{sha256_of(data)[:12]}.safetensors"
         write_durably(folder / file, data)
-        versions = [int(p.stem) for p in _versions(folder, self.scorer)]
-        saved = replace(self, version=max(versions, default=0) + 1)
-        record = {**saved._facts(), "id": self.id, "state": file, "state_sha256": sha256_of(data)}
-        record["seal"] = _seal(record)
-        text = json.dumps(record, indent=2).encode()
-        write_durably(_history(folder, self.scorer) / f"{saved.version:06}.json", text)
-        write_durably(folder / f"{self.scorer}.json", text)
+        # Two that calibrate at once must not take the same version.
+        with FileLock(folder / f".{self.scorer}.lock"):
+            versions = [int(p.stem) for p in _versions(folder, self.scorer)]
+            saved = replace(self, version=max(versions, default=0) + 1)
+            record = {**saved._facts(), "id": self.id, "state": file}
+            record["state_sha256"] = sha256_of(data)
+            record["seal"] = _seal(record)
+            text = json.dumps(record, indent=2).encode()
+            write_durably(_history(folder, self.scorer) / f"{saved.version:06}.json", text)
+            write_durably(folder / f"{self.scorer}.json", text)
         return saved
 
     def _facts(self) -> JsonObject:
@@ -208,6 +212,10 @@ def load_calibration(folder: Path, scorer: str, model: str) -> Calibration:
         ) from error
     except (OSError, ValueError) as error:
         raise CalibrationError(f"{path} is damaged ({error}). Calibrate again.") from error
+    if isinstance(record, dict) and "seal" not in record:
+        raise CalibrationError(
+            f"{path} was written by an earlier version of cdm-inspect. Calibrate again."
+        )
     try:
         seal = record.pop("seal")
         is_whole = _seal(record) == seal

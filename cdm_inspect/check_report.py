@@ -9,7 +9,7 @@ import cv2
 from cdm_inspect.check_words import WORDS
 from cdm_inspect.errors import UnreadableImage
 from cdm_inspect.images import read_image, to_display
-from cdm_inspect.pages import LANGUAGES, data_url, words_of, write_page
+from cdm_inspect.pages import LANGUAGES, Word, data_url, words_of, write_page
 from cdm_inspect.records import JsonObject
 
 # A page with thousands of pictures helps nobody.
@@ -17,58 +17,83 @@ _MOST = 40
 _SIDE = 200
 
 
-def write_check_report(document: JsonObject, destination: Path) -> None:
+def write_check_report(document: JsonObject, destination: Path, *, max_pixels: int) -> None:
     """Write the page of a check.
 
     Args:
         document: the JSON of `check`.
         destination: of the HTML.
+        max_pixels: larger files are not shown.
     """
-    pages = [_page(document, language) for language in LANGUAGES]
+    shown = _Pictures(Path(document["folder"]), max_pixels)
+    pages = [_page(document, language, shown) for language in LANGUAGES]
     write_page("check_report.html", destination, document, pages)
 
 
-def _page(document: JsonObject, language: str) -> JsonObject:
+class _Pictures:
+    """Names and thumbnails of files, each read once."""
+
+    def __init__(self, folder: Path, max_pixels: int) -> None:
+        self.folder, self.max_pixels = folder, max_pixels
+        self._known: dict[str, JsonObject] = {}
+
+    def __call__(self, path: str) -> JsonObject:
+        if path not in self._known:
+            self._known[path] = self._read(Path(path))
+        return self._known[path]
+
+    def _read(self, path: Path) -> JsonObject:
+        # Lots in folders of their own number their parts alike.
+        name = path.relative_to(self.folder).as_posix()
+        try:
+            shown = to_display(read_image(path, max_pixels=self.max_pixels).pixels)
+        except UnreadableImage:
+            return {"name": name, "picture": ""}  # it has gone since
+        scale = min(1.0, _SIDE / max(shown.shape[:2]))
+        size = (max(1, round(shown.shape[1] * scale)), max(1, round(shown.shape[0] * scale)))
+        return {
+            "name": name,
+            "picture": data_url(cv2.resize(shown, size, interpolation=cv2.INTER_AREA)),
+        }
+
+
+def _page(document: JsonObject, language: str, shown: _Pictures) -> JsonObject:
     word = words_of(WORDS, language)
     counts = {
         name: ", ".join(f"{key}: {count}" for key, count in document[name].items())
         for name in ("sizes", "kinds")
     }
-    odd, pairs = document["odd"], document["near_duplicates"]
-    is_enough = document["usable"] >= document["needed"]
-    contamination, suspects = "", []
-    if (found := document["contamination"]) is not None:
-        low, high = found["share_interval"]
-        contamination = word("contamination_text", low=low, high=high, **found)
-        suspects = [
-            {**_picture(item["path"]), "text": word("oddness", oddness=item["oddness"])}
-            for item in found["listed"][:_MOST]
-        ]
-    return {
-        "contamination": contamination,
-        "suspects": suspects,
+    answer = "enough" if document["is_enough"] else "not_split"
+    if document["usable"] < document["needed"]:
+        answer = "too_few"
+    page: JsonObject = {
         "language": language,
         "word": word,
-        "answer": word("enough" if is_enough else "too_few", **document),
+        "answer": word(answer, **document),
         "facts": word("facts", **{**document, **counts}),
-        "odd": [
-            {**_picture(item["path"]), "text": item["detail"].partition(": ")[2]}
-            for item in odd[:_MOST]
-        ],
-        "odd_more": word("more", n=len(odd) - _MOST) if len(odd) > _MOST else "",
-        "pairs": [[_picture(path) for path in pair] for pair in pairs[:_MOST]],
-        "pairs_more": word("more", n=len(pairs) - _MOST) if len(pairs) > _MOST else "",
+        "contamination": "",
+        "suspects": [],
         "next": word("next", line=document["line"]),
     }
+    listed: dict[str, list[JsonObject]] = {"odd": document["odd"], "suspects": []}
+    if (found := document["contamination"]) is not None:
+        low, high = found["share_interval"]
+        page["contamination"] = word("contamination_text", low=low, high=high, **found)
+        listed["suspects"] = [
+            {**item, "detail": f": {word('oddness', oddness=item['oddness'])}"}
+            for item in found["listed"]
+        ]
+    for name, items in listed.items():
+        page[name] = [
+            {**shown(item["path"]), "text": item["detail"].partition(": ")[2]}
+            for item in items[:_MOST]
+        ]
+        page[f"{name}_more"] = _more(word, len(items))
+    pairs = document["near_duplicates"]
+    page["pairs"] = [[shown(path) for path in pair] for pair in pairs[:_MOST]]
+    page["pairs_more"] = _more(word, len(pairs))
+    return page
 
 
-def _picture(path: str) -> JsonObject:
-    """A thumbnail; a file that has gone since has none."""
-    try:
-        shown = to_display(read_image(Path(path)).pixels)
-    except UnreadableImage:
-        return {"name": Path(path).name, "picture": ""}
-    scale = min(1.0, _SIDE / max(shown.shape[:2]))
-    size = (max(1, round(shown.shape[1] * scale)), max(1, round(shown.shape[0] * scale)))
-    thumbnail = cv2.resize(shown, size, interpolation=cv2.INTER_AREA)
-    return {"name": Path(path).name, "picture": data_url(thumbnail)}
+def _more(word: Word, count: int) -> str:
+    return word("more", n=count - _MOST) if count > _MOST else ""

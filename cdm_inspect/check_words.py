@@ -11,6 +11,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Only {usable} of {files} files can be used; {needed} are needed. Add photographs of good parts.",
         "{files} ファイル中 {usable} 個しか使用できません。{needed} 個以上必要です。良品の写真を追加してください。",
     ),
+    "not_split": (
+        "{usable} of {files} files can be used, but they all belong together: nothing could be kept for calibration. Add parts of another lot or session.",
+        "{files} ファイル中 {usable} 個が使用可能ですが、すべて同じグループのため、校正用を確保できません。別のロットまたは別の日の良品を追加してください。",
+    ),
     "facts": (
         "Folder {folder}. Sizes: {sizes}. Kinds: {kinds}. {groups} groups that are never split between training and calibration.",
         "フォルダー {folder}。サイズ：{sizes}。種類：{kinds}。学習用と校正用に分割されないグループ：{groups}。",
@@ -26,12 +30,12 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "oddness": (
         "{oddness:.1f} robust SD above the median",
-        "中央値より {oddness:.1f}（ロバスト標準偏差）",
+        "中央値より {oddness:.1f} σ 大きい（ロバスト標準偏差）",
     ),
     "odd": ("Photographs unlike the others: look at them", "他と異なる写真（確認してください）"),
     "near_duplicates": (
         "Nearly the same photograph; each pair stays on one side",
-        "ほぼ同じ写真（同じ側に置かれます）",
+        "ほぼ同じ写真（学習用と校正用に分けません）",
     ),
     "reason": ("reason", "理由"),
     "found": ("what was found", "内容"),

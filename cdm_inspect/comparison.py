@@ -52,14 +52,17 @@ class PairedRates:
 
 @dataclass(frozen=True, kw_only=True)
 class PairedAuroc:
-    """Two AUROC on the same parts; the interval and the test of the difference are DeLong's."""
+    """Two AUROC on the same parts; the interval and the test of the difference are DeLong's.
+
+    Where both part the same pairs rightly, nothing can be said: these are None.
+    """
 
     ours: float
     theirs: float
     difference: float
-    low: float
-    high: float
-    p_value: float
+    low: float | None
+    high: float | None
+    p_value: float | None
 
 
 def compare_errors(ours: Bools, theirs: Bools, confidence: float = 0.95) -> PairedRates:
@@ -128,14 +131,14 @@ def compare_auroc(ours: Floats, theirs: Floats, labels: Bools) -> PairedAuroc:
     error = math.sqrt(max(0.0, float(contrast @ covariance @ contrast)))
     difference = area - their_area
     reach = float(norm.ppf(0.975)) * error
-    p_value = 2 * float(norm.sf(abs(difference) / error)) if error > 0 else float(difference == 0)
+    is_known = error > 1e-12
     return PairedAuroc(
         ours=area,
         theirs=their_area,
         difference=difference,
-        low=difference - reach,
-        high=difference + reach,
-        p_value=p_value,
+        low=difference - reach if is_known else None,
+        high=difference + reach if is_known else None,
+        p_value=2 * float(norm.sf(abs(difference) / error)) if is_known else None,
     )
 
 

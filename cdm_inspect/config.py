@@ -21,6 +21,8 @@ PROJECT_FILE = "cdm-inspect.toml"
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Cost = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -213,13 +215,13 @@ class CostsConfig(Section):
         reviews_per_hour: that people have time for; None means as many as pay.
     """
 
-    escape: Annotated[float, Field(ge=0.0)] = 100.0
-    false_reject: Annotated[float, Field(ge=0.0)] = 1.0
-    review_minute: Annotated[float, Field(ge=0.0)] = 0.5
-    minutes_per_review: Positive = 0.5
-    defect_share: Share = 0.01
-    parts_per_hour: Positive | None = None
-    reviews_per_hour: Annotated[float, Field(ge=0.0)] | None = None
+    escape: Cost = 100.0
+    false_reject: Cost = 1.0
+    review_minute: Cost = 0.5
+    minutes_per_review: Amount = 0.5
+    defect_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01
+    parts_per_hour: Amount | None = None
+    reviews_per_hour: Cost | None = None
 
     @model_validator(mode="after")
     def _capacity_needs_a_pace(self) -> CostsConfig:
@@ -244,11 +246,11 @@ class ExpiryConfig(Section):
     """When a calibration must be renewed; past it parts are reviewed that would have passed.
 
     Attributes:
-        days: since it was made; None means never.
+        days: since it was made; `inf` means never.
         parts: inspected since; None means never.
     """
 
-    days: Positive | None = 365.0
+    days: Positive = 365.0
     parts: Annotated[int, Field(ge=1)] | None = None
 
 

@@ -58,24 +58,37 @@ class ScoreSample:
     Attributes:
         scores: (n,) ascending.
         weights: (n,) positive; a part that stands for others counts more.
+        size: how many equal parts the sample is worth.
     """
 
     scores: Floats
     weights: Floats
+    size: float
 
     @classmethod
-    def of(cls, scores: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> ScoreSample:
-        """Sort scores, with equal weights if none are given."""
+    def of(
+        cls,
+        scores: npt.ArrayLike,
+        weights: npt.ArrayLike | None = None,
+        size: float | None = None,
+    ) -> ScoreSample:
+        """Sort scores.
+
+        Args:
+            scores: in any order.
+            weights: of each; None means equal ones.
+            size: None means the effective sample size of the weights (Kish 1965).
+        """
         values = np.asarray(scores, np.float64)
         counts = np.ones_like(values) if weights is None else np.asarray(weights, np.float64)
         order = np.argsort(values, kind="stable")
-        return cls(scores=values[order], weights=counts[order])
-
-    @property
-    def size(self) -> float:
-        """How many equal parts the sample is worth (Kish 1965, effective sample size)."""
-        total = float(self.weights.sum())
-        return 0.0 if total == 0 else total**2 / float((self.weights**2).sum())
+        total = float(counts.sum())
+        effective = 0.0 if total == 0 else total**2 / float((counts**2).sum())
+        return cls(
+            scores=values[order],
+            weights=counts[order],
+            size=effective if size is None else size,
+        )
 
     def share_below(self, thresholds: Floats) -> Floats:
         """Share of the scores below each threshold, by weight."""
@@ -141,17 +154,22 @@ def choose_band(good: ScoreSample, defective: ScoreSample, costs: Costs) -> Band
             f"thresholds by cost take scores of good parts and of defects, found "
             f"{len(good.scores)} and {len(defective.scores)}."
         )
-    cuts = _candidates(good, defective)
-    low, high = _sides(good, defective, costs, cuts)
-    flagged = _flagged(good, defective, costs, cuts)
+    lowest, highest = _candidates(good, defective)
+    low, high = _sides(good, defective, costs, highest)
+    flagged = _flagged(good, defective, costs, highest)
     reviewed = flagged[:, None] - flagged[None]
     total = low[:, None] + high[None]
-    is_ordered = np.arange(len(cuts))[:, None] <= np.arange(len(cuts))[None]
-    # Of equal costs the first, flat, is the lowest review threshold: fewer escapes.
+    is_ordered = np.arange(len(low))[:, None] <= np.arange(len(low))[None]
     free = np.where(is_ordered, total, math.inf)
+    free[-1] = math.inf  # what flags nothing ever inspects nothing
     allowed = np.where(reviewed <= costs.review_share + 1e-12, free, math.inf)
+    # Of equal costs the first, flat, is the lowest review threshold: fewer escapes.
     first, second = np.unravel_index(int(np.argmin(allowed)), allowed.shape)
-    band = cost_of(good, defective, costs, float(cuts[first]), float(cuts[second]))
+    # Between two scores all thresholds cost the same. What lies there is like nothing that was
+    # seen: it is flagged, and a person decides.
+    review = float(lowest[first])
+    reject = review if second == first else float(highest[second])
+    band = cost_of(good, defective, costs, review, reject)
     return replace(band, is_limited=bool(free.min() < allowed.min() - 1e-12))
 
 
@@ -179,7 +197,9 @@ def doubts(good: ScoreSample, defective: ScoreSample, costs: Costs, chosen: Band
     for name in _DOUBTED:
         for factor in (1 / _DOUBT, _DOUBT):
             value = getattr(costs, name) * factor
-            moved = replace(costs, **{name: min(value, 0.5) if name == "defect_share" else value})
+            moved = replace(
+                costs, **{name: min(value, 1 - 1e-9) if name == "defect_share" else value}
+            )
             best = choose_band(good, defective, moved)
             kept = cost_of(good, defective, moved, chosen.review, chosen.reject)
             regret = kept.cost / best.cost - 1 if best.cost > 0 else 0.0
@@ -187,13 +207,19 @@ def doubts(good: ScoreSample, defective: ScoreSample, costs: Costs, chosen: Band
     return found
 
 
-def _candidates(good: ScoreSample, defective: ScoreSample) -> Floats:
-    """Thresholds that part the scores differently, ascending; the last rejects nothing ever."""
+def _candidates(good: ScoreSample, defective: ScoreSample) -> tuple[Floats, Floats]:
+    """Thresholds that part the scores differently: the lowest and the highest of each kind.
+
+    Ascending; the first flags every score, the last but one none of them, the last nothing ever.
+    """
     scores = np.unique(np.concatenate([good.scores, defective.scores]))
     if len(scores) > _MOST_CANDIDATES:
         places = np.linspace(0, len(scores) - 1, _MOST_CANDIDATES).round().astype(int)
         scores = scores[places]
-    return np.append(scores, [np.nextafter(scores[-1], math.inf), math.inf])
+    above = np.nextafter(scores, math.inf)
+    lowest = np.concatenate([scores[:1], above, [math.inf]])
+    highest = np.concatenate([scores, above[-1:], [math.inf]])
+    return lowest, highest
 
 
 def _missed(defective: ScoreSample, cuts: Floats) -> Floats:

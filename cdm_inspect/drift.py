@@ -4,12 +4,13 @@ While nothing changes, the p-values of good parts are uniform, whatever the scor
 scores they have mean 0 and standard deviation 1. A two-sided CUSUM (Page 1954) sums what goes
 beyond half of the shift that it is to find, and raises an alarm at a limit that is chosen for the
 stated mean number of parts between false alarms (Siegmund 1985, corrected diffusion approximation).
+Both figures are for parts that are independent of each other. Parts of one lot are not: the more a
+part resembles the one before it, the more often the chart calls.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from scipy.optimize import brentq
@@ -61,6 +62,11 @@ class Chart:
         """
         off = 0.0 if parts is None else _NINE_IN_TEN / math.sqrt(parts)
         drift = -shift / 2 + off
+        if shift / 2 <= _LEAST_DRIFT:
+            raise InvalidOption(
+                f"expected a change of more than {2 * _LEAST_DRIFT:g} standard deviations, found "
+                f"{shift:g}: no number of parts tells a smaller one."
+            )
         if drift > -_LEAST_DRIFT:
             needed = math.ceil((_NINE_IN_TEN / (shift / 2 - _LEAST_DRIFT)) ** 2)
             raise InvalidOption(
@@ -70,7 +76,10 @@ class Chart:
             )
         # Each side alone gives a false alarm half as often as both.
         highest = 300 / abs(drift)  # e^600 parts are enough
-        limit = brentq(lambda h: run_length(h, drift) - 2 * between_false_alarms, 0.01, highest)
+        lowest = 0.01
+        if run_length(lowest, drift) >= 2 * between_false_alarms:
+            return cls(shift=shift, between_false_alarms=between_false_alarms, limit=lowest)
+        limit = brentq(lambda h: run_length(h, drift) - 2 * between_false_alarms, lowest, highest)
         return cls(shift=shift, between_false_alarms=between_false_alarms, limit=float(limit))
 
     @property
@@ -104,11 +113,6 @@ class ChartState:
         """The higher of both sums."""
         return max(self.upper, self.lower)
 
-    @property
-    def since(self) -> int:
-        """Number of the part before which the line was last as it should be."""
-        return self.upper_since if self.upper >= self.lower else self.lower_since
-
     def after(self, value: float, chart: Chart) -> ChartState:
         """The state one part later.
 
@@ -132,14 +136,6 @@ class ChartState:
         return ChartState(
             parts=parts, upper_since=parts, lower_since=parts, alarms=(*self.alarms, parts)
         )
-
-
-def run_chart(values: Iterable[float], chart: Chart, state: ChartState | None = None) -> ChartState:
-    """The state after many parts; see `ChartState.after`."""
-    state = state or ChartState()
-    for value in values:
-        state = state.after(value, chart)
-    return state
 
 
 def normal_score(p_value: float, parts: int, above: int) -> float:

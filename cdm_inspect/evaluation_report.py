@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cdm_inspect.durable import readable
 from cdm_inspect.evaluation import ScoredPart
 from cdm_inspect.evaluation_words import WORDS
 from cdm_inspect.images import overlay_heatmap
@@ -48,11 +49,12 @@ def draw_evaluation(document: JsonObject, parts: Sequence[ScoredPart], destinati
     word = words_of(WORDS, "en")
     columns = 4
     figure = Figure(figsize=(16, 11), layout="constrained")
-    low, high = document["image_AUROC_interval"]
+    interval = document["image_AUROC_interval"]
+    between = "" if interval is None else " [{:.3f}, {:.3f}]".format(*interval)
     figure.suptitle(
         f"Line {document['line']}, {document['scorer']}: escapes {document['escape_rate']:.1%}, "
         f"false rejects {document['false_reject_rate']:.1%}; image AUROC "
-        f"{document['image_AUROC']:.3f} [{low:.3f}, {high:.3f}], {document['n_good']} good, "
+        f"{document['image_AUROC']:.3f}{between}, {document['n_good']} good, "
         f"{document['n_defective']} defective parts"
     )
     grid = figure.add_gridspec(3, 2 * columns, height_ratios=(1.4, 1, 1))
@@ -63,11 +65,13 @@ def draw_evaluation(document: JsonObject, parts: Sequence[ScoredPart], destinati
             plain = figure.add_subplot(grid[row, 2 * column])
             plain.imshow(part.picture)
             plain.set_title(
-                f"{word(title)}\n{_name(part)}" if column == 0 else _name(part), fontsize=8
+                f"{word(title)}\n{_name(part)}" if column == 0 else _name(part),
+                fontsize=8,
+                parse_math=False,
             )
             heat = figure.add_subplot(grid[row, 2 * column + 1])
             heat.imshow(_overlay(part, document["threshold"]))
-            heat.set_title(f"score {part.score:.2f}", fontsize=8)
+            heat.set_title(f"score {part.score:.2f}", fontsize=8, parse_math=False)
             plain.axis("off")
             heat.axis("off")
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +101,7 @@ def _page(document: JsonObject, parts: Sequence[ScoredPart], language: str) -> J
             **_ends(document["false_reject_interval"]),
         ),
         "facts": word("facts", **document),
-        "readings": word("readings", n=document["readings"]),
+        "readings": word("readings", n=document["readings"]) if document["readings"] > 1 else "",
         "undecided": word("undecided", n=undecided) if undecided else "",
         "figures": [_figure(document, name, word) for name in _FIGURES],
         "curves": draw_svg(
@@ -126,7 +130,7 @@ def _figure(document: JsonObject, name: str, word: Word) -> JsonObject:
     return {
         "name": word(name),
         "value": "–" if value is None else f"{value:.3f}",
-        "interval": "" if interval is None else f"{interval[0]:.3f} – {interval[1]:.3f}",
+        "interval": "–" if interval is None else f"{interval[0]:.3f} – {interval[1]:.3f}",
     }
 
 
@@ -137,7 +141,7 @@ def _worst(parts: Sequence[ScoredPart]) -> list[tuple[str, list[ScoredPart]]]:
 
 
 def _name(part: ScoredPart) -> str:
-    return f"{part.label}/{part.path.name}"
+    return readable(f"{part.label}/{part.path.name}")
 
 
 def _overlay(part: ScoredPart, threshold: float) -> npt.NDArray[np.uint8]:
@@ -186,7 +190,7 @@ def _draw_curves(
             document["reject_threshold"], color=_REJECT, linestyle="--", label=word("reject_from")
         )
     axes[2].set(title=word("scores"), xlabel=word("score"), ylabel=word("parts"))
-    axes[2].legend(fontsize=8)
+    axes[2].legend(fontsize=8, parse_math=False)
 
     rows = document["p_values"]
     levels, shares = [row["level"] for row in rows], np.array([row["share"] for row in rows])

@@ -19,7 +19,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "readings": (
         "These labelled parts have been read {n} times for this line. What is chosen after a reading "
         "(a threshold, a scorer, a model) looks better on them than on fresh parts.",
-        "このラベル付きデータは、このラインで {n} 回使用されました。結果を見て選んだしきい値・スコアラー・モデルは、新しい部品よりも良く見えます。",
+        "このラベル付きデータは、このラインで {n} 回使用されました。結果を見て選んだしきい値・スコアラー・モデルは、このデータでは新しい部品の場合より良い成績に見えます。",
     ),
     "undecided": ("{n} parts could not be judged.", "{n} 個は判定できませんでした。"),
     "confusion": ("Verdicts", "判定結果"),
@@ -96,11 +96,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "p_value": ("p", "p"),
     "no_worse": (
         "Escapes: no worse than the other by more than {margin:.1%} (97.5 % confidence).",
-        "見逃し：相手より {margin:.1%} を超えて悪くはない（信頼度 97.5 %）。",
+        "見逃し：相手より {margin:.1%} を超えて悪いことはありません（信頼度 97.5 %）。",
     ),
     "maybe_worse": (
         "Escapes: it cannot be excluded that this one is worse by more than {margin:.1%}.",
-        "見逃し：相手より {margin:.1%} を超えて悪い可能性を否定できない。",
+        "見逃し：相手より {margin:.1%} を超えて悪い可能性を否定できません。",
     ),
     "worst": ("Worst cases", "最も悪い例"),
     "worst_escapes": (

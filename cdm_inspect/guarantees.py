@@ -35,7 +35,8 @@ class Guarantee:
         parts: held-out good parts.
         above: how many of them the threshold flags.
         bound: false-reject rate that is kept with `confidence`.
-        average: false-reject rate that is kept on average over calibrations.
+        average: false-reject rate that is kept on average over calibrations; None where nothing is
+            said of it, because the threshold was found by looking at the scores.
         parts_needed: held-out good parts, none above the threshold, that `asked` takes.
     """
 
@@ -44,7 +45,7 @@ class Guarantee:
     parts: int
     above: int
     bound: float
-    average: float
+    average: float | None
     parts_needed: int
 
     @property
@@ -57,9 +58,11 @@ class Guarantee:
         """What can be claimed, and what the rest would take."""
         claim = (
             f"at most {self.bound:.2%} of good parts are flagged, at {self.confidence:.0%} "
-            f"confidence ({self.parts} held-out good parts, {self.above} flagged); "
-            f"{self.average:.2%} on average over calibrations"
+            f"confidence, for parts drawn like the {self.parts} held-out ones, {self.above} of "
+            "which are flagged"
         )
+        if self.average is not None:
+            claim += f"; {self.average:.2%} on average over calibrations"
         if self.is_kept:
             return claim
         return (
@@ -127,7 +130,15 @@ def choose_threshold(
     threshold = threshold_above(scores, allowed_above)
     # By the count that was allowed, not by the one found: ties would make that too good.
     bound = float(bounds[allowed_above])
-    return threshold, _guarantee(scores, threshold, bound, max_false_reject, confidence)
+    return threshold, Guarantee(
+        asked=max_false_reject,
+        confidence=confidence,
+        parts=parts,
+        above=_above(scores, threshold),
+        bound=bound,
+        average=(allowed_above + 1) / (parts + 1),
+        parts_needed=parts_needed(max_false_reject, confidence),
+    )
 
 
 def guarantee_of(
@@ -149,26 +160,17 @@ def guarantee_of(
     """
     parts = len(scores)
     above = _above(scores, threshold)
-    bound = rate_bound(above, parts, 1 - (1 - confidence) / parts)
-    return _guarantee(scores, threshold, bound, max_false_reject, confidence)
-
-
-def _guarantee(
-    scores: Sequence[float],
-    threshold: float,
-    bound: float,
-    asked: float,
-    confidence: float,
-) -> Guarantee:
-    parts, above = len(scores), _above(scores, threshold)
+    needed = parts_needed(max_false_reject, confidence)
+    while parts_needed(max_false_reject, 1 - (1 - confidence) / needed) > needed:
+        needed = parts_needed(max_false_reject, 1 - (1 - confidence) / needed)
     return Guarantee(
-        asked=asked,
+        asked=max_false_reject,
         confidence=confidence,
         parts=parts,
         above=above,
-        bound=bound,
-        average=(above + 1) / (parts + 1),
-        parts_needed=parts_needed(asked, confidence),
+        bound=rate_bound(above, parts, 1 - (1 - confidence) / parts),
+        average=None,
+        parts_needed=needed,
     )
 
 

@@ -102,11 +102,19 @@ class Inspector:
             UnreadableImage: where the photograph does not fit the line, reason `retake` where it
                 was taken as none of the good parts was.
         """
-        card = self.model.card
-        prepared = card.preparation(part)
-        if card.envelope is not None and (why := card.envelope.outside(Acquisition.of(prepared))):
+        prepared = self.model.card.preparation(part)
+        if why := self._outside(prepared):
             raise UnreadableImage(f"{part.path}: {why}.", reason="retake")
         return prepared
+
+    def verdict_of(self, prepared: FloatArray, score: float) -> Verdict:
+        """What is said of a prepared image with this score, the calibration being in date."""
+        return Verdict.UNDECIDED if self._outside(prepared) else self.calibration.verdict(score)
+
+    def _outside(self, prepared: FloatArray) -> str:
+        """Why it was taken as no good part was; empty if it was not, or nobody knows."""
+        envelope = self.model.card.envelope
+        return "" if envelope is None else envelope.outside(Acquisition.of(prepared))
 
     def _judge(self, score: float) -> tuple[Verdict, str]:
         """The verdict; nothing passes by a calibration that is out of date."""

@@ -27,8 +27,8 @@ FPR_LIMIT = 0.3
 
 def image_intervals(
     scores: npt.ArrayLike, labels: Bools, draws: int = DRAWS
-) -> dict[str, Interval]:
-    """95 % intervals of the AUROC, AUPR and highest F1 of scores.
+) -> dict[str, Interval | None]:
+    """95 % intervals of the AUROC, AUPR and highest F1; None where no draw differs.
 
     Args:
         scores: (n,) higher is more abnormal.
@@ -47,11 +47,10 @@ def image_intervals(
 
 def pixel_intervals(
     maps: Sequence[npt.NDArray[Any]], masks: Sequence[Bools], draws: int = DRAWS
-) -> dict[str, Interval]:
-    """95 % intervals of the pixel AUROC and of the AUPRO up to a false-positive rate of 0.3.
+) -> dict[str, Interval | None]:
+    """95 % intervals of the pixel AUROC and the AUPRO up to a false-positive rate of 0.3.
 
-    Thresholds lie at 400 evenly spaced shares of the good pixels, so that the figures are those of
-    `evaluate` to about three digits.
+    Thresholds lie at 400 shares of the good pixels, spaced evenly on a logarithmic axis.
 
     Args:
         maps: of each part, (height, width).
@@ -59,7 +58,8 @@ def pixel_intervals(
         draws: of the bootstrap.
     """
     good = np.sort(np.concatenate([m[~mask] for m, mask in zip(maps, masks, strict=True)]))
-    places = np.unique(np.linspace(0, len(good) - 1, _STEPS).round().astype(int))
+    # Most thresholds where false positives are rare: there good detectors have their whole curve.
+    places = np.unique(len(good) - np.geomspace(1, len(good), _STEPS).round().astype(int))
     edges = np.unique(good[places])
     counts = [_above(m, mask, edges) for m, mask in zip(maps, masks, strict=True)]
     false, true, overlap, regions = (np.stack(column) for column in zip(*counts, strict=True))
@@ -144,6 +144,7 @@ def _draws(labels: Bools, draws: int) -> Any:
         yield weights
 
 
-def _percentiles(values: list[float]) -> Interval:
+def _percentiles(values: list[float]) -> Interval | None:
+    """None where all draws are alike: too few parts to say how certain the figure is."""
     low, high = np.quantile(values, [0.025, 0.975])
-    return round(float(low), 4), round(float(high), 4)
+    return None if low == high else (round(float(low), 4), round(float(high), 4))

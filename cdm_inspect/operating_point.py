@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from cdm_inspect.config import CostsConfig
 from cdm_inspect.costs import Band, Costs, Doubt, ScoreSample, choose_band, doubts
 from cdm_inspect.guarantees import Guarantee, choose_threshold, guarantee_of
@@ -89,11 +91,12 @@ def by_cost(
         reviewed: what people have said of parts of the line; used where it can be trusted.
     """
     usable = reviewed if reviewed is not None and reviewed.is_usable else None
-    good, defective = ScoreSample.of(scores), ScoreSample.of(synthetic)
+    good = ScoreSample.of(scores)
+    defective = ScoreSample.of(synthetic, size=min(_SYNTHETIC_WORTH, len(synthetic)))
     share = config.defect_share
     if usable is not None:
-        good = _joined(good, len(scores), usable.good)
-        defective = _joined(defective, min(_SYNTHETIC_WORTH, len(synthetic)), usable.defective)
+        good = _joined(good, usable.good)
+        defective = _joined(defective, usable.defective)
         seen = usable.size
         share = (share * _SHARE_WORTH + usable.defect_share * seen) / (_SHARE_WORTH + seen)
     costs = Costs(
@@ -132,7 +135,7 @@ def by_cost(
                 f"synthetic defects. {told}",
                 _band_told(band, passing, costs),
                 _doubts_told(moved),
-                f"Of good parts, {guarantee.sentence}.",
+                f"Promised: {guarantee.sentence}.",
             ]
         ),
     )
@@ -148,16 +151,13 @@ def _doubt_json(doubt: Doubt) -> JsonObject:
     return {**facts, "band": {**facts["band"], "reject": _finite(doubt.band.reject)}}
 
 
-def _joined(prior: ScoreSample, worth: float, seen: ScoreSample) -> ScoreSample:
+def _joined(prior: ScoreSample, seen: ScoreSample) -> ScoreSample:
     """Both samples as one, each with as many parts as it is worth."""
     if not len(seen.scores):
         return prior
+    shares = [sample.weights * (sample.size / sample.weights.sum()) for sample in (prior, seen)]
     return ScoreSample.of(
-        [*prior.scores, *seen.scores],
-        [
-            *(prior.weights * (worth / prior.weights.sum())),
-            *(seen.weights * (seen.size / seen.weights.sum())),
-        ],
+        [*prior.scores, *seen.scores], np.concatenate(shares), size=prior.size + seen.size
     )
 
 
@@ -189,12 +189,12 @@ def _band_told(band: Band, passing: float, costs: Costs) -> str:
             f"pass below {band.review:.4g} and reject from there, with nothing to review: "
             f"{band.false_reject_rate:.1%} of good parts are rejected"
         )
-    remark = ""
-    if costs.review < band.cost:
-        remark = (
-            " Reviewing everything would be cheaper still: at these costs the scores do not part "
-            "good from defective well enough."
-        )
+    cheaper = [
+        f"{name} everything would be cheaper"
+        for name, cost in (("reviewing", costs.review), ("passing", passing))
+        if cost < band.cost
+    ]
+    remark = f" At these costs {' and '.join(cheaper)}." if cheaper else ""
     limit = (
         f" People have time for {costs.review_share:.1%} of parts; with more the cost would be "
         "lower."

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from cdm_inspect.durable import write_durably
+from cdm_inspect.durable import readable, write_durably
 from cdm_inspect.records import JsonObject
 
 LANGUAGES = ("en", "ja")
@@ -48,7 +48,7 @@ def write_page(
         undefined=jinja2.StrictUndefined,
     )
     text = environment.get_template(template).render(pages=pages, document=document)
-    write_durably(destination, text.encode())
+    write_durably(destination, readable(text).encode())
 
 
 def draw_svg(draw: Callable[[Any], None], size: tuple[float, float], word: Word) -> Markup:

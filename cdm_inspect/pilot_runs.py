@@ -245,6 +245,8 @@ def settings_of(
         update={
             "images": config.images.model_copy(update={"region": region}),
             "normal": str(project.path(config.normal).resolve()),
+            # Its costs are those of flagged parts; thresholds by cost would price them twice.
+            "rule": "false-reject",
             "consistency": config.consistency.model_copy(update=consistency),
             "training": config.training.model_copy(update=training),
         }

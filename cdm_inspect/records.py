@@ -162,6 +162,7 @@ class InspectionQuery:
 
     Attributes:
         calibration: id of the one that judged.
+        since: earliest time of inspection.
         after_id: page by key: only inspections with a greater number (smaller if `newest_first`).
     """
 
@@ -169,6 +170,7 @@ class InspectionQuery:
     verdicts: tuple[Verdict, ...] = ()
     is_decided: bool | None = None
     calibration: str | None = None
+    since: dt.datetime | None = None
     after_id: int | None = None
     newest_first: bool = False
     order_by_score: bool = False

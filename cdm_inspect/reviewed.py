@@ -17,7 +17,7 @@ from cdm_inspect.costs import ScoreSample
 from cdm_inspect.records import Decision, InspectionQuery, StoredInspection, Verdict
 
 _PAGE = 1000
-# Strata that hold less than this share of the parts may go without judged ones.
+# Of parts that passed, strata with less than this share of all may go without judged ones.
 _SMALL = 0.01
 _FEWEST = 5
 _JUDGED = (Decision.ACCEPT, Decision.REJECT)
@@ -63,17 +63,26 @@ def collect_reviewed(
         line: whose parts.
         calibrations: those under which a score means the same.
     """
-    strata: dict[Stratum, list[StoredInspection]] = defaultdict(list)
+    # A part that was inspected under several of them counts once, by its decision if there is one.
+    parts_by_image: dict[str, StoredInspection] = {}
     for part in _inspections(store, line):
         if part.calibration in calibrations and part.score is not None and part.p_value is not None:
-            strata[part.verdict, math.floor(2 * math.log10(part.p_value))].append(part)
-    inspected = sum(len(parts) for parts in strata.values())
+            known = parts_by_image.get(part.sha256)
+            if known is None or known.decision not in _JUDGED:
+                parts_by_image[part.sha256] = part
+    strata: dict[Stratum, list[StoredInspection]] = defaultdict(list)
+    for part in parts_by_image.values():
+        assert part.p_value is not None
+        strata[part.verdict, math.floor(2 * math.log10(part.p_value))].append(part)
+    inspected = len(parts_by_image)
     scores: dict[Decision, list[float]] = {decision: [] for decision in _JUDGED}
     weights: dict[Decision, list[float]] = {decision: [] for decision in _JUDGED}
     lacking = ""
     for (verdict, _), parts in strata.items():
         judged = [part for part in parts if part.decision in _JUDGED]
-        if len(parts) > _SMALL * inspected and len(judged) < min(_FEWEST, len(parts)):
+        # Few parts are flagged, but that is where the defects are.
+        counts = verdict is not Verdict.PASS or len(parts) > _SMALL * inspected
+        if counts and len(judged) < min(_FEWEST, len(parts)):
             lacking = (
                 f"of {len(parts)} parts with the verdict {verdict.value!r} and like p-values only "
                 f"{len(judged)} have been judged. Have people judge a few of each kind, of those "

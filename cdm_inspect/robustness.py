@@ -98,8 +98,8 @@ def measure_robustness(
         tick: told how many judgements are done.
 
     Returns:
-        For each disturbance `kind`, `level`, `image_AUROC`, `false_reject_rate` and `escape_rate`
-        with exact 95 % intervals.
+        For each disturbance `kind`, `level`, `image_AUROC`, `undecided` (photographs that would
+        have to be taken again), `false_reject_rate` and `escape_rate` with exact 95 % intervals.
     """
     sides = [[p for p in labelled if p.is_good is is_good] for is_good in (True, False)]
     chosen = [side[i] for side in sides for i in spread_evenly(len(side), min(_PARTS, len(side)))]
@@ -107,18 +107,20 @@ def measure_robustness(
     is_bad = np.array([not part.is_good for part in chosen])
     rows, total, done = [], len(GRID) * len(chosen), 0
     for disturbance in GRID:
-        scores = np.zeros(len(images))
+        scores, verdicts = np.zeros(len(images)), []
         for number, image in enumerate(images):
-            batch = inspector.scorer.score(disturbance.apply(image)[None].astype(np.float32))
-            scores[number] = float(batch.scores[0])
+            changed = disturbance.apply(image).astype(np.float32)
+            scores[number] = float(inspector.scorer.score(changed[None]).scores[0])
+            verdicts.append(inspector.verdict_of(changed, scores[number]))
             tick(done := done + 1, total)
-        flagged = np.array([inspector.calibration.verdict(s) is not Verdict.PASS for s in scores])
+        flagged = np.array([verdict is not Verdict.PASS for verdict in verdicts])
         false, missed = int(flagged[~is_bad].sum()), int((~flagged[is_bad]).sum())
         n_good, n_bad = int((~is_bad).sum()), int(is_bad.sum())
         rows.append(
             {
                 "kind": disturbance.kind,
                 "level": disturbance.level,
+                "undecided": sum(verdict is Verdict.UNDECIDED for verdict in verdicts),
                 "image_AUROC": round(float(roc_auc_score(is_bad, scores)), 4),
                 "false_reject_rate": false / n_good,
                 "false_reject_interval": rate_interval(false, n_good),

@@ -173,11 +173,15 @@ def calibrate(
     project = state.open(line, [*(overrides or []), *short])
     names = _scorers(project, line, scorer, all_scorers)
     if explain:
-        state.screen.finish(thresholds.explain(state, project, line, names[0]))
+        found = {name: thresholds.explain(state, project, line, name) for name in names}
+        more = {"scorers": found} if all_scorers else {}
+        state.screen.finish({**found[names[0]], **more})
         return
     results = _each(
         state, names, lambda name: thresholds.calibrate(state, project, line, name, device=device)
     )
+    if short:
+        state.screen.say(f"to keep this rule, write it under [lines.{line}]; see docs/decisions.md")
     document = results[names[0]]
     if all_scorers:
         document = {**document, "scorers": results}
@@ -411,25 +415,7 @@ def demo(
 def lines(context: typer.Context) -> None:
     """What lines are configured, and how far each has come."""
     state: Context = context.obj
-    project = state.open()
-    rows, document = [], []
-    for name, config in sorted(project.config.lines.items()):
-        has_model = (project.model_folder(name) / "manifest.json").is_file()
-        is_calibrated = (project.calibration_folder(name) / f"{config.scorer}.json").is_file()
-        entry = {
-            "line": name,
-            "preset": config.preset,
-            "scorer": config.scorer,
-            "normal": config.normal,
-            "is_trained": has_model,
-            "is_calibrated": is_calibrated,
-        }
-        document.append(entry)
-        rows.append([str(value) for value in entry.values()])
-    state.screen.table(
-        "Lines", ("line", "preset", "scorer", "good parts", "trained", "calibrated"), rows
-    )
-    state.screen.finish({"lines": document})
+    state.screen.finish(steps.lines(state, state.open()))
 
 
 @app.command()

@@ -48,9 +48,10 @@ def show_evaluations(state: Context, results: list[dict[str, Any]]) -> None:
         _show_robustness(state, first["robustness"])
     if first["compare"] is not None:
         _show_comparison(state, first["compare"])
-    if first["readings"] > 1:
+    readings = max(result["readings"] for result in results)
+    if readings > 1:
         state.screen.say(
-            f"[yellow]note:[/yellow] these labelled parts have been read {first['readings']} times "
+            f"[yellow]note:[/yellow] these labelled parts have been read {readings} times "
             "for this line; what was chosen after a reading looks better on them than on new parts."
         )
 
@@ -91,8 +92,7 @@ def _show_figures(state: Context, results: list[dict[str, Any]]) -> None:
         [
             (
                 result["scorer"],
-                f"{result['image_AUROC']:.3f} "
-                + "({:.3f} to {:.3f})".format(*result["image_AUROC_interval"]),
+                f"{result['image_AUROC']:.3f}{_between(result['image_AUROC_interval'])}",
                 *(_optional(result[name]) for name in (*names[1:], "pixel_AUPIMO")),
                 f"{result['false_reject_rate']:.1%}",
                 f"{result['escape_rate']:.1%}",
@@ -134,11 +134,12 @@ def _show_detectability(state: Context, document: dict[str, Any]) -> None:
 def _show_robustness(state: Context, rows: list[dict[str, Any]]) -> None:
     state.screen.table(
         "When light, focus or place change (some parts; exact 95 % intervals)",
-        ("change", "", "false rejects", "escapes", "image AUROC"),
+        ("change", "", "undecided", "false rejects", "escapes", "image AUROC"),
         [
             (
                 row["kind"],
                 row["level"],
+                str(row["undecided"]),
                 *(
                     f"{row[f'{name}_rate']:.1%} "
                     + "({:.0%} to {:.0%})".format(*row[f"{name}_interval"])
@@ -161,14 +162,19 @@ def _show_comparison(state: Context, compared: dict[str, Any]) -> None:
                 name,
                 f"{row['ours']:.4f}",
                 f"{row['theirs']:.4f}",
-                f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})",
-                f"{row['p_value']:.3f}",
+                f"{row['difference']:+.4f}"
+                + ("" if row["low"] is None else f" ({row['low']:+.4f} to {row['high']:+.4f})"),
+                _optional(row["p_value"]),
             )
             for name, row in ((text, compared[key]) for key, text in names.items())
         ],
     )
     worse = "no worse" if compared["is_no_worse"] else "possibly worse"
     state.screen.say(f"escapes: {worse} than the other, margin {compared['margin']:.1%}")
+
+
+def _between(interval: list[float] | None) -> str:
+    return "" if interval is None else " ({:.3f} to {:.3f})".format(*interval)
 
 
 def _percent(size: float | None) -> str:

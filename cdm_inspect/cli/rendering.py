@@ -91,6 +91,8 @@ class Screen:
             detail = escape(inspection.reason)
         else:
             detail = f"score {inspection.score:.3f}, p {inspection.p_value:.4f}"
+            if inspection.reason:
+                detail += f"; {escape(inspection.reason)}"
         verdict = f"[{colour}]{inspection.verdict.value:<9}[/{colour}]"
         self.say(f"{verdict} {escape(inspection.image)}  {detail}")
 

@@ -51,7 +51,11 @@ def check(
             ("usable", f"{report.usable} of {report.files} files (needed: {report.needed})"),
             ("sizes", ", ".join(f"{size}: {count}" for size, count in report.sizes.items())),
             ("kinds", ", ".join(f"{kind}: {count}" for kind, count in report.kinds.items())),
-            ("split", f"{report.n_train} to train on, {report.n_held_out} held out"),
+            (
+                "split",
+                f"{report.n_train} to train on, {report.n_held_out} held out"
+                + ("" if report.is_enough else "; training would not begin"),
+            ),
             ("groups", f"{report.groups}, never split"),
         ],
     )
@@ -68,11 +72,11 @@ def check(
         )
     document = _with_problems(_with_problems(asdict(report), "problems"), "odd")
     document["near_duplicates"] = [[str(path) for path in pair] for pair in report.near_duplicates]
-    document["contamination"] = None
+    document["contamination"], document["is_enough"] = None, report.is_enough
     if budget is not None:
         document["contamination"] = _find_contamination(state, project, line, budget, device)
     page = project.root / "reports" / f"{line}-check.html"
-    write_check_report(document, page)
+    write_check_report(document, page, max_pixels=project.config.line(line).images.max_pixels)
     state.screen.say(f"report: {page}")
     return {**document, "report_html": str(page)}
 
@@ -311,19 +315,48 @@ def drift(state: Context, project: Project, line: str, **options: Any) -> dict[s
             ),
             (
                 "false alarms",
-                f"one in {chart['between_false_alarms']:,.0f} parts, in nine lines of ten",
+                f"one in {chart['between_false_alarms']:,.0f} parts that are independent of each "
+                "other, in nine lines of ten; more where parts come in lots",
             ),
             ("stands at", f"{document['level']:.1f} of {chart['limit']:.1f}"),
             ("alarms", str(len(document["alarms"]))),
         ],
     )
-    for alarm in document["alarms"]:
+    alarms = document["alarms"]
+    for alarm in alarms[:3]:
         state.screen.say(
             f"[red]alarm[/red] at inspection {alarm['inspection']}, {alarm['at'][:19]}: parts look "
-            f"{alarm['direction']} since about inspection {alarm['since_inspection']}. Look at "
-            "light, focus and the parts themselves; calibrate again if they are as they should be."
+            f"{alarm['direction']} since about inspection {alarm['since_inspection']}"
+        )
+    if alarms:
+        more = f"and {len(alarms) - 3} more. " if len(alarms) > 3 else ""
+        state.screen.say(
+            f"{more}Look at light, focus and the parts themselves. If they are as they should be, "
+            "add photographs of them to the good parts, train and calibrate."
         )
     return document
+
+
+def lines(state: Context, project: Project) -> dict[str, Any]:
+    """A table of the lines: what each is set to, and whether it is trained and calibrated."""
+    rows, document = [], []
+    for name, config in sorted(project.config.lines.items()):
+        has_model = (project.model_folder(name) / "manifest.json").is_file()
+        is_calibrated = (project.calibration_folder(name) / f"{config.scorer}.json").is_file()
+        entry = {
+            "line": name,
+            "preset": config.preset,
+            "scorer": config.scorer,
+            "normal": config.normal,
+            "is_trained": has_model,
+            "is_calibrated": is_calibrated,
+        }
+        document.append(entry)
+        rows.append([str(value) for value in entry.values()])
+    state.screen.table(
+        "Lines", ("line", "preset", "scorer", "good parts", "trained", "calibrated"), rows
+    )
+    return {"lines": document}
 
 
 def _estimate(row: dict[str, float]) -> str:

@@ -67,10 +67,18 @@ def calibrate(
 ) -> dict[str, Any]:
     """Set the thresholds; a table of what they are, why, and what can be promised."""
     from cdm_inspect import workflows
+    from cdm_inspect.calibration import read_history
 
+    history = read_history(project.calibration_folder(line), scorer)
+    before = history[-1].get("rule") if history else None
     with state.screen.counting(f"calibrate {scorer}") as tick:
         calibration = workflows.calibrate(project, line, scorer=scorer, device=device, tick=tick)
-    return _show_calibration(state, calibration)
+    document = _show_calibration(state, calibration)
+    if before is not None and before != calibration.rule:
+        state.screen.say(
+            f"[yellow]note:[/yellow] the calibration before this one followed the rule {before!r}."
+        )
+    return document
 
 
 def explain(state: Context, project: Project, line: str, scorer: str) -> dict[str, Any]:

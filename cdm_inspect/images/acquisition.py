@@ -31,6 +31,7 @@ _LEAST = {
 }
 # Robust standard deviations from the median.
 _ODD = 6.0
+_MUCH_SHARPER = 3.0
 _NAMES = ("exposure", "contrast", "focus", "dark", "bright")
 _ADVICE = {
     "exposure": "Check lamp, aperture and exposure time",
@@ -90,6 +91,8 @@ def find_odd_photographs(seen: Sequence[Acquisition]) -> list[tuple[int, str, st
     Returns:
         For each odd one its index, the measure that is oddest, and a sentence for people.
     """
+    if not seen:
+        return []
     ratios, centres = [], {}
     for name in _NAMES:
         values = np.array([getattr(item, name) for item in seen])
@@ -131,7 +134,9 @@ class Envelope:
         for name in _NAMES:
             values = np.array([getattr(item, name) for item in seen])
             reach = max(_MARGIN * float(np.ptp(values)), _LEAST[name])
-            bounds[name] = (float(values.min()) - reach, float(values.max()) + reach)
+            # Scratches make a part sharper; twenty times the detail is no part any more.
+            above = _MUCH_SHARPER if name == "focus" else reach
+            bounds[name] = (float(values.min()) - reach, float(values.max()) + above)
         curves = np.array([item.histogram for item in seen])
         mean = curves.mean(axis=0)
         farthest = float(np.abs(curves - mean).mean(axis=1).max())

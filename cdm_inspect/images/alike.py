@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import imagehash
 import numpy as np
@@ -17,7 +17,8 @@ from cdm_inspect.records import FloatArray
 _HASH = 16
 # Of the distance at which the nearest neighbour of a usual part lies.
 _NEAR = 0.25
-_LEAST = 2
+_LEAST = 2.0
+_BLOCK = 1000
 
 
 def find_near_duplicates(prepared: Sequence[FloatArray]) -> list[tuple[int, int]]:
@@ -25,7 +26,8 @@ def find_near_duplicates(prepared: Sequence[FloatArray]) -> list[tuple[int, int]
 
     Parts of a line that are always photographed in the same place are alike anyway. A pair counts
     where the Hamming distance of its perceptual hashes (256 bits of the cosine transform; Zauner
-    2010) is at most a quarter of the median distance to the nearest neighbour, or at most 2.
+    2010) is at most a quarter of the median distance to the nearest neighbour; where that is less
+    than 2, only equal hashes count.
 
     Args:
         prepared: images, (channels, height, width) in [-1, 1].
@@ -35,14 +37,26 @@ def find_near_duplicates(prepared: Sequence[FloatArray]) -> list[tuple[int, int]
     """
     if len(prepared) < 2:
         return []
-    bits = np.array([_bits(image) for image in prepared], np.float32)
     # Of +1 and -1 the inner product counts agreements less disagreements.
-    signs = 2 * bits - 1
-    distance = (bits.shape[1] - signs @ signs.T) / 2
-    np.fill_diagonal(distance, np.inf)
-    limit = max(_LEAST, _NEAR * float(np.median(distance.min(axis=1))))
-    first, second = np.nonzero(np.triu(distance <= limit, k=1))
-    return list(zip(first.tolist(), second.tolist(), strict=True))
+    signs = 2 * np.array([_bits(image) for image in prepared], np.float32) - 1
+    nearest = np.concatenate([rows.min(axis=1) for _, rows in _distances(signs)])
+    limit = _NEAR * float(np.median(nearest))
+    # Hashes of a line whose usual neighbours differ in a few bits only cannot tell twins apart.
+    limit = limit if limit >= _LEAST else 0.0
+    pairs = []
+    for start, rows in _distances(signs):
+        first, second = np.nonzero(rows <= limit)
+        pairs += [(start + a, b) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    return [(first, second) for first, second in pairs if first < second]
+
+
+def _distances(signs: npt.NDArray[np.float32]) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Hamming distances of some hashes to all, block by block; infinite to themselves."""
+    for start in range(0, len(signs), _BLOCK):
+        block = signs[start : start + _BLOCK]
+        rows = (signs.shape[1] - block @ signs.T) / 2
+        rows[np.arange(len(block)), start + np.arange(len(block))] = np.inf
+        yield start, rows
 
 
 def join_groups(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[str]:

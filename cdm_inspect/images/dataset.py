@@ -87,6 +87,7 @@ class FoundParts:
         self.origin: dict[str, PartOrigin] = {}
         self.shapes: dict[str, Shape] = {}
         self.problems: list[ImageProblem] = []
+        self._excluded: set[str] = set()
 
     def add(self, item: PartImage | ImageProblem) -> None:
         """Take one file in, or say why not."""
@@ -96,8 +97,9 @@ class FoundParts:
             return
         assert self.preparation is not None
         key = content_of(item)
-        if self.manifest.decision_of(item.sha256) == "exclude":
+        if self.manifest.decision_of(item.sha256) == "exclude" or key in self._excluded:
             self._refuse(item, "excluded", f"{item.path}: excluded in the manifest.")
+            self._exclude(key)
         elif key in self.prepared:
             first = self.origin[key].path
             self._refuse(item, "duplicate", f"{item.path}: the same picture as {first}.")
@@ -137,6 +139,15 @@ class FoundParts:
             names.append(f"group {named}" if named else key)
         joined = join_groups(names, [(places[first], places[second]) for first, second in pairs])
         return dict(zip(self.prepared, joined, strict=True))
+
+    def _exclude(self, key: str) -> None:
+        """Leave out the picture, in whatever file it has come before or will come again."""
+        self._excluded.add(key)
+        self.shapes.pop(key, None)
+        if self.prepared.pop(key, None) is not None:
+            path = self.origin.pop(key).path
+            detail = f"{path}: the same picture as one that is excluded in the manifest."
+            self.problems.append(ImageProblem(path=path, reason="excluded", detail=detail))
 
     def _refuse(self, item: PartImage, reason: str, detail: str) -> None:
         self.problems.append(ImageProblem(path=item.path, reason=reason, detail=detail))
@@ -217,7 +228,8 @@ def load_good_parts(
     if not train:
         raise TooFewImages(
             f"expected good parts of at least 2 groups below {folder}, found that all belong "
-            "together. Add parts of another lot or session, or correct images.group."
+            "together. Add parts of another lot or session, correct images.group, or see in the "
+            "report of `cdm-inspect check` which photographs show nearly the same."
         )
     return GoodParts(
         preparation=found.preparation,
@@ -263,8 +275,11 @@ def choose_held_out(groups: Mapping[str, str], share: float, seed: int) -> froze
         # What would take more than half as much again is left for training.
         if len(chosen) < count and len(chosen) + len(members[group]) <= 1.5 * count:
             chosen += members[group]
-    # Groups so large that none fits: the smallest.
-    return frozenset(chosen or min((len(keys), keys) for keys in members.values())[1])
+    if len(chosen) < count / 2:
+        # Groups so large that hardly any fits: the smallest that is large enough, or the largest.
+        left = sorted((len(keys), keys) for name, keys in members.items() if keys[0] not in chosen)
+        chosen += next((keys for size, keys in left if size >= count / 2), left[-1][1])
+    return frozenset(chosen)
 
 
 def _summarise(problems: list[ImageProblem]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from cdm_inspect.durable import write_durably
+from cdm_inspect.durable import readable, write_durably
 from cdm_inspect.errors import ConfigError
 
 COLUMNS = ("file", "sha256", "group", "decision", "comment")
@@ -66,7 +66,7 @@ class Manifest:
         for row in sorted(self.rows.values(), key=lambda row: (row.file, row.sha256)):
             cells = (row.file, row.sha256, row.group, row.decision, row.comment)
             writer.writerow([_harmless(cell) for cell in cells])
-        write_durably(path, text.getvalue().encode("utf-8-sig"))
+        write_durably(path, readable(text.getvalue()).encode("utf-8-sig"))
 
 
 def load_manifest(path: Path) -> Manifest:
@@ -83,17 +83,21 @@ def load_manifest(path: Path) -> Manifest:
         return Manifest()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}.") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise ConfigError(f"{path}, line {reader.line_num}: no valid CSV: {error}.") from error
     missing = {"file", "sha256"} - set(reader.fieldnames or ())
     if missing:
         raise ConfigError(
             f"{path}: expected the columns {', '.join(COLUMNS)}, found no "
             f"{' and no '.join(sorted(missing))}. `cdm-inspect check --manifest` writes one."
         )
-    rows = {}
-    for cells in reader:
+    found = {}
+    for number, cells in enumerate(rows, start=2):
         row = {name: (cells.get(name) or "").strip().removeprefix("'") for name in COLUMNS}
-        where = f"{path}, line {reader.line_num}"
+        where = f"{path}, row {number}"
         if not re.fullmatch("[0-9a-f]{64}", row["sha256"]):
             raise ConfigError(
                 f"{where}: expected the SHA-256 of the file in 64 hexadecimal digits, found "
@@ -104,8 +108,8 @@ def load_manifest(path: Path) -> Manifest:
                 f"{where}: expected the decision accept, exclude or nothing, found "
                 f"{row['decision']!r}."
             )
-        rows[row["sha256"]] = ManifestRow(**row)  # type: ignore[arg-type]
-    return Manifest(rows)
+        found[row["sha256"]] = ManifestRow(**row)  # type: ignore[arg-type]
+    return Manifest(found)
 
 
 def _harmless(cell: str) -> str:

@@ -336,6 +336,8 @@ def _filtered(statement: Select[Any], query: InspectionQuery) -> Select[Any]:
         statement = statement.where(InspectionRow.verdict.in_([v.value for v in query.verdicts]))
     if query.calibration is not None:
         statement = statement.where(InspectionRow.calibration == query.calibration)
+    if query.since is not None:
+        statement = statement.where(InspectionRow.inspected_at >= query.since)
     if query.is_decided is not None:
         has_none = InspectionRow.decision.is_(None)
         statement = statement.where(~has_none if query.is_decided else has_none)

@@ -37,7 +37,7 @@ class CheckReport:
         groups: into which the usable ones fall; a group is never split.
         passed_over: files that are no PNG, JPEG, BMP or TIFF by their names, by ending.
         problems: files that cannot be used, or were excluded.
-        odd: usable photographs that were taken unlike the others; somebody should look at them.
+        odd: usable photographs that were taken unlike the others and that nobody has accepted.
         near_duplicates: pairs of usable photographs that show nearly the same.
     """
 
@@ -56,6 +56,11 @@ class CheckReport:
     odd: tuple[ImageProblem, ...]
     near_duplicates: tuple[tuple[Path, Path], ...]
 
+    @property
+    def is_enough(self) -> bool:
+        """Whether training would begin."""
+        return self.usable >= self.needed and self.n_train > 0
+
 
 def check(project: Project, line: str, *, tick: Tick = untold) -> CheckReport:
     """Read every good part of a line and say which cannot be used, which are odd, and why."""
@@ -69,12 +74,15 @@ def check(project: Project, line: str, *, tick: Tick = untold) -> CheckReport:
     if len(groups) >= config.training.min_images:
         training = config.training
         held_out = len(choose_held_out(groups, training.held_out, training.seed))
-    paths = [found.origin[key].path for key in found.prepared]
+    origins = list(found.origin.values())
     odd = [
-        ImageProblem(path=paths[index], reason=name, detail=f"{paths[index]}: {text}.")
+        ImageProblem(
+            path=origins[index].path, reason=name, detail=f"{origins[index].path}: {text}."
+        )
         for index, name, text in find_odd_photographs(
             [Acquisition.of(image) for image in found.prepared.values()]
         )
+        if manifest.decision_of(origins[index].sha256) != "accept"
     ]
     return CheckReport(
         line=line,

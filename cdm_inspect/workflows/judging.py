@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -11,12 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cdm_inspect.assembly import open_inspector
 from cdm_inspect.comparison import compare_auroc, compare_errors
 from cdm_inspect.detectability import draw_detectability, measure_detectability
-from cdm_inspect.durable import sha256_of, write_durably
-from cdm_inspect.errors import ImageError, InvalidOption, PluginFailed, UnreadableImage
+from cdm_inspect.durable import to_json, write_durably
+from cdm_inspect.errors import (
+    ImageError,
+    InvalidOption,
+    PluginFailed,
+    StorageError,
+    UnreadableImage,
+)
 from cdm_inspect.evaluation import ScoredPart, evaluate_scores
 from cdm_inspect.evaluation_report import draw_evaluation, write_evaluation_report
 from cdm_inspect.images import (
@@ -43,6 +51,7 @@ from cdm_inspect.robustness import measure_robustness
 
 # How much more often a detector may let defects pass and still be called no worse.
 MARGIN = 0.02
+_REPORTS = ("report", "report_html", "report_json")
 
 
 def inspect(
@@ -56,8 +65,13 @@ def inspect(
     """Judge files and the images in folders, one by one; each is stored before it is yielded."""
     inspector = open_inspector(project, line, scorer=scorer, device=device)
     with project.open_store() as store:
-        judged = InspectionQuery(line=line, calibration=inspector.calibration.id)
-        inspector.inspected = store.count(judged)
+        inspector.inspected = store.count(
+            InspectionQuery(
+                line=line,
+                calibration=inspector.calibration.id,
+                since=inspector.calibration.made_at,
+            )
+        )
         for path in expand_paths(paths):
             inspection, evidence = inspector.inspect_file(path)
             stored = store.append(inspection, evidence=evidence)
@@ -113,11 +127,13 @@ def evaluate(
     Returns:
         The JSON of `evaluate`.
     """
+    picture = _picture_of(report)
     inspector = open_inspector(project, line, scorer=scorer, device=device)
+    picture = picture or project.root / "reports" / f"{line}-{inspector.calibration.scorer}.png"
     labelled = find_labelled(data)
     if limit is not None:
         labelled = thin_labelled(labelled, limit)
-    other = None if compare is None else _read_other(compare)
+    other = None if compare is None else _read_other(compare, picture if is_drawn else None)
     scored, undecided, seconds = _judge_labelled(inspector, labelled, data, tick)
     calibration = inspector.calibration
     document: JsonObject = {
@@ -132,12 +148,7 @@ def evaluate(
         "explanation": calibration.explanation,
         "undecided": undecided,
         "seconds_per_image": round(seconds / len(labelled), 4),
-        "synthetic": None,
-        "robustness": None,
-        "compare": None,
-        "report": None,
-        "report_html": None,
-        "report_json": None,
+        **dict.fromkeys(("synthetic", "robustness", "compare", *_REPORTS)),
     }
     if synthetic:
         document["synthetic"] = measure_detectability(
@@ -146,30 +157,45 @@ def evaluate(
     if robustness:
         document["robustness"] = _plain(
             measure_robustness(
-                inspector, labelled, lambda part: _prepared(inspector, part.path), tick=tick
+                inspector,
+                [part for part in labelled if part.path in {part.path for part in scored}],
+                lambda part: _prepared(inspector, part.path),
+                tick=tick,
             )
         )
     if other is not None:
         document["compare"] = {"with": str(compare), **_compared(scored, other, margin)}
     if is_drawn:
-        picture = report or project.root / "reports" / f"{line}-{calibration.scorer}.png"
         _write_reports(document, scored, picture)
     return document
+
+
+def _picture_of(report: Path | None) -> Path | None:
+    """The PNG among the reports, whichever of them was named.
+
+    Raises:
+        InvalidOption: if the name ends in something else.
+    """
+    if report is None:
+        return None
+    if report.suffix.lower() not in ("", ".png", ".html", ".json"):
+        raise InvalidOption(f"expected a report named .png, .html or .json, found {report}.")
+    return report.with_suffix(".png")
 
 
 def _write_reports(document: JsonObject, scored: Sequence[ScoredPart], picture: Path) -> None:
     """PNG, HTML and JSON side by side; their names are added to the document."""
     page, record = picture.with_suffix(".html"), picture.with_suffix(".json")
-    document |= {"report": str(picture), "report_html": str(page), "report_json": str(record)}
+    document |= zip(_REPORTS, map(str, (picture, page, record)), strict=True)
+    parts = [_part_json(part) for part in scored]
+    write_durably(record, to_json({**document, "parts": parts}, indent=1))
+    write_evaluation_report(document, scored, page)
     draw_evaluation(document, scored, picture)
     if document["synthetic"] is not None:
         drawn = picture.with_stem(f"{picture.stem}-detectability")
         title = f"Line {document['line']}, {document['scorer']}: synthetic defects found"
         draw_detectability(document["synthetic"], title, drawn)
         document["synthetic"]["report"] = str(drawn)
-    write_evaluation_report(document, scored, page)
-    parts = [_part_json(part) for part in scored]
-    write_durably(record, json.dumps({**document, "parts": parts}, indent=1).encode())
 
 
 def _judge_labelled(
@@ -199,18 +225,8 @@ def _score_labelled(inspector: Inspector, part: LabelledPart) -> ScoredPart:
     prepared = inspector.model.card.preparation(photograph)
     batch = inspector.scorer.score(prepared[None])
     score = float(batch.scores[0])
-    verdict = inspector.calibration.verdict(score)
-    try:
-        inspector.prepare(photograph)
-    except UnreadableImage:
-        # It has a score, so that figures are about all parts; in production nobody would see it.
-        verdict = Verdict.UNDECIDED
     height, width = prepared.shape[1:]
-    mask = None
-    if part.is_good:
-        mask = np.zeros((height, width), bool)
-    elif part.mask is not None:
-        mask = read_mask(part.mask, height, width)
+    mask = np.zeros((height, width), bool) if part.is_good else _mask_of(part, height, width)
     picture = np.rint((prepared.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
     return ScoredPart(
         path=part.path,
@@ -219,11 +235,23 @@ def _score_labelled(inspector: Inspector, part: LabelledPart) -> ScoredPart:
         is_good=part.is_good,
         score=score,
         p_value=inspector.calibration.p_value(score),
-        verdict=verdict,
+        # A retake has a score, so that figures are about all parts.
+        verdict=inspector.verdict_of(prepared, score),
         heatmap=batch.maps[0].numpy(),
         mask=mask,
         picture=to_display(picture),
     )
+
+
+def _mask_of(part: LabelledPart, height: int, width: int) -> npt.NDArray[np.bool_] | None:
+    """Where the defect is; None where nobody knows, or the mask shows nothing."""
+    if part.mask is None:
+        return None
+    try:
+        mask = read_mask(part.mask, height, width)
+    except UnreadableImage:
+        return None  # a lost mask is no reason to leave the part out
+    return mask if mask.any() else None
 
 
 def _prepared(inspector: Inspector, path: Path) -> FloatArray:
@@ -231,21 +259,34 @@ def _prepared(inspector: Inspector, path: Path) -> FloatArray:
 
 
 def _count_reading(file: Path, scored: Sequence[ScoredPart]) -> int:
-    """Keep count of how often the labels of these very parts have been looked at for the line."""
-    digest = sha256_of("\n".join(sorted(part.sha256 for part in scored)).encode())[:16]
+    """Keep count of how often labels have been looked at for the line; the most of any part."""
     try:
         known = {str(key): int(count) for key, count in json.loads(file.read_bytes()).items()}
     except (OSError, ValueError, AttributeError, TypeError):
         known = {}  # it only tells a story
-    known[digest] = known.get(digest, 0) + 1
-    write_durably(file, json.dumps(known, indent=2).encode())
-    return known[digest]
+    for sha256 in {part.sha256 for part in scored}:
+        known[sha256] = known.get(sha256, 0) + 1
+    with contextlib.suppress(StorageError):
+        write_durably(file, to_json(known))
+    return max(known[part.sha256] for part in scored)
 
 
-def _read_other(file: Path) -> dict[str, JsonObject]:
-    """The parts of another evaluation's JSON report, by the hash of their images."""
+def _read_other(file: Path, picture: Path | None) -> dict[str, tuple[float, bool]]:
+    """Score of each part in another evaluation's JSON report, and whether it was flagged.
+
+    Raises:
+        InvalidOption: if it is no such report, or the one that is about to be written.
+    """
+    if picture is not None and picture.with_suffix(".json").resolve() == file.resolve():
+        raise InvalidOption(
+            f"--compare {file} is the report that this evaluation writes; copy it, or give "
+            "another --report."
+        )
     try:
-        return {part["sha256"]: part for part in json.loads(file.read_bytes())["parts"]}
+        return {
+            part["sha256"]: (float(part["score"]), Verdict(part["verdict"]) is not Verdict.PASS)
+            for part in json.loads(file.read_bytes())["parts"]
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidOption(
             f"expected --compare to name the JSON report of another evaluation, found {file}: "
@@ -254,25 +295,22 @@ def _read_other(file: Path) -> dict[str, JsonObject]:
 
 
 def _compared(
-    scored: Sequence[ScoredPart], other: dict[str, JsonObject], margin: float
+    scored: Sequence[ScoredPart], other: dict[str, tuple[float, bool]], margin: float
 ) -> JsonObject:
     """Paired tests on the parts that both have judged."""
-    both = [part for part in scored if part.sha256 in other]
+    both = list({part.sha256: part for part in scored if part.sha256 in other}.values())
     labels = np.array([not part.is_good for part in both], bool)
     if labels.sum() < 2 or (~labels).sum() < 2:
         raise InvalidOption(
             "expected --compare to name an evaluation of the same parts, found "
             f"{(~labels).sum()} good and {labels.sum()} defective ones in common."
         )
-    theirs = [other[part.sha256] for part in both]
     flagged = np.array([part.verdict is not Verdict.PASS for part in both])
-    their_flagged = np.array([part["verdict"] != Verdict.PASS for part in theirs])
-    escapes = compare_errors(~flagged[labels], ~their_flagged[labels])
-    area = compare_auroc(
-        np.array([part.score for part in both]),
-        np.array([float(part["score"]) for part in theirs]),
-        labels,
+    their_scores, their_flagged = (
+        np.array(column) for column in zip(*(other[part.sha256] for part in both), strict=True)
     )
+    escapes = compare_errors(~flagged[labels], ~their_flagged[labels])
+    area = compare_auroc(np.array([part.score for part in both]), their_scores, labels)
     return {
         "parts": len(both),
         "margin": margin,

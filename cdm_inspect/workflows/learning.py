@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -123,7 +124,7 @@ def calibrate(
         rule=point.rule,
         basis={"guarantee": asdict(point.guarantee), **point.facts},
         explanation=point.explanation,
-        expiry_days=config.expiry.days,
+        expiry_days=config.expiry.days if math.isfinite(config.expiry.days) else None,
         expiry_parts=config.expiry.parts,
         state=state,
     )

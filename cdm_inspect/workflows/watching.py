@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
@@ -9,10 +10,12 @@ from cdm_inspect.assembly import line_calibration
 from cdm_inspect.calibration import Calibration
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.drift import Chart, ChartState, normal_score
+from cdm_inspect.errors import CalibrationError
 from cdm_inspect.project import Project
 from cdm_inspect.records import InspectionQuery, JsonObject, StoredInspection, Verdict
 
 _PAGE = 1000
+_SHOWN = 500
 
 
 def drift(
@@ -23,7 +26,7 @@ def drift(
     shift: float = 1.0,
     between_false_alarms: float = 20_000.0,
 ) -> JsonObject:
-    """Follow the p-values of the parts that passed since the line was calibrated.
+    """Follow the p-values of the parts below the threshold since the line was calibrated.
 
     Args:
         project: opened.
@@ -33,35 +36,48 @@ def drift(
         between_false_alarms: parts, on average, while nothing changes.
 
     Returns:
-        `chart` with what it promises, `parts`, `state`, `alarms` with the number of the inspection,
-        when it was, in which direction, and where the change began; `values`, at most 500, for a
-        picture: inspection, normal score, and both sums.
+        `chart` with what it promises, `parts`, `level`, `alarms` with the number of the inspection,
+        when it was, in which direction, and about where the change began; `values`, the last 500,
+        for a picture: inspection, normal score, and both sums.
+
+    Raises:
+        CalibrationError: if the calibration flags all held-out parts, so that none says anything.
+        InvalidOption: if they are too few to tell such a change.
     """
     calibration = line_calibration(project, line, scorer)
-    count = len(calibration.scores)
-    chart = Chart.for_shift(shift, between_false_alarms, parts=count)
-    state, alarms, values = ChartState(), [], []
-    seen: list[int] = []
+    count, above = len(calibration.scores), calibration.flagged_held_out
+    if above == count:
+        raise CalibrationError(
+            f"calibration {calibration.id} flags all {count} held-out good parts; what passes "
+            "cannot be compared with any. Correct the costs, and calibrate again."
+        )
+    chart = Chart.for_shift(shift, between_false_alarms, parts=count - above)
+    state, alarms = ChartState(), []
+    values: deque[JsonObject] = deque(maxlen=_SHOWN)
+    # Inspection before which each sum was last zero.
+    began = {"less odd": 0, "odder": 0}
     with project.open_store() as store:
-        for part in _passed(store, calibration):
+        for part in _unflagged(store, calibration):
             assert part.p_value is not None
-            value = normal_score(part.p_value, count, calibration.flagged_held_out)
+            value = normal_score(part.p_value, count, above)
             before, state = state, state.after(value, chart)
-            seen.append(part.id)
             values.append(
                 {"id": part.id, "value": value, "upper": state.upper, "lower": state.lower}
             )
             if len(state.alarms) > len(before.alarms):
-                rises = before.upper + value > before.lower - value
-                began = before.upper_since if rises else before.lower_since
+                direction = "less odd" if value > 0 else "odder"
                 alarms.append(
                     {
                         "inspection": part.id,
                         "at": part.inspected_at.isoformat(),
-                        "direction": "less odd" if rises else "odder",
-                        "since_inspection": seen[min(began, len(seen) - 1)],
+                        "direction": direction,
+                        "since_inspection": began[direction] or part.id,
                     }
                 )
+            if state.upper == 0:
+                began["less odd"] = part.id
+            if state.lower == 0:
+                began["odder"] = part.id
     return {
         "line": line,
         "scorer": calibration.scorer,
@@ -70,18 +86,22 @@ def drift(
         "parts": state.parts,
         "level": state.level,
         "alarms": alarms,
-        "values": values[-500:],
+        "values": list(values),
     }
 
 
-def _passed(store: VerdictStore, calibration: Calibration) -> Iterator[StoredInspection]:
+def _unflagged(store: VerdictStore, calibration: Calibration) -> Iterator[StoredInspection]:
+    """Parts below the threshold; past the expiry their verdict is `review`."""
     last = 0
-    passed = InspectionQuery(
+    query = InspectionQuery(
         line=calibration.line,
         calibration=calibration.id,
-        verdicts=(Verdict.PASS,),
+        verdicts=(Verdict.PASS, Verdict.REVIEW),
+        since=calibration.made_at,
         limit=_PAGE,
     )
-    while page := store.find(replace(passed, after_id=last)):
-        yield from page
+    while page := store.find(replace(query, after_id=last)):
+        for part in page:
+            if part.score is not None and part.score < calibration.threshold:
+                yield part
         last = page[-1].id

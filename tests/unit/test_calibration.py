@@ -1,5 +1,6 @@
 import datetime as dt
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -76,6 +77,9 @@ def test_records_survive_and_defend_themselves(tmp_path):
     state.write_bytes(state.read_bytes()[:-4] + b"\0\0\1\0")
     with pytest.raises(CalibrationError, match="damaged"):
         load_calibration(tmp_path, "residual", "m")
+    path.write_text(json.dumps({k: v for k, v in record.items() if k != "seal"}))
+    with pytest.raises(CalibrationError, match="earlier version"):
+        load_calibration(tmp_path, "residual", "m")
     path.write_text("{")
     with pytest.raises(CalibrationError, match="damaged"):
         load_calibration(tmp_path, "residual", "m")
@@ -99,6 +103,9 @@ def test_a_calibration_expires_by_days_and_by_parts():
     assert "holds for 30 days" in calibration.expired(0, past)
     assert "has judged 1000 parts" in calibration.expired(1000, within)
     assert make(made_at=made).expired(10**9, past) == ""
+    # A clock that was set back is no reason to trust it for longer.
+    assert "Set the clock" in calibration.expired(0, made - dt.timedelta(days=2))
+    assert calibration.expired(0, made - dt.timedelta(hours=2)) == ""
 
 
 def test_versions_are_kept_and_the_last_is_in_force(tmp_path):
@@ -135,3 +142,12 @@ def test_every_part_is_scored_once_by_the_others():
         assert len(fit_on) + len(score) == 13
         scored += list(score)
     assert sorted(scored) == list(range(13))
+
+
+def test_calibrations_made_at_once_take_different_versions(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        versions = list(
+            pool.map(lambda n: make(threshold=float(n)).save(tmp_path).version, range(16))
+        )
+    assert sorted(versions) == list(range(1, 17))
+    assert len(read_history(tmp_path, "residual")) == 16

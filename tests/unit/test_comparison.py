@@ -95,7 +95,9 @@ def test_a_better_scorer_is_found():
     assert found.p_value < 0.001
 
 
-def test_a_scorer_equals_itself():
+def test_where_both_are_right_about_all_pairs_nothing_can_be_said():
     ours, _, labels = scores(2, 0.5, (1.0, 1.0))
-    found = compare_auroc(ours, ours, labels)
-    assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+    for pair in ((ours, ours), (ours + 50 * labels, 2 * ours + 90 * labels)):
+        found = compare_auroc(*pair, labels)
+        assert found.difference == 0
+        assert (found.low, found.high, found.p_value) == (None, None, None)

@@ -36,7 +36,7 @@ def brute_force(good, bad, costs):
     false = {c: counted(good, lambda s, c=c: s >= c) for c in cuts}
     false[math.inf] = 0.0
     share = costs.defect_share
-    for place, low in enumerate(cuts):
+    for place, low in enumerate(cuts[:-1]):
         for high in cuts[place:]:
             reviewed = (1 - share) * (false[low] - false[high]) + share * (
                 missed[high] - missed[low]
@@ -154,3 +154,28 @@ def test_many_scores_are_thinned_and_nearly_as_good():
 def test_without_defects_there_is_no_choice():
     with pytest.raises(CalibrationError, match="60 and 0"):
         choose_band(simulated(0)[0], ScoreSample.of([]), COSTS)
+
+
+def test_what_lies_between_good_parts_and_defects_is_flagged_and_shown():
+    """Nothing was seen there, so that every threshold in the gap costs the same."""
+    good, bad = ScoreSample.of(np.linspace(-2, 2, 60)), ScoreSample.of(np.linspace(58, 65, 84))
+    band = choose_band(good, bad, COSTS)
+    assert band.review == np.nextafter(2.0, 3.0)
+    assert band.reject >= 58
+    assert band.cost == pytest.approx(brute_force(good, bad, COSTS))
+    alone = choose_band(good, bad, replace(COSTS, review_share=0.0))
+    assert alone.review == alone.reject
+
+
+@pytest.mark.parametrize("share", [1e-9, 3e-5])
+def test_something_is_always_flagged(share):
+    """Where defects are so rare that passing everything is cheapest, that is no inspection."""
+    good, bad = simulated(0, gap=50.0)
+    assert math.isfinite(choose_band(good, bad, replace(COSTS, defect_share=share)).review)
+
+
+def test_a_stand_in_counts_as_little_as_it_is_worth():
+    """Of ten parts' worth of defects a tenth may still pass, however well they are told apart."""
+    good, _ = simulated(0)
+    many = ScoreSample.of(np.full(84, 60.0) + np.arange(84), size=10.0)
+    assert choose_band(good, many, COSTS).escape_rate == pytest.approx(1 / 11)

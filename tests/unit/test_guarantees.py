@@ -90,7 +90,19 @@ def test_ties_do_not_make_the_claim_too_good():
         scores = np.sort(random.integers(0, 10, size=120))
         threshold, guarantee = choose_threshold(tuple(scores.astype(float)), 0.12, 0.95)
         kept += np.mean(np.arange(10) >= threshold) <= guarantee.bound
+        assert guarantee.average >= (guarantee.above + 1) / 121
     assert kept / LINES >= 0.95 - 2.58 * math.sqrt(0.95 * 0.05 / LINES)
+
+
+def test_a_threshold_found_by_looking_needs_more_parts():
+    scores = tuple(np.arange(598.0))
+    found = guarantee_of(scores, 1e9, 0.005, 0.95)
+    assert found.average is None
+    assert not found.is_kept
+    assert 2000 < found.parts_needed < 2300
+    enough = guarantee_of(tuple(np.arange(float(found.parts_needed))), 1e9, 0.005, 0.95)
+    assert enough.is_kept
+    assert "on average" not in enough.sentence
 
 
 def test_598_parts_are_needed_for_half_a_percent():

@@ -1,5 +1,7 @@
 """Which good parts belong together, which are left out, and what is nearly the same picture."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -54,6 +56,15 @@ def test_what_is_photographed_twice_is_found_and_what_is_alike_anyway_is_not(ali
     assert found == [(0, 40), (1, 41), (2, 42)]
 
 
+def test_lines_whose_hashes_can_tell_nothing_apart_have_no_twins():
+    """Where usual neighbours differ in a few bits, a few bits say nothing."""
+    flat = [np.full((1, 64, 64), 0.1 * level, np.float32) for level in range(6)]
+    for level, image in enumerate(flat):
+        image[:, level, level] = 0.9
+    found = find_near_duplicates(flat)
+    assert len(found) < 6
+
+
 def test_a_part_alone_is_like_no_other():
     assert find_near_duplicates(list(pictures(1))) == []
 
@@ -91,6 +102,20 @@ def test_the_manifest_names_groups_and_leaves_parts_out(folder):
     assert len(parts.train) + len(parts.held_out) == 59
 
 
+def test_an_excluded_picture_is_left_out_in_whatever_file_it_is(folder):
+    first = folder / "lot0_0.png"
+    with Image.open(first) as image:
+        image.save(folder / "a.bmp")  # is read before it
+        image.save(folder / "z.bmp")  # and after it
+    sha256 = hashlib.sha256(first.read_bytes()).hexdigest()
+    row = ManifestRow(file=first.name, sha256=sha256, decision="exclude")
+    parts = load_good_parts(folder, config(), manifest=Manifest().updated([row]))
+    assert len(parts.train) + len(parts.held_out) == 59
+    assert {(p.path.name, p.reason) for p in parts.set_aside} == {
+        (name, "excluded") for name in ("lot0_0.png", "a.bmp", "z.bmp")
+    }
+
+
 def test_one_group_alone_cannot_be_split(folder):
     with pytest.raises(TooFewImages, match="all belong together"):
         load_good_parts(folder, config(group="(l)ot"))
@@ -120,6 +145,11 @@ def test_groups_too_large_to_fit_are_trained_on():
         held_out = choose_held_out(groups, 0.2, seed)
         assert len(held_out) == 20
         assert not any(name.startswith("big") for name in held_out)
+    # Hardly any small group: the smallest of the large ones, rather than next to nothing.
+    lots = {**{f"a{i}": "a" for i in range(100)}, **{f"b{i}": "b" for i in range(90)}, "x": "x"}
+    for seed in range(5):
+        held_out = choose_held_out(lots, 0.2, seed)
+        assert held_out - {"x"} == {f"b{i}" for i in range(90)}
     halves = {str(i): "ab"[i % 2] for i in range(50)}
     assert len(choose_held_out(halves, 0.2, 0)) == 25
 
@@ -146,8 +176,9 @@ def test_a_manifest_survives_spreadsheets(tmp_path):
     ("text", "message"),
     [
         ("file,group\na,b\n", "found no sha256"),
-        ("file,sha256\na.png,123\n", "line 2: expected the SHA-256"),
-        (f"file,sha256,decision\na.png,{'a' * 64},maybe\n", "line 2: .* found 'maybe'"),
+        ("file,sha256\na.png,123\n", "row 2: expected the SHA-256"),
+        (f"file,sha256,decision\na.png,{'a' * 64},maybe\n", "row 2: .* found 'maybe'"),
+        ('file,sha256,comment\na.png,b,"x\nc.png,d,\n', "no valid CSV"),
     ],
 )
 def test_mistakes_in_a_manifest_are_named(tmp_path, text, message):

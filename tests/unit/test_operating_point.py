@@ -50,7 +50,9 @@ def test_the_rule_of_costs_tells_its_whole_story():
     assert "off by a factor of two" in text
     assert "at 95% confidence" in text
     assert len(point.facts["doubts"]) == 8
-    assert band["cost"] < min(point.facts["cost_passing_all"], point.facts["cost_reviewing_all"])
+    assert band["cost"] < point.facts["cost_passing_all"]
+    is_told = "reviewing everything would be cheaper" in text
+    assert is_told == (band["cost"] > point.facts["cost_reviewing_all"])
     json.loads(json.dumps(point.facts, allow_nan=False))
 
 
@@ -62,7 +64,21 @@ def test_scores_that_part_nothing_are_told():
         max_false_reject=0.05,
         confidence=0.95,
     )
-    assert "Reviewing everything would be cheaper" in point.explanation
+    assert "reviewing everything would be cheaper" in point.explanation
+
+
+@pytest.mark.parametrize("change", [{"escape": 1.0}, {"defect_share": 3e-5}, {"escape": 1e6}])
+def test_every_answer_is_json(change):
+    point = decide(COSTS.model_copy(update=change))
+    json.loads(json.dumps([point.review, point.reject, point.facts], allow_nan=False))
+    if "defect_share" in change:
+        assert "passing everything would be cheaper" in point.explanation
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1.0])
+def test_costs_are_numbers(value):
+    with pytest.raises(ValueError, match=r"finite|greater"):
+        CostsConfig(escape=value)
 
 
 def test_little_time_of_people_is_told():
@@ -146,6 +162,30 @@ def test_without_judged_passes_nothing_is_known_of_escapes(store):
     assert point.review == decide().review
     assert "are left out" in point.explanation
     assert "verdict 'pass'" in point.explanation
+
+
+def test_flagged_parts_that_nobody_judged_are_no_good_parts(store):
+    """They are few, but it is where the defects are."""
+    fill(store, flagged_judged=0, passed_judged=10**6)
+    found = collect_reviewed(store, "A", {"c"})
+    assert not found.is_usable
+    assert "verdict 'reject'" in found.lacking
+
+
+def test_a_part_judged_by_two_equal_calibrations_counts_once(store):
+    fill(store, flagged_judged=10**6, passed_judged=300)
+    once = collect_reviewed(store, "A", {"c"})
+    with store.engine.begin() as connection:
+        columns = [row[1] for row in connection.exec_driver_sql("pragma table_info(inspection)")]
+        taken = [c for c in columns if c not in ("id", "key", "calibration", "decision")]
+        connection.exec_driver_sql(
+            f"insert into inspection (key, calibration, {', '.join(taken)}) "
+            f"select 'x' || key, 'd', {', '.join(taken)} from inspection"
+        )
+    both = collect_reviewed(store, "A", {"c", "d"})
+    for name in ("inspected", "reviewed", "defect_share", "size", "lacking"):
+        assert getattr(both, name) == getattr(once, name)
+    assert np.array_equal(both.defective.scores, once.defective.scores)
 
 
 def test_scores_of_other_statistics_do_not_count(store):

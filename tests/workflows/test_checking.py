@@ -78,6 +78,7 @@ def test_what_people_decide_is_kept_and_heeded(project):
         ("cut.png", "truncated"),
         ("lot1_03.png", "excluded"),
     ]
+    assert report.odd == ()
     # A change of mind; renaming makes no difference.
     dark.rename(folder / "lot1_99.png")
     workflows.review_parts(project, "A", accept=[folder / "lot1_99.png"])
@@ -110,7 +111,7 @@ def test_the_page_shows_the_pictures_in_question(run, project):
     # Files that have gone since are no reason to fail.
     for path in project.path("good").glob("lot*.png"):
         path.unlink()
-    write_check_report(document, project.root / "again.html")
+    write_check_report(document, project.root / "again.html", max_pixels=10**6)
 
 
 def test_decisions_by_the_command_line(run, project):
@@ -126,3 +127,13 @@ def test_too_few_parts_are_reported_and_not_an_error(project):
     report = workflows.check(project, "A")
     assert report.usable < report.needed
     assert report.n_held_out == 0
+    assert not report.is_enough
+
+
+def test_parts_that_all_belong_together_are_not_enough(project):
+    for path in project.path("good").glob("lot1*.png"):
+        path.unlink()
+    (project.path("good") / "again.png").unlink()
+    report = workflows.check(project, "A")
+    assert report.groups == 1
+    assert not report.is_enough

@@ -85,6 +85,8 @@ def _show_facts(part: StoredInspection) -> None:
         f"{word('score')} {part.score:.2f}, {word('threshold')} {part.threshold:.2f}. {odd}. "
         f"{word('model')} {part.model}"
     )
+    if part.reason:
+        st.text(part.reason)
 
 
 def show_failure(error: CdmInspectError) -> None:
