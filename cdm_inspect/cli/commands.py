@@ -81,6 +81,9 @@ def check(
     exclude: Annotated[
         list[Path] | None, typer.Option(help="A part to leave out of everything from now on.")
     ] = None,
+    manifest: Annotated[
+        bool, typer.Option("--manifest", help="Write a row for each part, to name groups in.")
+    ] = False,
     contamination: Annotated[
         bool, typer.Option("--contamination", help="Also train briefly: which look defective?")
     ] = False,
@@ -93,9 +96,11 @@ def check(
 
     state: Context = context.obj
     project = state.open(line, overrides)
-    if accept or exclude:
-        file = workflows.review_parts(project, line, accept=accept or [], exclude=exclude or [])
-        state.screen.say(f"decided: {file}")
+    if accept or exclude or manifest:
+        file = workflows.review_parts(
+            project, line, accept=accept or [], exclude=exclude or [], is_complete=manifest
+        )
+        state.screen.say(f"manifest: {file}")
     time = budget if contamination else None
     state.screen.finish(steps.check(state, project, line, budget=time, device=device))
 

@@ -108,7 +108,12 @@ def check(project: Project, line: str, *, tick: Tick = untold) -> CheckReport:
 
 
 def review_parts(
-    project: Project, line: str, *, accept: Sequence[Path] = (), exclude: Sequence[Path] = ()
+    project: Project,
+    line: str,
+    *,
+    accept: Sequence[Path] = (),
+    exclude: Sequence[Path] = (),
+    is_complete: bool = False,
 ) -> Path:
     """Write into the manifest of a line what a person has decided of some good parts.
 
@@ -117,6 +122,7 @@ def review_parts(
         line: whose parts.
         accept: files that were looked at and are good.
         exclude: files that are to be left out of everything.
+        is_complete: also write a row for each usable part that has none, to name its group in.
 
     Returns:
         The manifest.
@@ -144,7 +150,15 @@ def review_parts(
             name = _absolute(path).relative_to(folder).as_posix()
             known = manifest.rows.get(sha256, ManifestRow(file=name, sha256=sha256))
             rows.append(replace(known, file=name, decision=decision))
-    manifest.updated(rows).save(file)
+    manifest = manifest.updated(rows)
+    if is_complete:
+        found = find_parts(folder, project.config.line(line), manifest=manifest)
+        manifest = manifest.updated(
+            ManifestRow(file=origin.path.relative_to(folder).as_posix(), sha256=origin.sha256)
+            for origin in found.origin.values()
+            if origin.sha256 not in manifest.rows
+        )
+    manifest.save(file)
     return file
 
 

@@ -121,6 +121,19 @@ def test_decisions_by_the_command_line(run, project):
     assert json.loads(done.stdout)["usable"] == 30
 
 
+def test_a_manifest_of_all_parts_names_groups(project):
+    file = workflows.review_parts(project, "A", is_complete=True)
+    text = file.read_text(encoding="utf-8-sig")
+    assert len(text.splitlines()) == 1 + 31
+    # Somebody fills in the column; what was there already stays.
+    text = text.replace(",,,", ",monday,,", 12)
+    file.write_text(text, encoding="utf-8-sig")
+    # The twin in lot 1 lies among them and ties that lot to them.
+    assert workflows.check(project, "A").groups == 2
+    workflows.review_parts(project, "A", is_complete=True)
+    assert file.read_text(encoding="utf-8-sig").count("monday") == 12
+
+
 def test_too_few_parts_are_reported_and_not_an_error(project):
     for path in list(project.path("good").glob("lot*.png"))[:26]:
         path.unlink()

@@ -1,0 +1,196 @@
+"""`evaluate` and its reports, retakes, expiry and thresholds by cost, on a line that was trained."""
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cdm_inspect import workflows
+from cdm_inspect.assembly import line_calibration
+from cdm_inspect.contamination import find_contamination
+from cdm_inspect.errors import InvalidOption
+from cdm_inspect.images import find_images
+from cdm_inspect.project import open_project
+from cdm_inspect.records import Verdict
+from cdm_inspect.robustness import GRID
+
+
+@pytest.fixture
+def project(line):
+    return open_project(line, line="A")
+
+
+def evaluate(project, **options):
+    return workflows.evaluate(project, "A", project.root / "data" / "A", **options)
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(project):
+    document = evaluate(project, robustness=True)
+    page = (project.root / "reports" / "A-fused.html").read_text()
+    assert document["report_html"] == str(project.root / "reports" / "A-fused.html")
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert "src=" in page
+    assert "見逃し率" in page
+    assert page.count("<svg") == 2
+    assert document["explanation"][:40] in page
+    record = json.loads((project.root / "reports" / "A-fused.json").read_bytes())
+    assert len(record["parts"]) == 20
+    assert {key: record[key] for key in ("escape_rate", "confusion")} == {
+        key: document[key] for key in ("escape_rate", "confusion")
+    }
+    # Verdicts and exact intervals belong together.
+    good = document["confusion"]["good"]
+    assert sum(good.values()) == document["n_good"] == 8
+    flagged = 8 - good["pass"]
+    assert document["false_reject_rate"] == flagged / 8
+    low, high = document["false_reject_interval"]
+    assert low <= flagged / 8 <= high
+    rows = document["robustness"]
+    assert len(rows) == len(GRID)
+    assert rows[0]["kind"] == "none"
+    assert rows[0]["image_AUROC"] == pytest.approx(document["image_AUROC"], abs=1e-4)
+    # Blur of 2 px is no part of the line, and never passes.
+    blurred = next(row for row in rows if row["level"] == "2 px" and row["kind"] == "blur")
+    assert blurred["undecided"] > 0
+    assert blurred["escape_rate"] == 0
+
+
+def test_two_evaluations_are_compared_part_by_part(project):
+    first = evaluate(project)
+    assert first["readings"] == 1
+    workflows.calibrate(project, "A", scorer="residual")
+    second = evaluate(
+        project, scorer="residual", compare=project.root / "reports" / "A-fused.json", margin=0.9
+    )
+    compared = second["compare"]
+    assert compared["parts"] == 20
+    assert compared["image_AUROC"]["theirs"] == pytest.approx(first["image_AUROC"], abs=1e-6)
+    assert compared["escapes"]["theirs"] == pytest.approx(first["escape_rate"])
+    assert compared["is_no_worse"] == (compared["escapes"]["high"] < 0.9)
+    assert second["readings"] == 2
+    page = (project.root / "reports" / "A-residual.html").read_text()
+    assert "別の評価との比較" in page
+
+
+@pytest.mark.parametrize("damage", ["none", "garbage", "field", "null"])
+def test_what_cannot_be_compared_is_said_before_anything_is_judged(project, damage):
+    evaluate(project)
+    file = project.root / "reports" / "A-fused.json"
+    other = project.root / "other.json"
+    record = json.loads(file.read_bytes())
+    if damage == "garbage":
+        other.write_text("{")
+    elif damage == "field":
+        del record["parts"][3]["verdict"]
+        other.write_text(json.dumps(record))
+    elif damage == "null":
+        record["parts"][3]["score"] = None
+        other.write_text(json.dumps(record))
+    with pytest.raises(InvalidOption, match="JSON report of another evaluation"):
+        evaluate(project, compare=other)
+    with pytest.raises(InvalidOption, match="is the report that this evaluation writes"):
+        evaluate(project, compare=file)
+    with pytest.raises(InvalidOption, match=r"named \.png"):
+        evaluate(project, report=project.root / "report.pdf")
+    assert evaluate(project)["readings"] == 2  # the first one, and this
+
+
+def test_lost_masks_and_strange_names_are_no_reason_to_stop(project):
+    data = project.root / "data" / "A"
+    masks = sorted((data / "ground_truth").rglob("*.png"))
+    masks[0].write_bytes(b"")
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(masks[1])
+    strange = os.fsdecode(os.fsencode(data / "test" / "good") + b"/\x83e$x$.png")
+    os.rename(find_images(data / "test" / "good")[0], strange)
+    document = evaluate(project, report=project.root / "out" / "eval.html")
+    assert document["n_defective"] == 12
+    assert document["pixel_AUROC"] is None
+    for ending in ("html", "json", "png"):
+        assert (project.root / "out" / f"eval.{ending}").stat().st_size > 0
+    assert "\\x83e$x$.png" in (project.root / "out" / "eval.html").read_text()
+
+
+def test_a_photograph_taken_otherwise_is_undecided_and_says_what_to_check(project):
+    good = find_images(project.root / "data" / "A" / "test" / "good")[0]
+    dark = project.root / "dark.png"
+    with Image.open(good) as image:
+        Image.fromarray((np.asarray(image) * 0.25).astype(np.uint8)).save(dark)
+    (found,) = workflows.inspect(project, "A", [dark])
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.reason.startswith("retake: ")
+    assert "take the photograph again" in found.reason
+
+
+def test_past_its_expiry_nothing_passes(run, project):
+    calibration = line_calibration(project, "A")
+    parts = find_images(project.root / "data" / "A" / "test" / "good")
+    replace(calibration, threshold=1e6, reject_threshold=1e6, expiry_parts=2).save(
+        project.calibration_folder("A")
+    )
+    found = list(workflows.inspect(project, "A", parts[:3]))
+    assert [part.verdict for part in found] == [Verdict.PASS, Verdict.PASS, Verdict.REVIEW]
+    assert found[2].reason.startswith("calibration_expired: ")
+    # Another process goes on counting.
+    done = run("--project", project.root, "inspect", "--line", "A", parts[4])
+    assert "holds for 2" in done.stdout + done.stderr
+    # Made again, it holds again.
+    replace(calibration, threshold=1e6, reject_threshold=1e6, expiry_parts=2).save(
+        project.calibration_folder("A")
+    )
+    (fresh,) = workflows.inspect(project, "A", [parts[5]])
+    assert fresh.verdict is Verdict.PASS
+
+
+def test_thresholds_by_cost_from_the_command_line(run, project):
+    def call(*arguments):
+        done = run("--project", project.root, "--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout), done.stderr
+
+    by_cost = ("--cost-escape", "50", "--cost-review", "0.4", "--defect-share", "2%")
+    document, told = call("calibrate", "--line", "A", *by_cost)
+    assert document["rule"] == "cost"
+    assert document["version"] == 2
+    assert "to keep this rule" in told
+    rejected = document["reject_threshold"]
+    assert rejected is None or rejected >= document["threshold"]
+    shown, _ = call("calibrate", "--line", "A", "--explain")
+    assert shown["explanation"] == document["explanation"]
+    assert [row["version"] for row in shown["versions"]] == [2, 1]
+    assert shown["basis"]["costs"]["escape"] == 50
+    assert len(shown["basis"]["doubts"]) == 8
+    back, told = call("calibrate", "--line", "A")
+    assert back["rule"] == "false-reject"
+    assert "followed the rule 'cost'" in told
+    done = run(
+        "--project", project.root, "calibrate", "--line", "A", "--max-false-reject", "1%", *by_cost
+    )
+    assert done.returncode == 2
+    assert "two rules" in done.stderr
+
+
+def test_each_half_of_the_parts_is_judged_by_the_other(project):
+    """One part is no part of the line at all."""
+    folder = project.root / "data" / "A" / "train" / "good"
+    with Image.open(find_images(folder)[0]) as image:
+        pixels = np.asarray(image).copy()
+    pixels[30:90, 30:90] = 255 - pixels[30:90, 30:90]
+    Image.fromarray(pixels).save(folder / "stranger.png")
+    images = open_project(project.root, line="A", overrides=["training.images='640'"])
+    shares = []
+    found = find_contamination(images, "A", budget="6s", scorer="residual", told=shares.append)
+    assert len(found.suspects) == 61
+    assert len({suspect.sha256 for suspect in found.suspects}) == 61
+    assert "stranger.png" in [suspect.path.name for suspect in found.listed]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    low, high = found.share_interval
+    assert 0 <= low <= found.share <= high + 0.05
+    # What somebody has accepted is not listed again.
+    workflows.review_parts(project, "A", accept=[folder / "stranger.png"])
+    again = replace(found, suspects=(replace(found.suspects[0], decision="accept"),))
+    assert again.listed == ()
