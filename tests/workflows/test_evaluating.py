@@ -1,4 +1,4 @@
-"""`evaluate` and its reports, retakes, expiry and thresholds by cost, on a line that was trained."""
+"""`evaluate`, its reports, retakes, expiry and thresholds by cost, on a line that was trained."""
 
 import json
 import os
