@@ -10,10 +10,11 @@ each with so many held-out good parts; each sets its threshold by the rule of fa
 is in what share of the lines the true rate (over the population) is within the claim: ours, and a
 plain quantile with the rate as its claim.
 
-Costs. What a part costs on average, by the labels, at an assumed share of defective parts: with the
-two thresholds of `rule = "cost"`, which sees good parts and synthetic defects only, with a fixed
-threshold half-way between the lowest and highest held-out score, and with the threshold of the
-highest F1, which is chosen on the labelled parts themselves. The last line printed is JSON.
+Costs. What a part costs on average, by the labels, at an assumed share of defective parts and three
+costs of an escape: with the two thresholds of `rule = "cost"`, which sees good parts and synthetic
+defects only, with a fixed threshold half-way between the lowest and highest held-out score, with
+the threshold of the highest F1, which is chosen on the labelled parts themselves, and with that of
+a false-reject rate of 5 %. The last line printed is JSON.
 """
 
 import argparse
@@ -26,7 +27,9 @@ from rich.table import Table
 from sklearn.metrics import precision_recall_curve
 
 from cdm_inspect import workflows
+from cdm_inspect.config import CostsConfig
 from cdm_inspect.guarantees import choose_threshold
+from cdm_inspect.operating_point import by_cost
 from cdm_inspect.project import open_project
 
 LINES = 2000
@@ -38,7 +41,7 @@ def main() -> None:
     parser.add_argument("--project", type=Path, default=Path("benchmarks/out/real-parts"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--scorer")
-    parser.add_argument("--escape", type=float, default=100.0)
+    parser.add_argument("--escape", type=float, nargs="+", default=[20.0, 100.0, 500.0])
     parser.add_argument("--false-reject", type=float, default=1.0)
     parser.add_argument("--review", type=float, default=0.25, help="of one part")
     parser.add_argument("--defect-share", type=float, default=0.01)
@@ -53,24 +56,18 @@ def main() -> None:
                 {"line": line, **covered(judged["good"], parts, rate)}
                 for parts, rate in ((20, 0.05), (60, 0.05), (120, 0.05), (598, 0.005))
             ]
-            costs.append({"line": line, **spent(arguments, judged)})
+            costs += [
+                {"line": line, "escape": escape, **spent(arguments, judged, escape)}
+                for escape in arguments.escape
+            ]
     show(coverage, costs)
     print(json.dumps({"coverage": coverage, "costs": costs}))
 
 
 def judge(arguments: argparse.Namespace, data: Path, line: str) -> dict:
     """Thresholds by cost, and the scores of labelled parts."""
-    overrides = [
-        "rule='cost'",
-        f"costs.escape={arguments.escape}",
-        f"costs.false_reject={arguments.false_reject}",
-        f"costs.review_minute={arguments.review}",
-        "costs.minutes_per_review=1.0",
-        f"costs.defect_share={arguments.defect_share}",
-    ]
-    project = open_project(arguments.project, line=line, overrides=overrides)
+    project = open_project(arguments.project, line=line, overrides=["rule='cost'"])
     calibration = workflows.calibrate(project, line, scorer=arguments.scorer)
-    print(f"{line}: {calibration.explanation}\n")
     document = workflows.evaluate(project, line, data, scorer=arguments.scorer)
     parts = json.loads(Path(document["report_json"]).read_bytes())["parts"]
     return {
@@ -95,18 +92,33 @@ def covered(population: np.ndarray, parts: int, rate: float) -> dict:
     }
 
 
-def spent(arguments: argparse.Namespace, judged: dict) -> dict:
+def spent(arguments: argparse.Namespace, judged: dict, escape: float) -> dict:
     good, bad, calibration = judged["good"], judged["bad"], judged["calibration"]
+    costs = CostsConfig(
+        escape=escape,
+        false_reject=arguments.false_reject,
+        review_minute=arguments.review,
+        minutes_per_review=1.0,
+        defect_share=arguments.defect_share,
+    )
+    point = by_cost(
+        calibration.scores,
+        calibration.basis["synthetic_scores"],
+        costs,
+        max_false_reject=calibration.max_false_reject,
+        confidence=calibration.confidence,
+    )
+    print(f"{calibration.line}: {point.explanation}\n")
     held_out = np.array(calibration.scores)
-    reject = calibration.reject_threshold
     pairs = {
-        "by cost": (calibration.threshold, np.inf if reject is None else reject),
+        "by cost": (point.review, np.inf if point.reject is None else point.reject),
         "half-way": ((held_out.min() + held_out.max()) / 2,) * 2,
         "highest F1": (best_f1_threshold(good, bad),) * 2,
+        "false-reject rule": (choose_threshold(calibration.scores, 0.05)[0],) * 2,
         "pass everything": (np.inf, np.inf),
         "review everything": (-np.inf, np.inf),
     }
-    return {name: cost(arguments, good, bad, *pair) for name, pair in pairs.items()}
+    return {name: cost(costs, good, bad, *pair) for name, pair in pairs.items()}
 
 
 def best_f1_threshold(good: np.ndarray, bad: np.ndarray) -> float:
@@ -116,16 +128,14 @@ def best_f1_threshold(good: np.ndarray, bad: np.ndarray) -> float:
     return float(cuts[f1[:-1].argmax()])
 
 
-def cost(
-    arguments: argparse.Namespace, good: np.ndarray, bad: np.ndarray, low: float, high: float
-) -> float:
-    share = arguments.defect_share
+def cost(costs: CostsConfig, good: np.ndarray, bad: np.ndarray, low: float, high: float) -> float:
+    share = costs.defect_share
     reviewed = (1 - share) * ((good >= low) & (good < high)).mean()
     reviewed += share * ((bad >= low) & (bad < high)).mean()
     return float(
-        share * arguments.escape * (bad < low).mean()
-        + arguments.review * reviewed
-        + (1 - share) * arguments.false_reject * (good >= high).mean()
+        share * costs.escape * (bad < low).mean()
+        + costs.review * reviewed
+        + (1 - share) * costs.false_reject * (good >= high).mean()
     )
 
 
@@ -148,10 +158,11 @@ def show(coverage: list[dict], costs: list[dict]) -> None:
             f"{row['quantile']:.3f}",
         )
     console.print(table)
-    names = [name for name in costs[0] if name != "line"]
-    table = Table("line", *names, title="What a part costs on average")
+    names = [name for name in costs[0] if name not in ("line", "escape")]
+    table = Table("line", "an escape costs", *names, title="What a part costs on average")
     for row in costs:
-        table.add_row(row["line"], *(f"{row[name]:.3f}" for name in names))
+        cells = (f"{row[name]:.3f}" for name in names)
+        table.add_row(row["line"], f"{row['escape']:g}", *cells)
     console.print(table)
 
 

@@ -47,6 +47,7 @@ class Calibration:
         rule: "false-reject" or "cost".
         basis: what the rule was given and what it found.
         explanation: of the thresholds, one paragraph for people.
+        envelope: how good parts were photographed, as `Envelope` writes it; empty if nobody knows.
         expiry_days: after which it is to be renewed; None means never.
         expiry_parts: after how many inspected parts; None means never.
         version: counts the calibrations of the scorer for the model, from 1; 0 before it is saved.
@@ -70,6 +71,7 @@ class Calibration:
     rule: str
     basis: JsonObject
     explanation: str
+    envelope: JsonObject = field(default_factory=dict)
     expiry_days: float | None = None
     expiry_parts: int | None = None
     version: int = field(default=0, compare=False)

@@ -21,7 +21,7 @@ from cdm_inspect.config import LineConfig
 from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize
 from cdm_inspect.durable import sha256_of, to_json, write_durably
 from cdm_inspect.errors import CheckpointCorrupt, CheckpointMismatch
-from cdm_inspect.images import Envelope, Preparation
+from cdm_inspect.images import Preparation
 from cdm_inspect.records import JsonObject
 
 FORMAT = 1
@@ -41,7 +41,6 @@ class ModelCard:
         trained_on: SHA-256 of the files it was trained on.
         held_out: SHA-256 of the files kept out of training, for calibration.
         restores_cells: whether it has learnt to restore hidden cells.
-        envelope: how its good parts were photographed; None in models of before there was one.
         training: the figures of the training report.
     """
 
@@ -56,7 +55,6 @@ class ModelCard:
     held_out: tuple[str, ...]
     restores_cells: bool
     training: JsonObject
-    envelope: Envelope | None = None
 
     def to_json(self) -> JsonObject:
         """The manifest, but for the fields that describe the weights file."""
@@ -73,7 +71,6 @@ class ModelCard:
             "held_out": list(self.held_out),
             "restores_cells": self.restores_cells,
             "training": self.training,
-            "envelope": None if self.envelope is None else self.envelope.to_json(),
         }
 
     @classmethod
@@ -91,7 +88,6 @@ class ModelCard:
             held_out=tuple(data["held_out"]),
             restores_cells=data["restores_cells"],
             training=data["training"],
-            envelope=None if (seen := data.get("envelope")) is None else Envelope.from_json(seen),
         )
 
     def build(self) -> ConsistentDenoiser:

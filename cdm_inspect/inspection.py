@@ -13,7 +13,7 @@ from cdm_inspect.calibration import Calibration
 from cdm_inspect.checkpoint import TrainedModel
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import CdmInspectError, UnreadableImage
-from cdm_inspect.images import Acquisition, decode_image, read_bytes
+from cdm_inspect.images import Acquisition, Envelope, decode_image, read_bytes
 from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.records import (
     FloatArray,
@@ -31,6 +31,7 @@ class Inspector:
 
     Attributes:
         inspected: parts that the calibration has judged so far.
+        envelope: how good parts were photographed; None where nobody knows.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Inspector:
     ) -> None:
         self.line, self.model, self.scorer, self.calibration = line, model, scorer, calibration
         self.max_pixels, self.inspected = max_pixels, inspected
+        self.envelope = Envelope.from_json(seen) if (seen := calibration.envelope) else None
         scorer.restore(calibration.state)
 
     def inspect_file(self, path: Path) -> tuple[Inspection, bytes | None]:
@@ -113,8 +115,10 @@ class Inspector:
 
     def _outside(self, prepared: FloatArray) -> str:
         """Why it was taken as no good part was; empty if it was not, or nobody knows."""
-        envelope = self.model.card.envelope
-        return "" if envelope is None else envelope.outside(Acquisition.of(prepared))
+        if self.envelope is None:
+            return ""
+        seen = self.scorer.seen(prepared)
+        return self.envelope.outside(Acquisition.of(seen, self.scorer.region))
 
     def _judge(self, score: float) -> tuple[Verdict, str]:
         """The verdict; nothing passes by a calibration that is out of date."""

@@ -124,7 +124,8 @@ def by_cost(
             "doubts": [_doubt_json(doubt) for doubt in moved],
             "good_parts": round(good.size, 1),
             "defects": round(defective.size, 1),
-            "synthetic_defects": len(synthetic),
+            # Kept, so that other costs can be tried without scoring anything again.
+            "synthetic_scores": sorted(synthetic),
             "reviewed": told,
         },
         explanation=" ".join(

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from cdm_inspect.records import FloatArray, JsonObject
 
@@ -64,11 +65,17 @@ class Acquisition:
     histogram: tuple[float, ...]
 
     @classmethod
-    def of(cls, prepared: FloatArray) -> Acquisition:
-        """Measure a prepared image, (channels, height, width) in [-1, 1]."""
-        grey = (prepared.mean(axis=0, dtype=np.float32) + 1) / 2
+    def of(cls, prepared: FloatArray, region: npt.NDArray[np.bool_] | None = None) -> Acquisition:
+        """Measure a prepared image.
+
+        Args:
+            prepared: (channels, height, width) in [-1, 1].
+            region: (height, width), true where the line looks; None means everywhere.
+        """
+        image = (prepared.mean(axis=0, dtype=np.float32) + 1) / 2
+        inside = np.ones(image.shape, bool) if region is None else region
+        grey, laplacian = image[inside], cv2.Laplacian(image, cv2.CV_32F)[inside]
         counts = np.histogram(grey, bins=_BINS, range=(0, 1))[0]
-        laplacian = cv2.Laplacian(grey, cv2.CV_32F)
         variance = float(grey.var())
         detail = float((laplacian**2).mean())
         return cls(

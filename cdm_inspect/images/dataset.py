@@ -13,7 +13,6 @@ import numpy as np
 
 from cdm_inspect.config import LineConfig
 from cdm_inspect.errors import TooFewImages, UnreadableImage
-from cdm_inspect.images.acquisition import Acquisition, Envelope
 from cdm_inspect.images.alike import find_near_duplicates, join_groups
 from cdm_inspect.images.folder import find_images, read_images
 from cdm_inspect.images.manifest import Manifest
@@ -52,11 +51,6 @@ class GoodParts:
     train_origin: tuple[PartOrigin, ...]
     held_out_origin: tuple[PartOrigin, ...]
     set_aside: tuple[ImageProblem, ...]
-
-    @property
-    def envelope(self) -> Envelope:
-        """How they were photographed, all of them."""
-        return Envelope.around([Acquisition.of(p) for p in (*self.train, *self.held_out)])
 
     @property
     def digest(self) -> str:

@@ -463,7 +463,6 @@ class Training:
             held_out=tuple(part.sha256 for part in self.parts.held_out_origin),
             restores_cells=masked_count(self.config) > 0,
             training={**report, "best_step": position.best_step},
-            envelope=self.parts.envelope,
         )
         model = ""
         if self.fabric.is_global_zero:

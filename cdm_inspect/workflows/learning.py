@@ -16,6 +16,8 @@ from cdm_inspect.calibration import Calibration, equal_calibrations
 from cdm_inspect.checkpoint import load_model
 from cdm_inspect.fitting import fit_scorer, score_damaged
 from cdm_inspect.images import (
+    Acquisition,
+    Envelope,
     load_good_parts,
     load_manifest,
 )
@@ -124,6 +126,9 @@ def calibrate(
         rule=point.rule,
         basis={"guarantee": asdict(point.guarantee), **point.facts},
         explanation=point.explanation,
+        envelope=Envelope.around(
+            [Acquisition.of(built.seen(image), built.region) for image in (*known, *held_out)]
+        ).to_json(),
         expiry_days=config.expiry.days if math.isfinite(config.expiry.days) else None,
         expiry_parts=config.expiry.parts,
         state=state,

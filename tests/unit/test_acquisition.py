@@ -34,6 +34,18 @@ def test_measures_are_what_they_say():
     assert Acquisition.of(0.5 * sharp - 0.2).focus == pytest.approx(focus[0], abs=0.01)
 
 
+def test_only_where_the_line_looks():
+    """What lies outside may be anything."""
+    region = np.zeros((64, 64), bool)
+    region[16:48, 16:48] = True
+    part = photograph()
+    other = np.where(region, part, 1.0).astype(np.float32)
+    # The second derivative on the border sees a pixel beyond it.
+    region[16], region[47], region[:, 16], region[:, 47] = False, False, False, False
+    assert Acquisition.of(other, region) == Acquisition.of(part, region)
+    assert Acquisition.of(other).bright > Acquisition.of(part).bright
+
+
 def test_a_colour_image_is_measured_by_its_grey():
     grey = photograph()
     assert Acquisition.of(np.repeat(grey, 3, axis=0)).exposure == pytest.approx(

@@ -1,6 +1,5 @@
 """Drift of a line, from what is in its store."""
 
-import datetime as dt
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +48,6 @@ def make_parts(project, scores, start=0):
                     threshold=THRESHOLD,
                     score=float(score),
                     p_value=conformal_p_value(SCORES, float(score)),
-                    inspected_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
                 ),
                 evidence=None,
             )

@@ -93,7 +93,7 @@ def test_runs_side_by_side_are_saved_when_interrupted_in_the_midst_of_a_step(lin
 
     def interrupted(self, weight, term_count):
         count.append(1)
-        if len(count) == 60:
+        if len(count) == 24:
             raise KeyboardInterrupt
         return step(self, weight, term_count)
 
