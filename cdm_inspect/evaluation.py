@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -221,4 +222,6 @@ def _anomalib() -> tuple[Any, Any, Any]:
             f"evaluation needs anomalib's metrics ({error.name} is missing). "
             "Run: pip install 'cdm-inspect[anomalib]'."
         ) from error
+    # It warns of the memory that it keeps, and of bounds that are met to a few per cent only.
+    logging.getLogger("anomalib.metrics.pimo").setLevel(logging.ERROR)
     return torch, metrics, ImageBatch
