@@ -9,6 +9,7 @@ import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ class Calibration:
     made_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC), compare=False)
     state: Mapping[str, FloatArray] = field(default_factory=dict, compare=False)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """First 12 digits of a SHA-256 over all but when it was made, as which version."""
         facts = {k: v for k, v in self._facts().items() if k not in _CIRCUMSTANCES}

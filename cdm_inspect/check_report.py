@@ -75,19 +75,15 @@ def _page(document: JsonObject, language: str, shown: _Pictures) -> JsonObject:
         "suspects": [],
         "next": word("next", line=document["line"]),
     }
-    listed: dict[str, list[JsonObject]] = {"odd": document["odd"], "suspects": []}
+    listed = {"odd": [(i["path"], i["detail"].partition(": ")[2]) for i in document["odd"]]}
     if (found := document["contamination"]) is not None:
         low, high = found["share_interval"]
         page["contamination"] = word("contamination_text", low=low, high=high, **found)
         listed["suspects"] = [
-            {**item, "detail": f": {word('oddness', oddness=item['oddness'])}"}
-            for item in found["listed"]
+            (i["path"], word("oddness", oddness=i["oddness"])) for i in found["listed"]
         ]
     for name, items in listed.items():
-        page[name] = [
-            {**shown(item["path"]), "text": item["detail"].partition(": ")[2]}
-            for item in items[:_MOST]
-        ]
+        page[name] = [{**shown(path), "text": text} for path, text in items[:_MOST]]
         page[f"{name}_more"] = _more(word, len(items))
     pairs = document["near_duplicates"]
     page["pairs"] = [[shown(path) for path in pair] for pair in pairs[:_MOST]]

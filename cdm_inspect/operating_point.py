@@ -10,6 +10,7 @@ import numpy as np
 
 from cdm_inspect.config import CostsConfig
 from cdm_inspect.costs import Band, Costs, Doubt, ScoreSample, choose_band, doubts
+from cdm_inspect.durable import as_json
 from cdm_inspect.guarantees import Guarantee, choose_threshold, guarantee_of
 from cdm_inspect.records import JsonObject
 from cdm_inspect.reviewed import ReviewedParts
@@ -114,20 +115,23 @@ def by_cost(
     return OperatingPoint(
         rule="cost",
         review=band.review,
-        reject=_finite(band.reject),
+        reject=as_json(band.reject),
         guarantee=guarantee,
-        facts={
-            "costs": asdict(costs),
-            "band": {**asdict(band), "reject": _finite(band.reject)},
-            "cost_passing_all": passing,
-            "cost_reviewing_all": costs.review,
-            "doubts": [_doubt_json(doubt) for doubt in moved],
-            "good_parts": round(good.size, 1),
-            "defects": round(defective.size, 1),
-            # Kept, so that other costs can be tried without scoring anything again.
-            "synthetic_scores": sorted(synthetic),
-            "reviewed": told,
-        },
+        # JSON has no infinity: where nothing is rejected unseen, the threshold is null.
+        facts=as_json(
+            {
+                "costs": asdict(costs),
+                "band": asdict(band),
+                "cost_passing_all": passing,
+                "cost_reviewing_all": costs.review,
+                "doubts": [asdict(doubt) for doubt in moved],
+                "good_parts": round(good.size, 1),
+                "defects": round(defective.size, 1),
+                # Kept, so that other costs can be tried without scoring anything again.
+                "synthetic_scores": sorted(synthetic),
+                "reviewed": told,
+            }
+        ),
         explanation=" ".join(
             [
                 f"An escape costs {costs.escape:g}, a rejected good part {costs.false_reject:g}, a "
@@ -140,16 +144,6 @@ def by_cost(
             ]
         ),
     )
-
-
-def _finite(threshold: float) -> float | None:
-    """JSON has no infinity."""
-    return threshold if math.isfinite(threshold) else None
-
-
-def _doubt_json(doubt: Doubt) -> JsonObject:
-    facts = asdict(doubt)
-    return {**facts, "band": {**facts["band"], "reject": _finite(doubt.band.reject)}}
 
 
 def _joined(prior: ScoreSample, seen: ScoreSample) -> ScoreSample:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from cdm_inspect.assembly import open_inspector
 from cdm_inspect.comparison import compare_auroc, compare_errors
 from cdm_inspect.detectability import draw_detectability, measure_detectability
-from cdm_inspect.durable import to_json, write_durably
+from cdm_inspect.durable import as_json, to_json, write_durably
 from cdm_inspect.errors import (
     ImageError,
     InvalidOption,
@@ -143,7 +142,7 @@ def evaluate(
         "calibration": calibration.id,
         "data": str(data),
         "readings": _count_reading(project.model_folder(line) / "readings.json", scored),
-        **_plain(asdict(evaluate_scores(scored, calibration.threshold))),
+        **as_json(asdict(evaluate_scores(scored, calibration.threshold))),
         "reject_threshold": calibration.reject_threshold,
         "explanation": calibration.explanation,
         "undecided": undecided,
@@ -155,10 +154,11 @@ def evaluate(
             project, line, scorer=scorer, device=device, tick=tick
         )
     if robustness:
-        document["robustness"] = _plain(
+        judged = {part.path for part in scored}
+        document["robustness"] = as_json(
             measure_robustness(
                 inspector,
-                [part for part in labelled if part.path in {part.path for part in scored}],
+                [part for part in labelled if part.path in judged],
                 lambda part: _prepared(inspector, part.path),
                 tick=tick,
             )
@@ -330,8 +330,3 @@ def _part_json(part: ScoredPart) -> JsonObject:
         "p_value": part.p_value,
         "verdict": part.verdict.value,
     }
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: lists for tuples."""
-    return json.loads(json.dumps(value))
