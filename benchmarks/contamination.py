@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--budget", default="4m", help="of the short training of both halves")
     parser.add_argument("--train", default="15m", help="of each full training; 0 leaves them out")
+    parser.add_argument("--limit", type=int, help="judge at most so many labelled parts")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
@@ -79,7 +80,7 @@ def measure(arguments: argparse.Namespace, data: Path) -> dict:
         # A person looks at the listed ones and excludes those that are defective.
         seen = [root / "mixed" / name for name in listed if name in slipped]
         workflows.review_parts(project, "cleaned", exclude=seen)
-        row |= {arm: auroc(root, arm) for arm in ARMS}
+        row |= {arm: auroc(root, arm, arguments.limit) for arm in ARMS}
     return row
 
 
@@ -107,11 +108,12 @@ def lay_out(arguments: argparse.Namespace, data: Path, root: Path) -> set[str]:
     return names
 
 
-def auroc(root: Path, arm: str) -> float:
+def auroc(root: Path, arm: str, limit: int | None) -> float:
     project = open_project(root, line=arm)
     workflows.train(project, arm)
     workflows.calibrate(project, arm)
-    return workflows.evaluate(project, arm, root / "labelled", is_drawn=False)["image_AUROC"]
+    labelled = root / "labelled"
+    return workflows.evaluate(project, arm, labelled, is_drawn=False, limit=limit)["image_AUROC"]
 
 
 if __name__ == "__main__":

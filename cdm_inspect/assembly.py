@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from cdm_inspect.calibration import Calibration, load_calibration
-from cdm_inspect.checkpoint import TrainedModel, load_model, read_manifest
+from cdm_inspect.calibration import load_calibration
+from cdm_inspect.checkpoint import TrainedModel, load_model
 from cdm_inspect.config import LineConfig
 from cdm_inspect.contracts import Scorer, ScorerOffer
 from cdm_inspect.diffusion import TiledDenoiser
@@ -189,18 +189,6 @@ def check_scorer_fits(project: Project, config: LineConfig) -> None:
             f"found training.masked_share = {config.training.masked_share:g}. Set it to 0.3, "
             "or name another scorer."
         )
-
-
-def line_calibration(project: Project, line: str, scorer: str | None = None) -> Calibration:
-    """The calibration in force of a line's scorer, without the model's weights being read.
-
-    Raises:
-        NotCalibrated: if there is none for the model that the line has.
-        CheckpointMismatch: if the line has not been trained.
-    """
-    name = scorer or project.config.line(line).scorer
-    model = read_manifest(project.model_folder(line))["weights_sha256"][:12]
-    return load_calibration(project.calibration_folder(line), name, model)
 
 
 def open_inspector(

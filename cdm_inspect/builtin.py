@@ -87,6 +87,12 @@ def _open_sql(options: SqlOptions, root: Path) -> VerdictStore:
     return SqlStore(options.url, options.images, root=root)
 
 
+def _upgrade_sql(options: SqlOptions, root: Path, has_backup: bool) -> tuple[str, str]:
+    from cdm_inspect.storage import upgrade_database
+
+    return upgrade_database(options.url, root=root, has_backup=has_backup)
+
+
 @hookimpl
 def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
     """The built-in scorers."""
@@ -154,6 +160,7 @@ def cdm_inspect_stores() -> Iterable[StoreOffer]:
         name="sql",
         summary="SQLite (embedded) or PostgreSQL through SQLAlchemy; images as files by hash.",
         open=_open_sql,
+        upgrade=_upgrade_sql,
         options=SqlOptions,
     )
 

@@ -51,6 +51,7 @@ class Calibration:
         envelope: how good parts were photographed, as `Envelope` writes it; empty if nobody knows.
         expiry_days: after which it is to be renewed; None means never.
         expiry_parts: after how many inspected parts; None means never.
+        expiry_drift: whether an alarm of a control chart ends it.
         version: counts the calibrations of the scorer for the model, from 1; 0 before it is saved.
         made_at: when it was made.
         state: fitted statistics of the scorer.
@@ -75,6 +76,7 @@ class Calibration:
     envelope: JsonObject = field(default_factory=dict)
     expiry_days: float | None = None
     expiry_parts: int | None = None
+    expiry_drift: bool = False
     version: int = field(default=0, compare=False)
     made_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC), compare=False)
     state: Mapping[str, FloatArray] = field(default_factory=dict, compare=False)
@@ -102,11 +104,12 @@ class Calibration:
         is_rejected = self.reject_threshold is not None and score >= self.reject_threshold
         return Verdict.REJECT if is_rejected else Verdict.REVIEW
 
-    def expired(self, inspected: int, now: dt.datetime | None = None) -> str:
+    def expired(self, inspected: int, drifted: str = "", now: dt.datetime | None = None) -> str:
         """Why it is out of date, for people; empty while it is not.
 
         Args:
             inspected: parts judged by it since it was made.
+            drifted: what a control chart has found since, for people; empty if nothing.
             now: None means now.
         """
         days = ((now or dt.datetime.now(dt.UTC)) - self.made_at).total_seconds() / 86400
@@ -120,6 +123,8 @@ class Calibration:
             return (
                 f"{made} has judged {inspected} parts and holds for {self.expiry_parts}. {advice}"
             )
+        if self.expiry_drift and drifted:
+            return f"since {made} {drifted}. {advice}"
         return ""
 
     def save(self, folder: Path) -> Calibration:

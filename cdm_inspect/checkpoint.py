@@ -20,12 +20,10 @@ from torch import Tensor
 from cdm_inspect.config import LineConfig
 from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize
 from cdm_inspect.durable import sha256_of, to_json, write_durably
-from cdm_inspect.errors import CheckpointCorrupt, CheckpointMismatch
+from cdm_inspect.errors import CheckpointCorrupt
 from cdm_inspect.images import Preparation
+from cdm_inspect.model_manifest import FORMAT, MANIFEST, read_manifest
 from cdm_inspect.records import JsonObject
-
-FORMAT = 1
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,34 +167,6 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> TrainedModel
         ) from error
     denoiser.eval().requires_grad_(False).to(device)
     return TrainedModel(id=sha256[:12], card=card, denoiser=denoiser)
-
-
-def read_manifest(folder: Path) -> JsonObject:
-    """The manifest of the model in force, checked for its format.
-
-    Raises:
-        CheckpointMismatch: if there is none, or it is of another format.
-        CheckpointCorrupt: if it is damaged.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_bytes())
-        version = manifest["format"]
-        manifest["weights"], manifest["weights_sha256"]
-    except FileNotFoundError as error:
-        raise CheckpointMismatch(
-            f"expected a trained model in {folder}, found none. Run `cdm-inspect train` first."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointCorrupt(
-            f"{path} is damaged ({error}). Restore it from a backup or train again."
-        ) from error
-    if version != FORMAT:
-        raise CheckpointMismatch(
-            f"{path}: expected format {FORMAT}, found {version!r}. Use the version of cdm-inspect "
-            "that wrote it, or train again."
-        )
-    return dict(manifest)
 
 
 def dump_tensors(tensors: Mapping[str, Tensor], facts: JsonObject) -> bytes:

@@ -248,10 +248,12 @@ class ExpiryConfig(Section):
     Attributes:
         days: since it was made; `inf` means never.
         parts: inspected since; None means never.
+        drift: whether an alarm of a control chart ends it.
     """
 
     days: Positive = 365.0
     parts: Annotated[int, Field(ge=1)] | None = None
+    drift: bool = False
 
 
 class LineConfig(Section):

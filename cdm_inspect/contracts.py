@@ -14,6 +14,7 @@ from cdm_inspect.records import (
     FloatArray,
     Inspection,
     InspectionQuery,
+    JsonObject,
     Review,
     StoredInspection,
 )
@@ -301,6 +302,14 @@ class VerdictStore(Protocol):
         """Every decision ever made on an inspection, oldest first."""
         ...
 
+    def chart_state(self, name: str) -> tuple[int, JsonObject] | None:
+        """What `keep_chart_state` kept last under a name, with the number of the inspection."""
+        ...
+
+    def keep_chart_state(self, name: str, last: int, state: JsonObject) -> None:
+        """Keep where control charts stand after an inspection; a later one is not overwritten."""
+        ...
+
     def read_file(self, sha256: str) -> bytes:
         """The bytes of a kept file, checked against its name."""
         ...
@@ -317,11 +326,18 @@ class VerdictStore(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class StoreOffer:
-    """A store, by name; `open` receives the options and the project directory."""
+    """A store, by name; `open` receives the options and the project directory.
+
+    Attributes:
+        upgrade: brings what an earlier version has written to the form of this one. Receives also
+            whether a backup has been made; returns the version before and where the backup is, both
+            empty where nothing was to be done. None where there is nothing to upgrade, ever.
+    """
 
     name: str
     summary: str
     open: Callable[[Any, Path], VerdictStore]
+    upgrade: Callable[[Any, Path, bool], tuple[str, str]] | None = None
     options: type[BaseModel] = Options
     contract: int = CONTRACT
 

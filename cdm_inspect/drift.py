@@ -1,22 +1,27 @@
-"""Has the line changed? A control chart on the p-values of the parts that passed.
+"""Has the line changed? Control charts on p-values of passed parts and on how parts were taken.
 
-While nothing changes, the p-values of good parts are uniform, whatever the scorer; as normal
-scores they have mean 0 and standard deviation 1. A two-sided CUSUM (Page 1954) sums what goes
-beyond half of the shift that it is to find, and raises an alarm at a limit that is chosen for the
-stated mean number of parts between false alarms (Siegmund 1985, corrected diffusion approximation).
-Both figures are for parts that are independent of each other. Parts of one lot are not: the more a
-part resembles the one before it, the more often the chart calls.
+While nothing changes, the p-values of good parts are uniform, whatever the scorer, and so is the
+rank of a photograph's brightness among those of good parts; as normal scores they have mean 0 and
+standard deviation 1. A two-sided CUSUM (Page 1954) sums what goes beyond half of the shift that it
+is to find, and raises an alarm at a limit that is chosen for the stated mean number of parts
+between false alarms (Siegmund 1985, corrected diffusion approximation). Both figures are for parts
+that are independent of each other. Parts of one lot are not: the more a part resembles the one
+before it, the more often the chart calls.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from scipy.optimize import brentq
 from scipy.stats import norm
 
 from cdm_inspect.errors import InvalidOption
+from cdm_inspect.records import JsonObject
 
 # Siegmund's correction for sums that are looked at part by part: 2 * 0.583.
 _OVERSHOOT = 1.166
@@ -89,16 +94,31 @@ class Chart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """A change that a chart has found.
+
+    Attributes:
+        part: number of the part at which it was raised.
+        since: number of the last part before the sum began to rise, about where the change began.
+        is_rise: whether the values have become higher.
+    """
+
+    part: int
+    since: int
+    is_rise: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChartState:
     """Where a chart stands.
 
     Attributes:
         parts: seen so far.
-        upper: sum for a rise; rises are parts that look less odd than good parts did.
+        upper: sum for a rise.
         lower: sum for a fall.
-        upper_since: number of the part at which that sum was last zero.
+        upper_since: number of the part at which that sum was last zero; 0 before the first part.
         lower_since: the same of the other.
-        alarms: numbers of the parts, from 1, at which an alarm was raised; the sums start anew.
+        alarms: oldest first; at each the sums start anew.
     """
 
     parts: int = 0
@@ -106,36 +126,49 @@ class ChartState:
     lower: float = 0.0
     upper_since: int = 0
     lower_since: int = 0
-    alarms: tuple[int, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def level(self) -> float:
         """The higher of both sums."""
         return max(self.upper, self.lower)
 
-    def after(self, value: float, chart: Chart) -> ChartState:
+    def after(self, value: float, chart: Chart, *, part: int | None = None) -> ChartState:
         """The state one part later.
 
         Args:
             value: normal score, mean 0 and standard deviation 1 while nothing changes.
             chart: that is kept.
+            part: its number, ascending; None counts from 1.
         """
         allowance, parts = chart.shift / 2, self.parts + 1
+        number = parts if part is None else part
         upper = max(0.0, self.upper + value - allowance)
         lower = max(0.0, self.lower - value - allowance)
-        state = replace(
-            self,
-            parts=parts,
-            upper=upper,
-            lower=lower,
-            upper_since=parts if upper == 0 else self.upper_since,
-            lower_since=parts if lower == 0 else self.lower_since,
-        )
         if max(upper, lower) < chart.limit:
-            return state
+            return ChartState(
+                parts=parts,
+                upper=upper,
+                lower=lower,
+                upper_since=number if upper == 0 else self.upper_since,
+                lower_since=number if lower == 0 else self.lower_since,
+                alarms=self.alarms,
+            )
+        is_rise = upper >= lower
+        since = self.upper_since if is_rise else self.lower_since
+        alarm = Alarm(part=number, since=since, is_rise=is_rise)
         return ChartState(
-            parts=parts, upper_since=parts, lower_since=parts, alarms=(*self.alarms, parts)
+            parts=parts, upper_since=number, lower_since=number, alarms=(*self.alarms, alarm)
         )
+
+    def to_json(self) -> JsonObject:
+        """A JSON object that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**{**data, "alarms": tuple(Alarm(**alarm) for alarm in data["alarms"])})
 
 
 def normal_score(p_value: float, parts: int, above: int) -> float:
@@ -152,6 +185,18 @@ def normal_score(p_value: float, parts: int, above: int) -> float:
     """
     cell = min(parts + 1, max(above + 2, round(p_value * (parts + 1))))
     return float(norm.ppf((cell - above - 1.5) / (parts - above)))
+
+
+def rank_score(value: float, usual: Sequence[float]) -> float:
+    """A measure of a photograph as a number, standard normal while nothing changes.
+
+    Args:
+        value: of the photograph.
+        usual: of good parts, ascending: each of them, or evenly spaced quantiles.
+    """
+    # Among equal ones in the middle: what is always the same says nothing while it stays so.
+    rank = (bisect_left(usual, value) + bisect_right(usual, value)) / 2
+    return float(norm.ppf((rank + 0.5) / (len(usual) + 1)))
 
 
 def run_length(limit: float, drift: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,7 @@ class Inspector:
 
     Attributes:
         inspected: parts that the calibration has judged so far.
+        drifted: what a control chart has found since, for people; empty if nothing.
         envelope: how good parts were photographed; None where nobody knows.
     """
 
@@ -46,6 +48,7 @@ class Inspector:
     ) -> None:
         self.line, self.model, self.scorer, self.calibration = line, model, scorer, calibration
         self.max_pixels, self.inspected = max_pixels, inspected
+        self.drifted = ""
         self.envelope = Envelope.from_json(seen) if (seen := calibration.envelope) else None
         scorer.restore(calibration.state)
 
@@ -67,9 +70,16 @@ class Inspector:
 
     def inspect(self, part: PartImage) -> Inspection:
         """Judge one decoded photograph; never raises for what the part or a plugin does."""
-        path = part.path
+        path, taken = part.path, {}
         try:
-            prepared = self.prepare(part)
+            prepared = self.model.card.preparation(part)
+            acquisition = self._acquisition(prepared)
+            taken = acquisition.charted
+            if why := self._outside(acquisition):
+                detail = f"{path}: {why}."
+                return replace(
+                    self._set_aside(path, "retake", detail, part.sha256), acquisition=taken
+                )
             batch = self.scorer.score(prepared[None])
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error), part.sha256)
@@ -77,7 +87,9 @@ class Inspector:
         except Exception as error:  # noqa: BLE001
             kind = "" if isinstance(error, CdmInspectError) else f"{type(error).__name__}: "
             detail = f"scorer {self.calibration.scorer!r} failed: {kind}{error}"
-            return self._set_aside(path, "scorer_failed", detail, part.sha256)
+            return replace(
+                self._set_aside(path, "scorer_failed", detail, part.sha256), acquisition=taken
+            )
         score = float(batch.scores[0])
         heatmap = batch.maps[0].numpy()
         verdict, reason = self._judge(score)
@@ -95,35 +107,25 @@ class Inspector:
             p_value=self.calibration.p_value(score),
             heatmap=heatmap,
             regions=find_regions(heatmap, self.calibration.threshold, part.pixels.shape[:2]),
+            acquisition=taken,
         )
-
-    def prepare(self, part: PartImage) -> FloatArray:
-        """The array that the model sees; see `Preparation`.
-
-        Raises:
-            UnreadableImage: where the photograph does not fit the line, reason `retake` where it
-                was taken as none of the good parts was.
-        """
-        prepared = self.model.card.preparation(part)
-        if why := self._outside(prepared):
-            raise UnreadableImage(f"{part.path}: {why}.", reason="retake")
-        return prepared
 
     def verdict_of(self, prepared: FloatArray, score: float) -> Verdict:
         """What is said of a prepared image with this score, the calibration being in date."""
-        return Verdict.UNDECIDED if self._outside(prepared) else self.calibration.verdict(score)
+        is_outside = self._outside(self._acquisition(prepared))
+        return Verdict.UNDECIDED if is_outside else self.calibration.verdict(score)
 
-    def _outside(self, prepared: FloatArray) -> str:
+    def _acquisition(self, prepared: FloatArray) -> Acquisition:
+        return Acquisition.of(self.scorer.seen(prepared), self.scorer.region)
+
+    def _outside(self, found: Acquisition) -> str:
         """Why it was taken as no good part was; empty if it was not, or nobody knows."""
-        if self.envelope is None:
-            return ""
-        seen = self.scorer.seen(prepared)
-        return self.envelope.outside(Acquisition.of(seen, self.scorer.region))
+        return "" if self.envelope is None else self.envelope.outside(found)
 
     def _judge(self, score: float) -> tuple[Verdict, str]:
         """The verdict; nothing passes by a calibration that is out of date."""
         verdict = self.calibration.verdict(score)
-        expired = self.calibration.expired(self.inspected)
+        expired = self.calibration.expired(self.inspected, self.drifted)
         self.inspected += 1
         if verdict is Verdict.PASS and expired:
             return Verdict.REVIEW, f"calibration_expired: {expired}"

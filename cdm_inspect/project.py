@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel
+
+from cdm_inspect.calibration import Calibration, load_calibration
 from cdm_inspect.config import ProjectConfig, load_project
-from cdm_inspect.contracts import VerdictStore
+from cdm_inspect.contracts import StoreOffer, VerdictStore
 from cdm_inspect.hooks import Registry, build_options
+from cdm_inspect.model_manifest import model_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +35,39 @@ class Project:
         """Where the calibrations of a line are: beside the model, never inside it."""
         return self.model_folder(line) / "calibration"
 
+    def calibration(self, line: str, scorer: str | None = None) -> Calibration:
+        """The calibration in force of a line's scorer, without the model's weights being read.
+
+        Raises:
+            NotCalibrated: if there is none for the model that the line has.
+            CheckpointMismatch: if the line has not been trained.
+        """
+        name = scorer or self.config.line(line).scorer
+        model = model_id(self.model_folder(line))
+        return load_calibration(self.calibration_folder(line), name, model)
+
     def manifest_file(self, line: str) -> Path:
         """Where it says which good parts of a line belong together, and which are excluded."""
         return self.root / "manifests" / f"{line}.csv"
 
     def open_store(self) -> VerdictStore:
         """The store that the project names; use it as a context manager."""
+        offer = self.registry.store(self.config.store.backend)
+        return offer.open(self._store_options(offer), self.root)
+
+    def upgrade_store(self, *, has_backup: bool) -> tuple[str, str]:
+        """Bring the store to the form of this version; see `StoreOffer.upgrade`."""
+        offer = self.registry.store(self.config.store.backend)
+        if offer.upgrade is None:
+            return "", ""
+        return offer.upgrade(self._store_options(offer), self.root, has_backup)
+
+    def _store_options(self, offer: StoreOffer) -> BaseModel:
         store = self.config.store
-        offer = self.registry.store(store.backend)
         # A store is told what it asks for by name, and the options of its own.
         common = {"url": store.url, "images": store.images}
         asked = {key: common[key] for key in common if key in offer.options.model_fields}
-        options = build_options(offer, {**asked, **store.options}, "store.options")
-        return offer.open(options, self.root)
+        return build_options(offer, {**asked, **store.options}, "store.options")
 
 
 def open_project(root: Path, *, overrides: Sequence[str] = (), line: str | None = None) -> Project:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -86,6 +86,7 @@ class Inspection:
         heatmap: (height, width) float32 in calibrated units at the model's resolution.
         reason: why the verdict is `undecided`, or `review` for want of a calibration that holds;
             else empty.
+        acquisition: how the photograph was taken, by name of the measure; empty if it was not read.
     """
 
     image: Path
@@ -101,6 +102,7 @@ class Inspection:
     heatmap: FloatArray | None = field(default=None, compare=False)
     regions: tuple[Region, ...] = ()
     reason: str = ""
+    acquisition: Mapping[str, float] = field(default_factory=dict)
     inspected_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
 
@@ -114,6 +116,7 @@ class StoredInspection:
         heatmap_sha256: name of the kept heat-map file (16-bit PNG), if there is one.
         heatmap_scale: heat-map units per PNG step; multiply to get calibrated units back.
         heatmap_offset: calibrated units at PNG value 0.
+        acquisition: how the photograph was taken, by name of the measure; empty if it was not read.
         decision: the standing decision of a person, if any.
     """
 
@@ -135,6 +138,7 @@ class StoredInspection:
     heatmap_sha256: str
     heatmap_scale: float
     heatmap_offset: float
+    acquisition: Mapping[str, float] = field(default_factory=dict)
     decision: Decision | None = None
     reviewer: str = ""
     decided_at: dt.datetime | None = None
@@ -164,6 +168,7 @@ class InspectionQuery:
         calibration: id of the one that judged.
         since: earliest time of inspection.
         after_id: page by key: only inspections with a greater number (smaller if `newest_first`).
+        at_random: in an order that has nothing to do with part, time or score, and stays the same.
     """
 
     line: str | None = None
@@ -174,6 +179,7 @@ class InspectionQuery:
     after_id: int | None = None
     newest_first: bool = False
     order_by_score: bool = False
+    at_random: bool = False
     limit: int = 100
 
 

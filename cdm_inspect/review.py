@@ -70,6 +70,14 @@ class ReviewDesk:
             )
         )
 
+    def sample(self, line: str, limit: int = 20) -> Sequence[StoredInspection]:
+        """Passed parts drawn at random that nobody has decided: what escapes is seen only there."""
+        return self.store.find(
+            InspectionQuery(
+                line=line, verdicts=(Verdict.PASS,), is_decided=False, at_random=True, limit=limit
+            )
+        )
+
     def decided(self, line: str, limit: int = 100) -> Sequence[StoredInspection]:
         """Parts a person has decided, newest inspection first."""
         return self.store.find(

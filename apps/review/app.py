@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import desk
 from session import SESSION
-from views import history, queue
+from views import drift, history, queue
 from words import LANGUAGES, word
 
 from cdm_inspect.errors import CdmInspectError
@@ -42,6 +42,7 @@ def main() -> None:
     pages = [
         st.Page(partial(queue.show, counter, line), title=word("queue"), url_path="queue"),
         st.Page(partial(history.show, counter, line), title=word("history"), url_path="history"),
+        st.Page(partial(drift.show, line), title=word("drift"), url_path="drift"),
     ]
     st.navigation(pages).run()
 

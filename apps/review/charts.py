@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
+import altair as alt
 from words import word
 
-from cdm_inspect.records import StoredInspection
+from cdm_inspect.records import JsonObject, StoredInspection
+from cdm_inspect.watching import directions
 
 
 def part_label(part: StoredInspection) -> str:
@@ -33,3 +35,34 @@ def decisions_table(parts: Sequence[StoredInspection]) -> list[dict[str, Any]]:
         }
         for part in parts
     ]
+
+
+def drift_chart(name: str, chart: JsonObject) -> alt.LayerChart:
+    """Both sums of a control chart, and the limit at which it calls."""
+    rise, fall = (word(direction) for direction in directions(name))
+    rows = [
+        {"inspection": value["id"], "sum": value[side], "which": which}
+        for value in chart["values"]
+        for side, which in (("upper", rise), ("lower", fall))
+    ]
+    lines = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("inspection:Q", title=word("inspection"), scale=alt.Scale(zero=False)),
+            y=alt.Y("sum:Q", title=word("sum")),
+            color=alt.Color(
+                "which:N",
+                title=None,
+                scale=alt.Scale(domain=[rise, fall], range=["#0072B2", "#D55E00"]),
+                legend=alt.Legend(orient="top"),
+            ),
+        )
+    )
+    limit = (
+        alt.Chart(alt.Data(values=[{"limit": chart["limit"]}]))
+        .mark_rule(strokeDash=[6, 4], strokeWidth=2)
+        .encode(y="limit:Q")
+    )
+    described = f"{word(name)}: {chart['level']:.1f} / {chart['limit']:.1f} ({word('limit')})"
+    return (lines + limit).properties(height=220, description=described)

@@ -8,8 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from cdm_inspect.project import open_project
-from cdm_inspect.records import Review
+from cdm_inspect.records import JsonObject, Review
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.watching import drift
 
 PROJECT_VARIABLE = "CDM_INSPECT_PROJECT"
 
@@ -27,3 +28,9 @@ def open_desk(root: str) -> ReviewDesk:
         project.registry.notify("cdm_inspect_review_recorded", review=review)
 
     return ReviewDesk(project.open_store(), notify)
+
+
+def line_drift(line: str) -> JsonObject:
+    """Where the control charts of a line stand; see `watching.drift`."""
+    # Opened anew: the line may have been calibrated since the server started.
+    return drift(open_project(Path(project_root()), line=line), line)

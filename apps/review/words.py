@@ -13,6 +13,48 @@ WORDS: dict[str, tuple[str, str]] = {
     "reviewer": ("Your name", "確認者名"),
     "inspected": ("inspected", "検査済み"),
     "flagged": ("flagged", "要確認"),
+    "sample": ("random sample of passed parts", "合格品の無作為抜取り"),
+    "show": ("Show", "表示"),
+    "no_sample": ("No passed part is left to sample.", "抜き取る合格品はありません。"),
+    "sample_why": (
+        "The machine passed these parts. Only by judging some of them does anyone learn how many "
+        "defects escape.",
+        "機械が合格とした部品です。一部を人が確認してはじめて、見逃しがどれだけあるか分かります。",
+    ),
+    "drift": ("Drift", "ドリフト"),
+    "drift_why": (
+        "Each curve adds up what differs from the good parts that the line was calibrated with. "
+        "At the limit the line has changed.",
+        "各曲線は、校正に使った良品との差を積み上げたものです。限界に達したら、ラインが変化しています。",
+    ),
+    "drift_none": ("No alarm since the calibration.", "校正以降、警報はありません。"),
+    "drift_parts": ("parts since the calibration", "校正以降の部品数"),
+    "drift_unknown": ("Nothing can be said of drift.", "ドリフトについては判断できません。"),
+    "drift_advice": (
+        "Look at light, focus and the parts themselves. If they are as they should be, add "
+        "photographs of them to the good parts, train and calibrate.",
+        "照明、ピント、部品そのものを確認してください。問題がなければ、その画像を良品に加えて、"
+        "学習と校正をやり直してください。",
+    ),
+    "alarm": (
+        "{chart}: {direction} since about inspection {since} (found at {inspection}, {at})",
+        "{chart}: 検査 {since} 付近から{direction} (検査 {inspection}、{at} に検出)",
+    ),
+    "limit": ("limit", "限界"),
+    "inspection": ("inspection", "検査番号"),
+    "sum": ("sum", "累積和"),
+    "p-value": ("Oddness of passed parts", "合格品の異常度"),
+    "exposure": ("Brightness", "明るさ"),
+    "contrast": ("Contrast", "コントラスト"),
+    "focus": ("Sharpness", "鮮明さ"),
+    "less odd": ("less odd", "異常度が下がった"),
+    "odder": ("odder", "異常度が上がった"),
+    "lighter": ("lighter", "明るくなった"),
+    "darker": ("darker", "暗くなった"),
+    "richer in contrast": ("richer in contrast", "コントラストが強くなった"),
+    "poorer in contrast": ("poorer in contrast", "コントラストが弱くなった"),
+    "sharper": ("sharper", "鮮明になった"),
+    "softer": ("softer", "ぼやけた"),
     "waiting": ("waiting for a decision", "判定待ち"),
     "part": ("Part", "部品"),
     "image": ("Photograph", "撮影画像"),

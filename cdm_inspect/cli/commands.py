@@ -13,8 +13,9 @@ import typer
 from cdm_inspect.cli import evaluations, steps, thresholds
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
+from cdm_inspect.cli.storing import store_app
 from cdm_inspect.config import PROJECT_FILE
-from cdm_inspect.errors import CheckpointMismatch, ConfigError, InvalidOption, StorageError
+from cdm_inspect.errors import CheckpointMismatch, ConfigError, InvalidOption
 
 if TYPE_CHECKING:
     from cdm_inspect.project import Project
@@ -446,26 +447,7 @@ def plugins(context: typer.Context) -> None:
     state.screen.finish({"plugins": [asdict(row) for row in registry.rows]})
 
 
-store_app = typer.Typer(help="The store: check its records.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
-
-
-@store_app.command()
-def verify(context: typer.Context) -> None:
-    """Check the chain of decisions for edits, deletions and reordering."""
-    state: Context = context.obj
-    with state.open().open_store() as store:
-        check_chain = getattr(store, "verify", None)
-        if check_chain is None:
-            raise StorageError("this store keeps no audit chain that could be verified.")
-        count, bad = check_chain()
-    if bad is not None:
-        raise StorageError(
-            f"the audit chain is broken at entry {bad}. Entries before it are sound; keep the "
-            "database as it is and restore a backup beside it to compare."
-        )
-    state.screen.say(f"{count} audit entries, the chain is whole.")
-    state.screen.finish({"entries": count, "first_bad": bad})
 
 
 def _scorers(project: Project, line: str, scorer: str | None, all_scorers: bool) -> list[str]:

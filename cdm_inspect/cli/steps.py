@@ -300,38 +300,33 @@ def inspect(
 
 
 def drift(state: Context, project: Project, line: str, **options: Any) -> dict[str, Any]:
-    """Follow the parts that passed; says what the chart promises and what it has found."""
+    """Follow what was inspected; says what the charts promise and what they have found."""
     from cdm_inspect import workflows
+    from cdm_inspect.watching import describe_alarm, first_alarms
 
     document = workflows.drift(project, line, **options)
-    chart = document["chart"]
-    state.screen.facts(
-        f"Line {line}: {document['parts']} parts passed by calibration {document['calibration']}",
-        [
-            (
-                "looks for",
-                f"a change by {chart['shift']:g} standard deviations, found after "
-                f"{chart['delay']:.0f} parts on average",
-            ),
-            (
-                "false alarms",
-                f"one in {chart['between_false_alarms']:,.0f} parts that are independent of each "
-                "other, in nine lines of ten; more where parts come in lots",
-            ),
-            ("stands at", f"{document['level']:.1f} of {chart['limit']:.1f}"),
-            ("alarms", str(len(document["alarms"]))),
-        ],
-    )
-    alarms = document["alarms"]
-    for alarm in alarms[:3]:
-        state.screen.say(
-            f"[red]alarm[/red] at inspection {alarm['inspection']}, {alarm['at'][:19]}: parts look "
-            f"{alarm['direction']} since about inspection {alarm['since_inspection']}"
+    rows = [
+        (
+            name,
+            str(chart["parts"]),
+            f"{chart['shift']:g} sd after {chart['delay']:.0f} parts",
+            f"{chart['level']:.1f} of {chart['limit']:.1f}",
+            str(sum(alarm["chart"] == name for alarm in document["alarms"])),
         )
-    if alarms:
-        more = f"and {len(alarms) - 3} more. " if len(alarms) > 3 else ""
+        for name, chart in document["charts"].items()
+    ]
+    header = ("chart", "parts", "finds, on average", "stands at", "alarms")
+    state.screen.table(f"Line {line} since calibration {document['calibration']}", header, rows)
+    one = next(iter(document["charts"].values()))
+    state.screen.say(
+        f"False alarms: one in {one['between_false_alarms'] / len(rows):,.0f} parts that are "
+        "independent of each other, in nine lines of ten; more where parts come in lots."
+    )
+    for alarm in first_alarms(document["alarms"]):
+        state.screen.say(f"[red]alarm[/red] {alarm['chart']}: {describe_alarm(alarm)}")
+    if document["alarms"]:
         state.screen.say(
-            f"{more}Look at light, focus and the parts themselves. If they are as they should be, "
+            "Look at light, focus and the parts themselves. If they are as they should be, "
             "add photographs of them to the good parts, train and calibrate."
         )
     return document

@@ -83,10 +83,9 @@ def calibrate(
 
 def explain(state: Context, project: Project, line: str, scorer: str) -> dict[str, Any]:
     """The calibration in force with its rule, data and points, and the versions before it."""
-    from cdm_inspect.assembly import line_calibration
     from cdm_inspect.calibration import read_history
 
-    calibration = line_calibration(project, line, scorer)
+    calibration = project.calibration(line, scorer)
     history = read_history(project.calibration_folder(line), scorer)
     document = _show_calibration(state, calibration)
     versions = [
@@ -135,7 +134,11 @@ def _show_calibration(state: Context, calibration: Calibration) -> dict[str, Any
         "false_reject_bound": calibration.false_reject_bound,
         "parts_needed": calibration.parts_needed,
         "explanation": calibration.explanation,
-        "expiry": {"days": calibration.expiry_days, "parts": calibration.expiry_parts},
+        "expiry": {
+            "days": calibration.expiry_days,
+            "parts": calibration.expiry_parts,
+            "drift": calibration.expiry_drift,
+        },
         "found": calibration.found,
     }
 
@@ -146,6 +149,8 @@ def _expiry(calibration: Calibration) -> str:
         for limit, unit in ((calibration.expiry_days, "days"), (calibration.expiry_parts, "parts"))
         if limit is not None
     ]
+    if calibration.expiry_drift:
+        limits.append("a change that the control charts find")
     return "after " + " or ".join(limits) if limits else "never"
 
 

@@ -1,6 +1,6 @@
 """Photographs: found, read strictly, prepared, and split; heat maps as files and pictures."""
 
-from cdm_inspect.images.acquisition import Acquisition, Envelope, find_odd_photographs
+from cdm_inspect.images.acquisition import CHARTED, Acquisition, Envelope, find_odd_photographs
 from cdm_inspect.images.alike import find_near_duplicates, join_groups
 from cdm_inspect.images.dataset import (
     FoundParts,
@@ -44,6 +44,7 @@ from cdm_inspect.images.preparation import Preparation, Shape
 from cdm_inspect.images.synthesis import KINDS, SyntheticPart, battery, damage
 
 __all__ = [
+    "CHARTED",
     "FORMATS",
     "KINDS",
     "Acquisition",

@@ -34,6 +34,9 @@ _LEAST = {
 _ODD = 6.0
 _MUCH_SHARPER = 3.0
 _NAMES = ("exposure", "contrast", "focus", "dark", "bright")
+# Those whose slow change a control chart follows; the others follow from them.
+CHARTED = ("exposure", "contrast", "focus")
+_QUANTILES = 200
 _ADVICE = {
     "exposure": "Check lamp, aperture and exposure time",
     "contrast": "Check lamp and lens for dirt or a cover",
@@ -63,6 +66,11 @@ class Acquisition:
     dark: float
     bright: float
     histogram: tuple[float, ...]
+
+    @property
+    def charted(self) -> dict[str, float]:
+        """The measures that control charts follow, by name."""
+        return {name: getattr(self, name) for name in CHARTED}
 
     @classmethod
     def of(cls, prepared: FloatArray, region: npt.NDArray[np.bool_] | None = None) -> Acquisition:
@@ -128,11 +136,16 @@ class Envelope:
         histogram: mean cumulative histogram.
         distance: mean absolute difference of cumulative histograms (1-Wasserstein distance of grey
             levels) up to which a photograph is accepted.
+        usual: for each charted measure its values on the good parts, ascending; evenly spaced
+            quantiles where those are more than 200.
+        parts: good parts behind all this.
     """
 
     bounds: dict[str, tuple[float, float]]
     histogram: tuple[float, ...]
     distance: float
+    usual: dict[str, tuple[float, ...]]
+    parts: int
 
     @classmethod
     def around(cls, seen: Sequence[Acquisition]) -> Envelope:
@@ -151,6 +164,8 @@ class Envelope:
             bounds=bounds,
             histogram=tuple(np.round(mean, 5).tolist()),
             distance=(1 + _MARGIN) * farthest + _LEAST["histogram"],
+            usual={name: _spread([getattr(item, name) for item in seen]) for name in CHARTED},
+            parts=len(seen),
         )
 
     def outside(self, found: Acquisition) -> str:
@@ -187,4 +202,11 @@ class Envelope:
             bounds={name: (low, high) for name, (low, high) in data["bounds"].items()},
             histogram=tuple(data["histogram"]),
             distance=data["distance"],
+            usual={name: tuple(values) for name, values in data["usual"].items()},
+            parts=data["parts"],
         )
+
+
+def _spread(values: Sequence[float]) -> tuple[float, ...]:
+    count = min(len(values), _QUANTILES)
+    return tuple(np.quantile(values, (np.arange(count) + 0.5) / count, method="hazen").tolist())

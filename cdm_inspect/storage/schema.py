@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -21,7 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA = 1
+SCHEMA = "0002"
+"""Newest revision below `migrations`; a test sees that it is."""
 
 _BigId = BigInteger().with_variant(Integer, "sqlite")
 
@@ -44,6 +46,8 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
 class Base(DeclarativeBase):
     """Base of all tables; constraints are named so that migrations can find them."""
 
+    # Said here, since SQLAlchemy 2.0 and 2.1 mean different things by a float.
+    type_annotation_map: ClassVar = {float: Double}
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_name)s",
@@ -52,14 +56,6 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-
-
-class SchemaRow(Base):
-    """One row: the version of the schema."""
-
-    __tablename__ = "cdm_inspect_schema"
-
-    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
 class InspectionRow(Base):
@@ -92,6 +88,7 @@ class InspectionRow(Base):
     p_value: Mapped[float | None]
     regions: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     reason: Mapped[str] = mapped_column(Text)
+    acquisition: Mapped[dict[str, float]] = mapped_column(JSON, server_default="{}")
     inspected_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
     image_sha256: Mapped[str] = mapped_column(String(64))
     heatmap_sha256: Mapped[str] = mapped_column(String(64))
@@ -126,3 +123,13 @@ class AuditRow(Base):
     entry: Mapped[str] = mapped_column(Text)
     previous: Mapped[str] = mapped_column(String(64))
     hash: Mapped[str] = mapped_column(String(64))
+
+
+class ChartRow(Base):
+    """Where the control charts of a calibration stand; can be made anew from the inspections."""
+
+    __tablename__ = "chart"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    last: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[dict[str, Any]] = mapped_column(JSON)

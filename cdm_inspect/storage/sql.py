@@ -10,9 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Engine, Select, create_engine, event, func, inspect, select, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy import Select, func, select, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cdm_inspect.durable import readable, sha256_of
@@ -22,20 +21,21 @@ from cdm_inspect.records import (
     Decision,
     Inspection,
     InspectionQuery,
+    JsonObject,
     Region,
     Review,
     StoredInspection,
     Verdict,
 )
+from cdm_inspect.storage.engine import errors_explained, make_engine, resolve_url
 from cdm_inspect.storage.files import FileStore
 from cdm_inspect.storage.schema import (
-    SCHEMA,
     AuditRow,
-    Base,
+    ChartRow,
     DecisionRow,
     InspectionRow,
-    SchemaRow,
 )
+from cdm_inspect.storage.versions import is_empty, migrate
 
 GENESIS = "0" * 64
 _AUDIT_LOCK = 4_207_849_484  # any number, the same in every process
@@ -60,16 +60,19 @@ class SqlStore:
                 "supported yet."
             )
         self.files = FileStore(root / images)
-        self.url = _resolve(url, root)
+        self.url = resolve_url(url, root)
         try:
-            self.engine = _make_engine(self.url)
-            with _errors_explained(self._where):
-                self._open_schema()
+            self.engine = make_engine(self.url)
         except ModuleNotFoundError as error:
             raise StorageError(
                 f"the driver of {self._where} is not installed ({error.name}). For PostgreSQL: "
                 "pip install 'cdm-inspect[postgres]'."
             ) from error
+        try:
+            self._open_schema()
+        except BaseException:
+            self.engine.dispose()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +109,7 @@ class SqlStore:
             p_value=inspection.p_value,
             regions=[asdict(region) for region in inspection.regions],
             reason=readable(inspection.reason),
+            acquisition=dict(inspection.acquisition),
             inspected_at=inspection.inspected_at,
             image_sha256=image_sha256,
             heatmap_sha256=heatmap_sha256,
@@ -143,6 +147,9 @@ class SqlStore:
             statement = statement.order_by(
                 InspectionRow.score.is_(None).desc(), InspectionRow.score.desc()
             )
+        if query.at_random:
+            # The key is a hash of what makes the inspection what it is.
+            statement = statement.order_by(InspectionRow.key)
         order = InspectionRow.id.desc() if query.newest_first else InspectionRow.id
         with self._reading() as session:
             rows = session.scalars(statement.order_by(order).limit(query.limit))
@@ -255,6 +262,21 @@ class SqlStore:
                 previous = row.hash
         return count, None
 
+    def chart_state(self, name: str) -> tuple[int, JsonObject] | None:
+        """What was kept under a name; see `contracts.VerdictStore`."""
+        with self._reading() as session:
+            row = session.get(ChartRow, name)
+            return None if row is None else (row.last, row.state)
+
+    def keep_chart_state(self, name: str, last: int, state: JsonObject) -> None:
+        """Keep it, unless a later one is kept already; see `contracts.VerdictStore`."""
+        with self._writing() as session:
+            row = session.get(ChartRow, name, with_for_update=True)
+            if row is None:
+                session.add(ChartRow(name=name, last=last, state=state))
+            elif row.last < last:
+                row.last, row.state = last, state
+
     @property
     def _where(self) -> str:
         return self.url.render_as_string(hide_password=True)
@@ -280,34 +302,21 @@ class SqlStore:
             return None if row is None else _to_record(row)
 
     def _open_schema(self) -> None:
-        tables = set(inspect(self.engine).get_table_names())
-        if SchemaRow.__tablename__ not in tables:
-            if tables & set(Base.metadata.tables):
-                raise StorageError(
-                    f"{self._where} holds tables of another program. Name another database in "
-                    "store.url."
-                )
-            with self._writing() as session:
-                Base.metadata.create_all(session.connection())
-                session.merge(SchemaRow(version=SCHEMA))
-            return
         with self._reading() as session:
-            version = session.scalar(select(func.max(SchemaRow.version)))
-        if version != SCHEMA:
-            raise StorageError(
-                f"{self._where} has schema {version}, this program needs {SCHEMA}. Use the "
-                "matching version of cdm-inspect."
-            )
+            is_new = is_empty(session.connection(), self._where)
+        if is_new:
+            with self._writing() as session:
+                migrate(session.connection())
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
-        with _errors_explained(self._where), Session(self.engine) as session:
+        with errors_explained(self._where), Session(self.engine) as session:
             yield session
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
         with (
-            _errors_explained(self._where),
+            errors_explained(self._where),
             Session(self.engine.execution_options(is_writing=True)) as session,
             session.begin(),
         ):
@@ -359,6 +368,7 @@ def _to_record(row: InspectionRow) -> StoredInspection:
         p_value=row.p_value,
         regions=tuple(Region(**region) for region in row.regions),
         reason=row.reason,
+        acquisition=row.acquisition,
         inspected_at=row.inspected_at,
         image_sha256=row.image_sha256,
         heatmap_sha256=row.heatmap_sha256,
@@ -368,55 +378,3 @@ def _to_record(row: InspectionRow) -> StoredInspection:
         reviewer=row.reviewer,
         decided_at=row.decided_at,
     )
-
-
-def _resolve(url: str, root: Path) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise StorageError(
-            f"store.url: expected a database URL such as sqlite:///cdm-inspect.db or "
-            f"postgresql+psycopg://user@host/name, found {url!r}."
-        ) from error
-    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        return parsed.set(database=str(root / str(parsed.database)))
-    return parsed
-
-
-def _make_engine(url: URL) -> Engine:
-    engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
-    if url.get_backend_name() == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def prepare(connection: Any, _: Any) -> None:
-            connection.isolation_level = None  # we say BEGIN ourselves, see below
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA busy_timeout=5000")
-            cursor.execute("PRAGMA journal_mode=WAL")
-            # A decision must survive a power cut; NORMAL may lose the last ones.
-            cursor.execute("PRAGMA synchronous=FULL")
-            cursor.execute("PRAGMA foreign_keys=ON")
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Any) -> None:
-            # A read that turns into a write cannot wait for another writer; take the lock first.
-            is_writing = connection.get_execution_options().get("is_writing", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
-
-    return engine
-
-
-@contextmanager
-def _errors_explained(where: str) -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError:
-        raise  # callers know what a violated constraint means
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        raise StorageError(
-            f"the database {where} cannot be used: {str(cause).strip().splitlines()[0]}. Check "
-            "that it is reachable, that its disk has space and that its file may be written. "
-            "Nothing was recorded."
-        ) from error

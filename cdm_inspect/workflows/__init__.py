@@ -1,10 +1,10 @@
 """The story, verb by verb: check, train, calibrate, evaluate, inspect. Each reads top to bottom."""
 
+from cdm_inspect.watching import drift
 from cdm_inspect.workflows.checking import CheckReport, check, review_parts
 from cdm_inspect.workflows.judging import evaluate, expand_paths, inspect
 from cdm_inspect.workflows.learning import calibrate, train
 from cdm_inspect.workflows.looking import diagnose, sample
-from cdm_inspect.workflows.watching import drift
 
 __all__ = [
     "CheckReport",

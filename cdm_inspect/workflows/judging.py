@@ -47,9 +47,12 @@ from cdm_inspect.records import (
     untold,
 )
 from cdm_inspect.robustness import measure_robustness
+from cdm_inspect.watching import LineWatch, charts_of
 
 # How much more often a detector may let defects pass and still be called no worse.
 MARGIN = 0.02
+# What is lost of the charts is read again from the inspections.
+_SAVED_EVERY = 50
 _REPORTS = ("report", "report_html", "report_json")
 
 
@@ -71,7 +74,15 @@ def inspect(
                 since=inspector.calibration.made_at,
             )
         )
+        calibration = inspector.calibration
+        is_watched = calibration.expiry_drift
+        watch = LineWatch(store, calibration, charts_of(calibration)) if is_watched else None
         for path in expand_paths(paths):
+            if watch is not None:
+                # Other stations may have stored parts of the line as well.
+                watch.catch_up()
+                watch.save(after=_SAVED_EVERY)
+                inspector.drifted = watch.found
             inspection, evidence = inspector.inspect_file(path)
             stored = store.append(inspection, evidence=evidence)
             # What the store had already, observers have heard of.

@@ -26,6 +26,7 @@ from cdm_inspect.project import Project
 from cdm_inspect.records import Tick, TrainingReport, TrainingTick, untold
 from cdm_inspect.reviewed import ReviewedParts, collect_reviewed
 from cdm_inspect.training import Training
+from cdm_inspect.watching import charts_of
 
 
 def train(
@@ -131,8 +132,11 @@ def calibrate(
         ).to_json(),
         expiry_days=config.expiry.days if math.isfinite(config.expiry.days) else None,
         expiry_parts=config.expiry.parts,
+        expiry_drift=config.expiry.drift,
         state=state,
     )
+    if calibration.expiry_drift:
+        charts_of(calibration)  # refuses where the held-out parts are too few for any chart
     return calibration.save(folder)
 
 

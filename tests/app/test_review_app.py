@@ -7,14 +7,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cdm_inspect import workflows
 from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
 from cdm_inspect.project import open_project
-from cdm_inspect.records import Decision, InspectionQuery
+from cdm_inspect.records import Decision, Inspection, InspectionQuery, Verdict
 from cdm_inspect.review import ReviewDesk
 
 APP = review_app()
@@ -160,57 +162,148 @@ class Server:
         self.process.wait()
 
 
-@pytest.mark.browser
-def test_a_person_rejects_a_part_and_it_is_still_rejected_after_a_restart(
-    inspected, chromium, tmp_path
-):
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+]
+
+
+@pytest.fixture
+def page(chromium):
+    """A page of a real browser; whatever it asks of the internet fails the test."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=60_000)  # a fresh server on a busy machine
-    flags = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-sync",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-dev-shm-usage",
-    ]
-    pictures = Path(os.environ.get("CDM_INSPECT_SCREENSHOTS", tmp_path))
-    pictures.mkdir(parents=True, exist_ok=True)
+    outside = []
+
+    def note(request):
+        if "127.0.0.1" not in request.url and not request.url.startswith(("data:", "blob:")):
+            outside.append(request.url)
+
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(chromium), args=flags)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        outside = []
-        page.on(
-            "request",
-            lambda r: (
-                None
-                if "127.0.0.1" in r.url or r.url.startswith(("data:", "blob:"))
-                else outside.append(r.url)
-            ),
-        )
-        with Server(inspected) as server:
-            page.goto(server.url)
-            page.get_by_label("Your name").fill("tanaka")
-            page.get_by_label("Your name").press("Enter")
-            # The first in the queue could not be judged; the second has a picture.
-            page.locator("label").filter(has_text=re.compile(r"/\d+\.png")).first.click()
-            expect(page.get_by_role("img")).not_to_have_count(0)
-            reject = page.get_by_role("button", name="Reject")
-            expect(reject).to_be_enabled()
-            assert reject.bounding_box()["height"] >= 72
-            page.wait_for_timeout(1500)
-            page.screenshot(path=pictures / "review-queue.png")
-            reject.click()
-            expect(page.get_by_text("recorded")).to_be_visible()
-        ((number, (decision, reviewer)),) = decisions(inspected).items()
-        assert (decision, reviewer) == (Decision.REJECT, "tanaka")
-        with Server(inspected) as server:
-            page.goto(f"{server.url}/history")
-            expect(page.get_by_text(f"Part {number}:")).to_be_visible()
-            expect(page.get_by_text("tanaka").first).to_be_visible()
-            page.wait_for_timeout(1500)
-            page.screenshot(path=pictures / "review-history.png")
+        browser = play.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+        opened.on("request", note)
+        yield opened
         browser.close()
     assert not outside
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Where screenshots go."""
+    folder = Path(os.environ.get("CDM_INSPECT_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.mark.browser
+def test_a_person_rejects_a_part_and_it_is_still_rejected_after_a_restart(
+    inspected, page, pictures
+):
+    from playwright.sync_api import expect
+
+    with Server(inspected) as server:
+        page.goto(server.url)
+        page.get_by_label("Your name").fill("tanaka")
+        page.get_by_label("Your name").press("Enter")
+        # The first in the queue could not be judged; the second has a picture.
+        page.locator("label").filter(has_text=re.compile(r"/\d+\.png")).first.click()
+        expect(page.get_by_role("img")).not_to_have_count(0)
+        reject = page.get_by_role("button", name="Reject")
+        expect(reject).to_be_enabled()
+        assert reject.bounding_box()["height"] >= 72
+        page.wait_for_timeout(1500)
+        page.screenshot(path=pictures / "review-queue.png")
+        reject.click()
+        expect(page.get_by_text("recorded")).to_be_visible()
+    ((number, (decision, reviewer)),) = decisions(inspected).items()
+    assert (decision, reviewer) == (Decision.REJECT, "tanaka")
+    with Server(inspected) as server:
+        page.goto(f"{server.url}/history")
+        expect(page.get_by_text(f"Part {number}:")).to_be_visible()
+        expect(page.get_by_text("tanaka").first).to_be_visible()
+        page.wait_for_timeout(1500)
+        page.screenshot(path=pictures / "review-history.png")
+
+
+@pytest.fixture
+def drifted(inspected):
+    """A line whose lamp faded after a hundred parts, all of which passed."""
+    project = open_project(inspected, line="A")
+    random = np.random.default_rng(3)
+    scores = tuple(np.sort(random.normal(size=100)).tolist())
+    calibration = replace(
+        project.calibration("A"), scores=scores, threshold=9.0, reject_threshold=None
+    ).save(project.calibration_folder("A"))
+    usual = calibration.envelope["usual"]
+    image = next((inspected / "data/A/train/good").glob("*.png"))
+    with project.open_store() as store:
+        for number in range(160):
+            taken = {name: float(random.choice(values)) for name, values in usual.items()}
+            if number >= 100:
+                taken["exposure"] -= 2 * float(np.std(usual["exposure"]))
+            score = float(random.normal())
+            store.append(
+                Inspection(
+                    image=image,
+                    sha256=f"{number:064}",
+                    line="A",
+                    verdict=Verdict.PASS,
+                    model=calibration.model,
+                    calibration=calibration.id,
+                    scorer=calibration.scorer,
+                    threshold=9.0,
+                    score=score,
+                    p_value=calibration.p_value(score),
+                    acquisition=taken,
+                ),
+                evidence=image.read_bytes(),
+            )
+    return inspected
+
+
+@pytest.mark.browser
+def test_drift_is_seen_in_both_languages(drifted, page, pictures):
+    from playwright.sync_api import expect
+
+    with Server(drifted) as server:
+        page.goto(f"{server.url}/drift")
+        expect(page.get_by_text("Brightness: darker since about inspection")).to_be_visible()
+        expect(page.locator(".vega-embed")).to_have_count(4)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=pictures / "review-drift.png", full_page=True)
+        page.get_by_text("English").click()
+        page.get_by_role("option", name="日本語").click()
+        expect(page.get_by_text("付近から暗くなった")).to_be_visible()
+        page.wait_for_timeout(1500)
+        page.screenshot(path=pictures / "review-drift-ja.png", full_page=True)
+
+
+@pytest.mark.browser
+def test_passed_parts_are_judged_from_a_random_sample(drifted, page, pictures):
+    from playwright.sync_api import expect
+
+    with Server(drifted) as server:
+        page.goto(server.url)
+        page.get_by_label("Your name").fill("tanaka")
+        page.get_by_label("Your name").press("Enter")
+        page.get_by_role("radio", name="random sample of passed parts").click()
+        expect(page.get_by_text("The machine passed these parts.")).to_be_visible()
+        expect(page.get_by_role("img")).not_to_have_count(0)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=pictures / "review-sample.png")
+        page.get_by_role("button", name="Accept").click()
+        expect(page.get_by_text("recorded")).to_be_visible()
+    ((number, (decision, _)),) = decisions(drifted).items()
+    assert decision is Decision.ACCEPT
+    with open_project(drifted).open_store() as store:
+        assert store.get(number).verdict is Verdict.PASS
+        numbers = [part.id for part in ReviewDesk(store).sample("A")]
+    assert number not in numbers
+    assert numbers != sorted(numbers)

@@ -1,8 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 
 from cdm_inspect.calibration import conformal_p_value
-from cdm_inspect.drift import Chart, ChartState, normal_score
+from cdm_inspect.drift import Chart, ChartState, normal_score, rank_score
 from cdm_inspect.errors import InvalidOption
 
 
@@ -60,19 +62,29 @@ def test_the_state_is_that_of_the_sums():
 def test_an_alarm_says_when_it_began_and_the_sums_start_anew():
     chart = Chart.for_shift(1.0, 5000)
     random = np.random.default_rng(2)
-    before, after = random.normal(size=400), random.normal(-2.0, 1, 60)
-    state = run_chart(before, chart)
+    state = run_chart(random.normal(size=400), chart)
     assert state.alarms == ()
-    began = None
-    for value in after:
-        known = state
+    for value in random.normal(-2.0, 1, 60):
         state = state.after(float(value), chart)
         if state.alarms:
-            began = known.lower_since
             break
-    assert 400 < state.alarms[0] <= 412
-    assert abs(began - 400) <= 6
+    (alarm,) = state.alarms
+    assert 400 < alarm.part <= 412
+    assert abs(alarm.since - 400) <= 6
+    assert not alarm.is_rise
     assert state.level == 0
+    assert ChartState.from_json(json.loads(json.dumps(state.to_json()))) == state
+
+
+def test_parts_may_be_counted_by_others():
+    chart, state = Chart.for_shift(1.0, 5000), ChartState()
+    for number in range(100, 200, 10):
+        state = state.after(3.0, chart, part=number)
+        if state.alarms:
+            break
+    assert state.alarms[0].part > 100
+    assert state.alarms[0].is_rise
+    assert state.parts == (state.alarms[0].part - 90) // 10
 
 
 @pytest.mark.parametrize("above", [0, 3])
@@ -87,6 +99,22 @@ def test_passed_parts_of_an_unchanged_line_are_standard_normal(above):
                 found.append(normal_score(conformal_p_value(scores, score), 60, above))
     assert np.mean(found) == pytest.approx(0, abs=0.04)
     assert 0.93 < np.std(found) < 1.01
+
+
+def test_ranks_among_good_parts_are_standard_normal_whatever_the_measure():
+    random, found = np.random.default_rng(5), []
+    for _ in range(200):
+        usual = tuple(np.sort(random.exponential(size=60)).tolist())
+        found += [rank_score(value, usual) for value in random.exponential(size=50)]
+    assert np.mean(found) == pytest.approx(0, abs=0.04)
+    assert 0.93 < np.std(found) < 1.01
+
+
+def test_what_is_always_the_same_says_nothing_until_it_changes():
+    usual = (0.5,) * 30
+    assert rank_score(0.5, usual) == 0
+    assert rank_score(0.6, usual) == pytest.approx(-rank_score(0.4, usual))
+    assert rank_score(0.6, usual) > 1.5
 
 
 def test_odder_parts_have_lower_numbers():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,7 +16,7 @@ from cdm_inspect.errors import StorageError
 from cdm_inspect.images import decode_heatmap
 from cdm_inspect.records import Decision, Inspection, InspectionQuery, Review, Verdict
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.storage import SqlStore
+from cdm_inspect.storage import SqlStore, upgrade_database, versions
 
 SERVER = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")
 
@@ -249,8 +250,8 @@ def test_garbage_foreign_and_newer_databases_are_not_touched(tmp_path):
         SqlStore("sqlite:///newer.db", "images", root=tmp_path) as store,
         store.engine.begin() as connection,
     ):
-        connection.execute(text("UPDATE cdm_inspect_schema SET version = 99"))
-    with pytest.raises(StorageError, match="schema 99"):
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StorageError, match="schema 9999"):
         SqlStore("sqlite:///newer.db", "images", root=tmp_path)
     foreign = create_engine(f"sqlite:///{tmp_path}/foreign.db")
     with foreign.begin() as connection:
@@ -272,3 +273,114 @@ def test_a_full_disk_records_nothing(tmp_path, monkeypatch):
         with pytest.raises(StorageError, match=r"not recorded.*No space left"):
             store.append(inspection(1), evidence=b"x")
         assert store.count(InspectionQuery()) == 0
+
+
+def test_where_charts_stand_only_moves_on(store):
+    assert store.chart_state("A/1") is None
+    store.keep_chart_state("A/1", 5, {"level": 1.5})
+    store.keep_chart_state("A/1", 3, {"level": 0.0})  # of a slower process
+    assert store.chart_state("A/1") == (5, {"level": 1.5})
+    store.keep_chart_state("A/1", 6, {"level": 2.0})
+    assert store.chart_state("A/1") == (6, {"level": 2.0})
+
+
+def test_the_tables_are_those_that_the_program_describes(store):
+    with store.engine.connect() as connection:
+        assert versions.compare_schema(connection) == []
+
+
+def first_schema(store):
+    """Take a store back to the first version, with what was in it."""
+    with store.engine.execution_options(is_writing=True).begin() as connection:
+        for statement in (
+            "DROP TABLE chart",
+            "ALTER TABLE inspection DROP COLUMN acquisition",
+            "DROP TABLE alembic_version",
+            "CREATE TABLE cdm_inspect_schema (version INTEGER PRIMARY KEY)",
+            "INSERT INTO cdm_inspect_schema VALUES (1)",
+        ):
+            connection.execute(text(statement))
+
+
+def test_an_older_schema_is_upgraded_with_what_is_in_it(store, tmp_path):
+    kept = store.append(inspection(2), evidence=b"z")
+    store.record_review(review(kept.id))
+    first_schema(store)
+    url = store.url.render_as_string(hide_password=False)
+    with pytest.raises(StorageError, match=r"has schema 0001.*store upgrade"):
+        SqlStore(url, "images/", root=tmp_path)
+    if store.engine.dialect.name == "postgresql":
+        with pytest.raises(StorageError, match="make a backup"):
+            upgrade_database(url, root=tmp_path)
+    before, backup = upgrade_database(url, root=tmp_path, has_backup=True)
+    assert before == "0001"
+    with SqlStore(url, "images/", root=tmp_path) as opened:
+        again = opened.get(kept.id)
+        assert (again.score, again.decision) == (kept.score, Decision.ACCEPT)
+        assert again.acquisition == {}
+        assert opened.verify() == (1, None)
+        with opened.engine.connect() as connection:
+            assert versions.compare_schema(connection) == []
+    if backup:
+        copy = create_engine(f"sqlite:///{backup}")
+        with copy.connect() as connection:
+            assert connection.scalar(text("SELECT version FROM cdm_inspect_schema")) == 1
+            assert connection.scalar(text("SELECT count(*) FROM inspection")) == 1
+        copy.dispose()
+    assert upgrade_database(url, root=tmp_path, has_backup=True) == ("", "")
+
+
+def test_a_newer_schema_is_refused(store, tmp_path):
+    with store.engine.execution_options(is_writing=True).begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    url = store.url.render_as_string(hide_password=False)
+    for attempt in (
+        lambda: SqlStore(url, "images/", root=tmp_path),
+        lambda: upgrade_database(url, root=tmp_path, has_backup=True),
+    ):
+        with pytest.raises(StorageError, match="knows none newer than"):
+            attempt()
+
+
+def test_an_upgrade_that_fails_leaves_everything_as_it_was(store, tmp_path, monkeypatch):
+    store.append(inspection(2), evidence=b"z")
+    first_schema(store)
+
+    def fail(connection, original=versions.migrate):
+        original(connection)
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(versions, "migrate", fail)
+    url = store.url.render_as_string(hide_password=False)
+    with pytest.raises(StorageError, match="disk is full"):
+        upgrade_database(url, root=tmp_path, has_backup=True)
+    with store.engine.connect() as connection:
+        assert versions.find_revision(connection, "here") == "0001"
+        assert connection.scalar(text("SELECT count(*) FROM inspection")) == 1
+
+
+def test_several_that_open_a_new_database_at_once_make_it_once(store, tmp_path):
+    with store.engine.execution_options(is_writing=True).begin() as connection:
+        for table in ("chart", "audit", "decision", "inspection", "alembic_version"):
+            connection.execute(text(f"DROP TABLE {table}"))
+    url, errors = store.url.render_as_string(hide_password=False), []
+
+    def open_it():
+        try:
+            SqlStore(url, "images/", root=tmp_path).engine.dispose()
+        except StorageError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert store.count(InspectionQuery()) == 0
+
+
+def test_the_newest_revision_is_the_one_that_the_program_needs(store):
+    with store.engine.connect() as connection:
+        scripts = ScriptDirectory.from_config(versions._alembic_config(connection))
+    assert scripts.get_current_head() == versions.SCHEMA

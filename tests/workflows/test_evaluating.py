@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from cdm_inspect import workflows
-from cdm_inspect.assembly import line_calibration
 from cdm_inspect.contamination import find_contamination
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.images import find_images
@@ -129,7 +128,7 @@ def test_a_photograph_taken_otherwise_is_undecided_and_says_what_to_check(projec
 
 
 def test_past_its_expiry_nothing_passes(run, project):
-    calibration = line_calibration(project, "A")
+    calibration = project.calibration("A")
     parts = find_images(project.root / "data" / "A" / "test" / "good")
     replace(calibration, threshold=1e6, reject_threshold=1e6, expiry_parts=2).save(
         project.calibration_folder("A")

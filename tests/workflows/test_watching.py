@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cdm_inspect import workflows
-from cdm_inspect.assembly import line_calibration
-from cdm_inspect.calibration import conformal_p_value
+from cdm_inspect import watching, workflows
+from cdm_inspect.assembly import open_inspector
+from cdm_inspect.drift import ChartState
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.project import open_project
-from cdm_inspect.records import Inspection
+from cdm_inspect.records import Inspection, Verdict
 
 SCORES = tuple(np.sort(np.random.default_rng(7).normal(size=100)).tolist())
 THRESHOLD = float(np.nextafter(SCORES[-1], np.inf))
@@ -23,7 +23,7 @@ def project(line):
     opened = open_project(line, line="A")
     folder = opened.calibration_folder("A")
     calibration = replace(
-        line_calibration(opened, "A"),
+        opened.calibration("A"),
         scores=SCORES,
         threshold=THRESHOLD,
         reject_threshold=THRESHOLD,
@@ -32,22 +32,27 @@ def project(line):
     return opened
 
 
-def make_parts(project, scores, start=0):
-    calibration = line_calibration(project, "A")
+def make_parts(project, scores, start=0, acquisition=None):
+    """Inspections with these scores; without one the photograph is to be taken again."""
+    calibration = project.calibration("A")
     with project.open_store() as store:
         for number, score in enumerate(scores, start=start):
+            facts = {}
+            if score is not None:
+                facts = {"score": float(score), "p_value": calibration.p_value(float(score))}
+            if acquisition is not None:
+                facts["acquisition"] = acquisition[number - start]
             store.append(
                 Inspection(
                     image=Path(f"{number}.png"),
                     sha256=f"{number}",
                     line="A",
-                    verdict=calibration.verdict(score),
+                    verdict=Verdict.UNDECIDED if score is None else calibration.verdict(score),
                     model=calibration.model,
                     calibration=calibration.id,
                     scorer=calibration.scorer,
-                    threshold=THRESHOLD,
-                    score=float(score),
-                    p_value=conformal_p_value(SCORES, float(score)),
+                    threshold=calibration.threshold,
+                    **facts,
                 ),
                 evidence=None,
             )
@@ -58,8 +63,10 @@ def test_a_line_that_changes_is_found_and_told_since_when(run, project):
     make_parts(project, random.normal(size=300))
     quiet = workflows.drift(project, "A")
     assert quiet["alarms"] == []
-    assert 250 < quiet["parts"] <= 300
-    assert quiet["chart"]["delay"] < 30
+    chart = quiet["charts"]["p-value"]
+    assert 250 < chart["parts"] <= 300
+    assert chart["delay"] < 30
+    assert chart["values"][-1]["id"] == 300
     # Parts begin to look odder by a standard deviation, most of them still passing.
     make_parts(project, random.normal(1.0, 1.0, size=80), start=300)
     found = workflows.drift(project, "A")
@@ -78,13 +85,91 @@ def test_parts_that_look_less_odd_are_a_change_as_well(project):
     assert alarm["direction"] == "less odd"
 
 
+def photographs(project, count, **shifts):
+    """Measures like those of good parts, shifted by so many standard deviations."""
+    random, usual = np.random.default_rng(11), project.calibration("A").envelope["usual"]
+    return [
+        {
+            name: float(random.choice(values) + shifts.get(name, 0) * np.std(values))
+            for name, values in usual.items()
+        }
+        for _ in range(count)
+    ]
+
+
+def test_a_lamp_that_fades_is_found_whatever_the_scores_say(project):
+    random = np.random.default_rng(12)
+    taken = [*photographs(project, 200), *photographs(project, 60, exposure=-1.5)]
+    make_parts(project, random.normal(size=260), acquisition=taken)
+    found = workflows.drift(project, "A")
+    assert set(found["charts"]) == {"p-value", "exposure", "contrast", "focus"}
+    (alarm, *_) = found["alarms"]
+    assert (alarm["chart"], alarm["direction"]) == ("exposure", "darker")
+    assert 200 < alarm["inspection"] <= 240
+
+
+def test_photographs_to_be_taken_again_are_followed_as_well(project):
+    taken = photographs(project, 40, exposure=-6)
+    make_parts(project, [None] * 40, acquisition=taken)
+    found = workflows.drift(project, "A")
+    assert found["alarms"][0]["chart"] == "exposure"
+    assert found["charts"]["p-value"]["parts"] == 0
+
+
+def test_where_the_charts_stand_is_kept_and_gone_on_with(project, monkeypatch):
+    random = np.random.default_rng(13)
+    scores = random.normal(0.6, 1, size=200)
+    make_parts(project, scores[:120])
+    workflows.drift(project, "A")
+    make_parts(project, scores[120:], start=120)
+    read = []
+    follow = watching.LineWatch._follow
+    monkeypatch.setattr(
+        watching.LineWatch,
+        "_follow",
+        lambda self, name, value, part: (read.append(part.id), follow(self, name, value, part)),
+    )
+    found = workflows.drift(project, "A")
+    assert min(read) > 120  # what was read before is not read again
+    with project.open_store() as store:
+        calibration = project.calibration("A")
+        fresh = watching.LineWatch(store, calibration, watching.charts_of(calibration))
+        fresh._last, fresh._states = 0, {name: ChartState() for name in fresh._states}
+        fresh._values["p-value"].clear()
+        fresh.alarms = []
+        fresh.catch_up()
+    assert fresh.to_json() == found
+    assert found["alarms"]
+
+
+def test_an_alarm_ends_a_calibration_that_asks_for_it(project):
+    """Nothing passes any more until somebody has looked and calibrated again."""
+    image = next((project.root / "data/A/train/good").glob("*.png"))
+    ordinary = open_inspector(project, "A").inspect_file(image)[0].score
+    scores = tuple(score + ordinary for score in SCORES)
+    threshold = float(np.nextafter(scores[-1], np.inf))
+    calibration = replace(
+        project.calibration("A"), scores=scores, threshold=threshold, reject_threshold=None
+    )
+    random = np.random.default_rng(14)
+    odder = ordinary + np.concatenate([random.normal(size=100), random.normal(1.2, 1, size=80)])
+    for expires, verdict in ((False, Verdict.PASS), (True, Verdict.REVIEW)):
+        replace(calibration, expiry_drift=expires).save(project.calibration_folder("A"))
+        make_parts(project, odder)
+        (judged,) = workflows.inspect(project, "A", [image])
+        assert judged.score < threshold
+        assert judged.verdict is verdict
+    assert judged.reason.startswith("calibration_expired: since calibration")
+    assert "odder" in judged.reason
+
+
 def test_flagged_parts_are_no_drift(project):
     """A burst of defects is what the verdicts are for."""
     random = np.random.default_rng(10)
     scores = np.where(np.arange(300) % 2, random.normal(8, 1, 300), random.normal(size=300))
     make_parts(project, scores)
     found = workflows.drift(project, "A")
-    assert found["parts"] < 160
+    assert found["charts"]["p-value"]["parts"] < 160
     assert found["alarms"] == []
 
 

@@ -1,4 +1,4 @@
-"""Flagged parts that wait for a decision."""
+"""Parts that wait for a decision: flagged ones, or a random sample of those that passed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,27 @@ from views.part import show_decisions, show_failure, show_notice, show_part
 def show(desk: ReviewDesk, line: str) -> None:
     st.title(word("queue"))
     show_notice()
+    kind = st.segmented_control(
+        word("show"),
+        ("flagged", "sample"),
+        default="flagged",
+        format_func=word,
+        key="queue-kind",
+    )
+    kind = kind or "flagged"  # a second press takes the choice back
+    is_sample = kind == "sample"
     try:
         counts = desk.counts(line)
-        waiting = desk.waiting(line)
+        waiting = desk.sample(line) if is_sample else desk.waiting(line)
     except CdmInspectError as error:
         show_failure(error)
         return
     for column, key in zip(st.columns(3), ("waiting", "flagged", "inspected"), strict=True):
         column.metric(word(key), getattr(counts, key))
+    if is_sample:
+        st.text(word("sample_why"))
     if not waiting:
-        st.success(word("all_done"))
+        st.success(word("no_sample" if is_sample else "all_done"))
         return
     numbers = [part.id for part in waiting]
     by_number = {part.id: part for part in waiting}
@@ -34,11 +45,11 @@ def show(desk: ReviewDesk, line: str) -> None:
 
     side, centre = st.columns([1, 3])
     chosen = side.radio(
-        word("flagged"),
+        word("sample" if is_sample else "flagged"),
         numbers,
         index=place,
         format_func=lambda number: part_label(by_number[number]),
-        key=f"queue-{line}-{numbers[place]}-{len(numbers)}",
+        key=f"queue-{kind}-{line}-{numbers[place]}-{len(numbers)}",
     )
     SESSION.selected = chosen
     place = numbers.index(chosen)

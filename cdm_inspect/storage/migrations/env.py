@@ -1,0 +1,13 @@
+"""Where Alembic runs: on the connection, and in the transaction, that the store gives it."""
+
+from alembic import context
+
+from cdm_inspect.storage.schema import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    # SQLite cannot change a column; batches copy the table.
+    render_as_batch=True,
+)
+context.run_migrations()

@@ -1,0 +1,249 @@
+"""Has a line changed since it was calibrated? Asked of its store; loads without torch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+
+from cdm_inspect.calibration import Calibration
+from cdm_inspect.contracts import VerdictStore
+from cdm_inspect.drift import Chart, ChartState, normal_score, rank_score
+from cdm_inspect.errors import CalibrationError
+from cdm_inspect.images import Envelope
+from cdm_inspect.project import Project
+from cdm_inspect.records import InspectionQuery, JsonObject, StoredInspection
+
+SHIFT = 1.0
+BETWEEN_FALSE_ALARMS = 20_000.0
+_ODDNESS = "p-value"
+_PAGE = 1000
+_SHOWN = 500
+# What a rise and a fall of each measure mean; a high p-value is that of an ordinary part.
+_DIRECTIONS = {
+    _ODDNESS: ("less odd", "odder"),
+    "exposure": ("lighter", "darker"),
+    "contrast": ("richer in contrast", "poorer in contrast"),
+    "focus": ("sharper", "softer"),
+}
+
+
+def drift(
+    project: Project,
+    line: str,
+    *,
+    scorer: str | None = None,
+    shift: float = SHIFT,
+    between_false_alarms: float = BETWEEN_FALSE_ALARMS,
+) -> JsonObject:
+    """Follow the parts that were inspected since the line was calibrated.
+
+    Args:
+        project: opened.
+        line: calibrated.
+        scorer: another than the line's.
+        shift: change to find, in standard deviations of the normal scores.
+        between_false_alarms: parts, on average, while nothing changes, by all charts together.
+
+    Returns:
+        `charts` by name, each with what it promises, its `parts`, `level` and the last 500 `values`
+        for a picture: inspection, normal score, and both sums; `alarms` with the chart, the number
+        of the inspection, when it was, in which direction, and about where the change began.
+
+    Raises:
+        CalibrationError: if the calibration flags all held-out parts, so that none says anything.
+        InvalidOption: if they are too few to tell such a change.
+    """
+    calibration = project.calibration(line, scorer)
+    with project.open_store() as store:
+        watch = LineWatch(store, calibration, charts_of(calibration, shift, between_false_alarms))
+        watch.catch_up()
+        watch.save()
+    return watch.to_json()
+
+
+def charts_of(
+    calibration: Calibration,
+    shift: float = SHIFT,
+    between_false_alarms: float = BETWEEN_FALSE_ALARMS,
+) -> dict[str, Chart]:
+    """The charts of a line by name, each called so rarely that all together keep the stated rate.
+
+    Raises:
+        CalibrationError: if the calibration flags all held-out parts, so that none says anything.
+        InvalidOption: if they are too few to tell such a change.
+    """
+    count, above = len(calibration.scores), calibration.flagged_held_out
+    if above == count:
+        raise CalibrationError(
+            f"calibration {calibration.id} flags all {count} held-out good parts; what passes "
+            "cannot be compared with any. Correct the costs, and calibrate again."
+        )
+    parts = {_ODDNESS: count - above}
+    if calibration.envelope:
+        envelope = Envelope.from_json(calibration.envelope)
+        parts |= dict.fromkeys(envelope.usual, envelope.parts)
+    rate = between_false_alarms * len(parts)
+    return {name: Chart.for_shift(shift, rate, parts=known) for name, known in parts.items()}
+
+
+def first_alarms(alarms: Sequence[JsonObject]) -> list[JsonObject]:
+    """Of each chart the first one; while a change lasts, a chart calls again and again."""
+    return list({alarm["chart"]: alarm for alarm in reversed(alarms)}.values())[::-1]
+
+
+def directions(chart: str) -> tuple[str, str]:
+    """What a rise and a fall in a chart are called."""
+    return _DIRECTIONS[chart]
+
+
+def normal_scores(
+    calibration: Calibration,
+    usual: Mapping[str, Sequence[float]],
+    *,
+    score: float | None,
+    p_value: float | None,
+    acquisition: Mapping[str, float],
+) -> dict[str, float]:
+    """What each chart hears of a part, by its name; nothing where the part has nothing to say.
+
+    Args:
+        calibration: that has judged the part.
+        usual: of `Envelope`.
+        score: of the part.
+        p_value: of the part.
+        acquisition: how its photograph was taken.
+    """
+    found = {
+        name: rank_score(acquisition[name], values)
+        for name, values in usual.items()
+        if name in acquisition
+    }
+    # Flagged parts are what the verdicts are for; past the expiry others are `review` as well.
+    if score is not None and p_value is not None and score < calibration.threshold:
+        parts, above = len(calibration.scores), calibration.flagged_held_out
+        found[_ODDNESS] = normal_score(p_value, parts, above)
+    return found
+
+
+def describe_alarm(alarm: JsonObject) -> str:
+    """An alarm in words."""
+    what = "parts look" if alarm["chart"] == _ODDNESS else "photographs are"
+    return (
+        f"{what} {alarm['direction']} since about inspection {alarm['since_inspection']} (found "
+        f"at inspection {alarm['inspection']}, {alarm['at'][:19]})"
+    )
+
+
+class LineWatch:
+    """Where the charts of a line stand; kept in its store.
+
+    Args:
+        store: of the inspections.
+        calibration: in force; parts that others have judged are left out.
+        charts: as `charts_of` makes them.
+
+    Attributes:
+        alarms: oldest first, as in the JSON of `drift`.
+    """
+
+    def __init__(
+        self, store: VerdictStore, calibration: Calibration, charts: dict[str, Chart]
+    ) -> None:
+        self._store, self._calibration, self._charts = store, calibration, charts
+        self._usual = Envelope.from_json(seen).usual if (seen := calibration.envelope) else {}
+        one = next(iter(charts.values()))
+        # A calibration that was renewed starts anew, also where it found the same.
+        self._name = (
+            f"{calibration.line}/{calibration.id}/{calibration.made_at:%Y%m%dT%H%M%S.%f}/"
+            f"{one.shift:g}/{one.between_false_alarms:g}/{len(charts)}"
+        )
+        self._last, kept = store.chart_state(self._name) or (0, {})
+        self._saved = self._last
+        self._states = {
+            name: ChartState.from_json(kept["states"][name]) if kept else ChartState()
+            for name in charts
+        }
+        self._values: dict[str, deque[JsonObject]] = {
+            name: deque(kept["values"][name] if kept else (), maxlen=_SHOWN) for name in charts
+        }
+        self.alarms: list[JsonObject] = list(kept.get("alarms", ()))
+
+    def catch_up(self) -> None:
+        """Take in the parts that have come since."""
+        for part in self._fresh():
+            self._last = part.id
+            found = normal_scores(
+                self._calibration,
+                self._usual,
+                score=part.score,
+                p_value=part.p_value,
+                acquisition=part.acquisition,
+            )
+            for name, value in found.items():
+                self._follow(name, value, part)
+
+    def save(self, *, after: int = 1) -> None:
+        """Keep where the charts stand, if that many inspections have come since it was kept."""
+        if self._last < self._saved + after:
+            return
+        state: JsonObject = {
+            "states": {name: state.to_json() for name, state in self._states.items()},
+            "values": {name: list(values) for name, values in self._values.items()},
+            "alarms": self.alarms,
+        }
+        self._store.keep_chart_state(self._name, self._last, state)
+        self._saved = self._last
+
+    @property
+    def found(self) -> str:
+        """The first alarm, for people; empty while there is none."""
+        return describe_alarm(self.alarms[0]) if self.alarms else ""
+
+    def to_json(self) -> JsonObject:
+        """The JSON of `drift`."""
+        return {
+            "line": self._calibration.line,
+            "scorer": self._calibration.scorer,
+            "calibration": self._calibration.id,
+            "charts": {
+                name: {
+                    **asdict(chart),
+                    "delay": chart.delay,
+                    "parts": self._states[name].parts,
+                    "level": self._states[name].level,
+                    "values": list(self._values[name]),
+                }
+                for name, chart in self._charts.items()
+            },
+            "alarms": self.alarms,
+        }
+
+    def _follow(self, name: str, value: float, part: StoredInspection) -> None:
+        before = self._states[name]
+        state = before.after(value, self._charts[name], part=part.id)
+        self._states[name] = state
+        self._values[name].append(
+            {"id": part.id, "value": value, "upper": state.upper, "lower": state.lower}
+        )
+        if len(state.alarms) > len(before.alarms):
+            alarm = state.alarms[-1]
+            self.alarms.append(
+                {
+                    "chart": name,
+                    "inspection": alarm.part,
+                    "at": part.inspected_at.isoformat(),
+                    "direction": directions(name)[0 if alarm.is_rise else 1],
+                    "since_inspection": alarm.since or alarm.part,
+                }
+            )
+
+    def _fresh(self) -> Iterator[StoredInspection]:
+        query = InspectionQuery(
+            line=self._calibration.line,
+            calibration=self._calibration.id,
+            since=self._calibration.made_at,
+            limit=_PAGE,
+        )
+        while page := self._store.find(replace(query, after_id=self._last)):
+            yield from page
