@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--shifts", type=float, nargs="+", default=[0, -0.01, -0.02, -0.05, 0.05])
     parser.add_argument("--before", type=int, default=1000)
     parser.add_argument("--streams", type=int, default=300)
+    parser.add_argument("--line", help="of the project; the name of the data and 0 if not given")
     parser.add_argument("--scorer")
     arguments = parser.parse_args()
 
@@ -60,10 +61,10 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, data: Path) -> list[dict]:
-    line = f"{data.name}-0"
+    line = arguments.line or f"{data.name}-0"
     project = open_project(arguments.project, line=line)
     inspector = open_inspector(project, line, scorer=arguments.scorer)
-    charts = charts_of(inspector.calibration)
+    charts, _ = charts_of(inspector.calibration)
     stated = 1000 * len(charts) / next(iter(charts.values())).between_false_alarms
     good = [part for part in find_labelled(data) if part.is_good]
     prepare = inspector.model.card.preparation
@@ -125,12 +126,12 @@ def stream(charts, usual, changed, before: int, seed: int) -> tuple[int, int, st
     for index in random.integers(len(usual), size=before):
         for name, value in usual[index].items():
             states[name] = states[name].after(value, charts[name])
-    false = sum(len(state.alarms) for state in states.values())
+    false = sum(state.calls for state in states.values())
     for delay, index in enumerate(random.integers(len(changed), size=LONGEST), start=1):
         for name, value in changed[index].items():
-            known = len(states[name].alarms)
+            known = states[name].calls
             states[name] = states[name].after(value, charts[name])
-            if len(states[name].alarms) > known:
+            if states[name].calls > known:
                 return false, delay, name
     return false, LONGEST + 1, ""
 

@@ -104,13 +104,13 @@ class Calibration:
         is_rejected = self.reject_threshold is not None and score >= self.reject_threshold
         return Verdict.REJECT if is_rejected else Verdict.REVIEW
 
-    def expired(self, inspected: int, drifted: str = "", now: dt.datetime | None = None) -> str:
+    def expired(self, inspected: int, now: dt.datetime | None = None, *, drifted: str = "") -> str:
         """Why it is out of date, for people; empty while it is not.
 
         Args:
             inspected: parts judged by it since it was made.
-            drifted: what a control chart has found since, for people; empty if nothing.
             now: None means now.
+            drifted: what a control chart has found since, for people; empty if nothing.
         """
         days = ((now or dt.datetime.now(dt.UTC)) - self.made_at).total_seconds() / 86400
         made = f"calibration {self.id} of {self.made_at:%Y-%m-%d}"
@@ -220,16 +220,17 @@ def load_calibration(folder: Path, scorer: str, model: str) -> Calibration:
         ) from error
     except (OSError, ValueError) as error:
         raise CalibrationError(f"{path} is damaged ({error}). Calibrate again.") from error
+    another = CalibrationError(
+        f"{path} was written by another version of cdm-inspect. Calibrate again."
+    )
     if isinstance(record, dict) and "seal" not in record:
-        raise CalibrationError(
-            f"{path} was written by an earlier version of cdm-inspect. Calibrate again."
-        )
+        raise another
     try:
         seal = record.pop("seal")
         is_whole = _seal(record) == seal
         state = folder / Path(record.pop("state")).name
         data = state.read_bytes()
-        expected, _ = record.pop("state_sha256"), record.pop("id")
+        expected, known_id = record.pop("state_sha256"), record.pop("id")
         if sha256_of(data) != expected:
             raise CalibrationError(f"{state} is damaged (SHA-256 differs). Calibrate again.")
         parsed = {
@@ -241,6 +242,9 @@ def load_calibration(folder: Path, scorer: str, model: str) -> Calibration:
         raise CalibrationError(f"{path} is damaged ({error}). Calibrate again.") from error
     if not is_whole:
         raise CalibrationError(f"{path} was changed by hand (its seal differs). Calibrate again.")
+    # Whole, but read with fields that its writer did not know: it would say something else now.
+    if calibration.id != known_id:
+        raise another
     if calibration.model != model:
         raise NotCalibrated(
             f"the calibration in {folder} belongs to model {calibration.model}, the line now has "

@@ -116,9 +116,10 @@ class ChartState:
         parts: seen so far.
         upper: sum for a rise.
         lower: sum for a fall.
-        upper_since: number of the part at which that sum was last zero; 0 before the first part.
+        upper_since: number of the part at which that sum was last zero, or of the first part.
         lower_since: the same of the other.
-        alarms: oldest first; at each the sums start anew.
+        calls: alarms so far; at each the sums start anew.
+        alarms: the first and the latest.
     """
 
     parts: int = 0
@@ -126,6 +127,7 @@ class ChartState:
     lower: float = 0.0
     upper_since: int = 0
     lower_since: int = 0
+    calls: int = 0
     alarms: tuple[Alarm, ...] = ()
 
     @property
@@ -150,15 +152,21 @@ class ChartState:
                 parts=parts,
                 upper=upper,
                 lower=lower,
-                upper_since=number if upper == 0 else self.upper_since,
-                lower_since=number if lower == 0 else self.lower_since,
+                upper_since=number if upper == 0 or parts == 1 else self.upper_since,
+                lower_since=number if lower == 0 or parts == 1 else self.lower_since,
+                calls=self.calls,
                 alarms=self.alarms,
             )
         is_rise = upper >= lower
         since = self.upper_since if is_rise else self.lower_since
-        alarm = Alarm(part=number, since=since, is_rise=is_rise)
+        alarm = Alarm(part=number, since=since if parts > 1 else number, is_rise=is_rise)
         return ChartState(
-            parts=parts, upper_since=number, lower_since=number, alarms=(*self.alarms, alarm)
+            parts=parts,
+            upper_since=number,
+            lower_since=number,
+            calls=self.calls + 1,
+            # While a change lasts, a chart calls again and again.
+            alarms=(*self.alarms[:1], alarm),
         )
 
     def to_json(self) -> JsonObject:

@@ -125,7 +125,7 @@ class Inspector:
     def _judge(self, score: float) -> tuple[Verdict, str]:
         """The verdict; nothing passes by a calibration that is out of date."""
         verdict = self.calibration.verdict(score)
-        expired = self.calibration.expired(self.inspected, self.drifted)
+        expired = self.calibration.expired(self.inspected, drifted=self.drifted)
         self.inspected += 1
         if verdict is Verdict.PASS and expired:
             return Verdict.REVIEW, f"calibration_expired: {expired}"

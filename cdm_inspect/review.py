@@ -70,11 +70,24 @@ class ReviewDesk:
             )
         )
 
-    def sample(self, line: str, limit: int = 20) -> Sequence[StoredInspection]:
-        """Passed parts drawn at random that nobody has decided: what escapes is seen only there."""
+    def sample(
+        self, line: str, calibration: str | None = None, limit: int = 20
+    ) -> Sequence[StoredInspection]:
+        """Passed parts drawn at random that nobody has decided: what escapes is seen only there.
+
+        Args:
+            line: of the parts.
+            calibration: id of the one that judged them, or any; thresholds learn from no other.
+            limit: at most so many.
+        """
         return self.store.find(
             InspectionQuery(
-                line=line, verdicts=(Verdict.PASS,), is_decided=False, at_random=True, limit=limit
+                line=line,
+                verdicts=(Verdict.PASS,),
+                is_decided=False,
+                calibration=calibration,
+                at_random=True,
+                limit=limit,
             )
         )
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from cdm_inspect.calibration import Calibration
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.drift import Chart, ChartState, normal_score, rank_score
-from cdm_inspect.errors import CalibrationError
+from cdm_inspect.errors import InvalidOption
 from cdm_inspect.images import Envelope
 from cdm_inspect.project import Project
 from cdm_inspect.records import InspectionQuery, JsonObject, StoredInspection
@@ -46,49 +46,56 @@ def drift(
         between_false_alarms: parts, on average, while nothing changes, by all charts together.
 
     Returns:
-        `charts` by name, each with what it promises, its `parts`, `level` and the last 500 `values`
-        for a picture: inspection, normal score, and both sums; `alarms` with the chart, the number
-        of the inspection, when it was, in which direction, and about where the change began.
+        `charts` by name, each with what it promises, its `parts`, its `level`, how often it `calls`,
+        and the last 500 `values` for a picture: inspection, normal score, and both sums; `alarms`,
+        the first and the latest of each chart, with the number of the inspection, when it was, in
+        which direction, and about where the change began; `left_out`, charts that there are too few
+        good parts for, with the reason.
 
     Raises:
-        CalibrationError: if the calibration flags all held-out parts, so that none says anything.
-        InvalidOption: if they are too few to tell such a change.
+        InvalidOption: if that is all of them.
     """
     calibration = project.calibration(line, scorer)
+    charts, left_out = charts_of(calibration, shift, between_false_alarms)
     with project.open_store() as store:
-        watch = LineWatch(store, calibration, charts_of(calibration, shift, between_false_alarms))
+        watch = LineWatch(store, calibration, charts)
         watch.catch_up()
         watch.save()
-    return watch.to_json()
+    return {**watch.to_json(), "left_out": left_out}
 
 
 def charts_of(
     calibration: Calibration,
     shift: float = SHIFT,
     between_false_alarms: float = BETWEEN_FALSE_ALARMS,
-) -> dict[str, Chart]:
+) -> tuple[dict[str, Chart], dict[str, str]]:
     """The charts of a line by name, each called so rarely that all together keep the stated rate.
 
+    Returns:
+        The charts, and why others are left out: there are too few good parts behind them.
+
     Raises:
-        CalibrationError: if the calibration flags all held-out parts, so that none says anything.
-        InvalidOption: if they are too few to tell such a change.
+        InvalidOption: if none is left.
     """
     count, above = len(calibration.scores), calibration.flagged_held_out
-    if above == count:
-        raise CalibrationError(
-            f"calibration {calibration.id} flags all {count} held-out good parts; what passes "
-            "cannot be compared with any. Correct the costs, and calibrate again."
-        )
     parts = {_ODDNESS: count - above}
     if calibration.envelope:
         envelope = Envelope.from_json(calibration.envelope)
         parts |= dict.fromkeys(envelope.usual, envelope.parts)
     rate = between_false_alarms * len(parts)
-    return {name: Chart.for_shift(shift, rate, parts=known) for name, known in parts.items()}
+    charts, left_out = {}, {}
+    for name, known in parts.items():
+        try:
+            charts[name] = Chart.for_shift(shift, rate, parts=known)
+        except InvalidOption as error:
+            left_out[name] = str(error)
+    if not charts:
+        raise InvalidOption(left_out[_ODDNESS])
+    return charts, left_out
 
 
 def first_alarms(alarms: Sequence[JsonObject]) -> list[JsonObject]:
-    """Of each chart the first one; while a change lasts, a chart calls again and again."""
+    """Of each chart the first one."""
     return list({alarm["chart"]: alarm for alarm in reversed(alarms)}.values())[::-1]
 
 
@@ -141,10 +148,10 @@ class LineWatch:
     Args:
         store: of the inspections.
         calibration: in force; parts that others have judged are left out.
-        charts: as `charts_of` makes them.
+        charts: the first of what `charts_of` returns.
 
     Attributes:
-        alarms: oldest first, as in the JSON of `drift`.
+        alarms: the first and the latest of each chart, as in the JSON of `drift`.
     """
 
     def __init__(
@@ -170,7 +177,11 @@ class LineWatch:
         self.alarms: list[JsonObject] = list(kept.get("alarms", ()))
 
     def catch_up(self) -> None:
-        """Take in the parts that have come since."""
+        """Take in the parts that have come since.
+
+        Of stations that store at once on one server, a part with a lower number may become visible
+        after one with a higher; it is then left out of the charts.
+        """
         for part in self._fresh():
             self._last = part.id
             found = normal_scores(
@@ -212,6 +223,7 @@ class LineWatch:
                     "delay": chart.delay,
                     "parts": self._states[name].parts,
                     "level": self._states[name].level,
+                    "calls": self._states[name].calls,
                     "values": list(self._values[name]),
                 }
                 for name, chart in self._charts.items()
@@ -226,17 +238,20 @@ class LineWatch:
         self._values[name].append(
             {"id": part.id, "value": value, "upper": state.upper, "lower": state.lower}
         )
-        if len(state.alarms) > len(before.alarms):
-            alarm = state.alarms[-1]
-            self.alarms.append(
-                {
-                    "chart": name,
-                    "inspection": alarm.part,
-                    "at": part.inspected_at.isoformat(),
-                    "direction": directions(name)[0 if alarm.is_rise else 1],
-                    "since_inspection": alarm.since or alarm.part,
-                }
-            )
+        if state.calls == before.calls:
+            return
+        alarm = state.alarms[-1]
+        told = {
+            "chart": name,
+            "inspection": alarm.part,
+            "at": part.inspected_at.isoformat(),
+            "direction": directions(name)[0 if alarm.is_rise else 1],
+            "since_inspection": alarm.since,
+        }
+        # Of each chart the first and the latest: there is no end to them while a change lasts.
+        if state.calls > 2:
+            self.alarms.remove([a for a in self.alarms if a["chart"] == name][-1])
+        self.alarms.append(told)
 
     def _fresh(self) -> Iterator[StoredInspection]:
         query = InspectionQuery(

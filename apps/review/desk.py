@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.project import open_project
 from cdm_inspect.records import JsonObject, Review
 from cdm_inspect.review import ReviewDesk
@@ -28,6 +29,14 @@ def open_desk(root: str) -> ReviewDesk:
         project.registry.notify("cdm_inspect_review_recorded", review=review)
 
     return ReviewDesk(project.open_store(), notify)
+
+
+def calibration_in_force(line: str) -> str | None:
+    """Its id; None where nobody knows, as on a desk without the models."""
+    try:
+        return open_project(Path(project_root()), line=line).calibration(line).id
+    except CdmInspectError:
+        return None
 
 
 def line_drift(line: str) -> JsonObject:

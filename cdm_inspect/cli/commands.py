@@ -374,7 +374,7 @@ def drift(
     ] = 20_000,
     scorer: ScorerName = None,
 ) -> None:
-    """Has the line changed since it was calibrated? By the parts that passed."""
+    """Has the line changed since it was calibrated? By passed parts and by how all were taken."""
     state: Context = context.obj
     project = state.open(line)
     state.screen.finish(

@@ -311,17 +311,20 @@ def drift(state: Context, project: Project, line: str, **options: Any) -> dict[s
             str(chart["parts"]),
             f"{chart['shift']:g} sd after {chart['delay']:.0f} parts",
             f"{chart['level']:.1f} of {chart['limit']:.1f}",
-            str(sum(alarm["chart"] == name for alarm in document["alarms"])),
+            str(chart["calls"]),
         )
         for name, chart in document["charts"].items()
     ]
     header = ("chart", "parts", "finds, on average", "stands at", "alarms")
     state.screen.table(f"Line {line} since calibration {document['calibration']}", header, rows)
     one = next(iter(document["charts"].values()))
+    together = one["between_false_alarms"] / (len(rows) + len(document["left_out"]))
     state.screen.say(
-        f"False alarms: one in {one['between_false_alarms'] / len(rows):,.0f} parts that are "
+        f"False alarms: one in {together:,.0f} parts that are "
         "independent of each other, in nine lines of ten; more where parts come in lots."
     )
+    for name, why in document["left_out"].items():
+        state.screen.say(f"[yellow]note:[/yellow] no chart of {name}: {why}")
     for alarm in first_alarms(document["alarms"]):
         state.screen.say(f"[red]alarm[/red] {alarm['chart']}: {describe_alarm(alarm)}")
     if document["alarms"]:

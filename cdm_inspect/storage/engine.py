@@ -33,8 +33,18 @@ def resolve_url(url: str, root: Path) -> URL:
 
 
 def make_engine(url: URL) -> Engine:
-    """Connections that lose nothing in a power cut, and wait for each other."""
-    engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+    """Connections that lose nothing in a power cut, and wait for each other.
+
+    Raises:
+        StorageError: if the driver is not installed.
+    """
+    try:
+        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            f"the driver of {url.render_as_string(hide_password=True)} is not installed "
+            f"({error.name}). For PostgreSQL: pip install 'cdm-inspect[postgres]'."
+        ) from error
     if url.get_backend_name() == "sqlite":
 
         @event.listens_for(engine, "connect")

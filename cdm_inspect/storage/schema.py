@@ -25,6 +25,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 SCHEMA = "0002"
 """Newest revision below `migrations`; a test sees that it is."""
 
+VERSION_TABLE = "cdm_inspect_revision"
+"""A name of our own: another program in the same database may use Alembic as well."""
+
 _BigId = BigInteger().with_variant(Integer, "sqlite")
 
 

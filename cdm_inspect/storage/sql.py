@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -61,13 +62,7 @@ class SqlStore:
             )
         self.files = FileStore(root / images)
         self.url = resolve_url(url, root)
-        try:
-            self.engine = make_engine(self.url)
-        except ModuleNotFoundError as error:
-            raise StorageError(
-                f"the driver of {self._where} is not installed ({error.name}). For PostgreSQL: "
-                "pip install 'cdm-inspect[postgres]'."
-            ) from error
+        self.engine = make_engine(self.url)
         try:
             self._open_schema()
         except BaseException:
@@ -270,7 +265,8 @@ class SqlStore:
 
     def keep_chart_state(self, name: str, last: int, state: JsonObject) -> None:
         """Keep it, unless a later one is kept already; see `contracts.VerdictStore`."""
-        with self._writing() as session:
+        # What another process has kept for the first time meanwhile is as good.
+        with contextlib.suppress(IntegrityError), self._writing() as session:
             row = session.get(ChartRow, name, with_for_update=True)
             if row is None:
                 session.add(ChartRow(name=name, last=last, state=state))

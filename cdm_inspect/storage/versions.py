@@ -16,7 +16,7 @@ from sqlalchemy import Connection, inspect, text
 
 from cdm_inspect.errors import StorageError
 from cdm_inspect.storage.engine import errors_explained, make_engine, resolve_url
-from cdm_inspect.storage.schema import SCHEMA, Base
+from cdm_inspect.storage.schema import SCHEMA, VERSION_TABLE, Base
 
 # Any number, the same in every process.
 _SCHEMA_LOCK = 4_207_849_483
@@ -98,10 +98,12 @@ def find_revision(connection: Connection, where: str) -> str | None:
     Raises:
         StorageError: if the tables are those of another program.
     """
-    revision = MigrationContext.configure(connection).get_current_revision()
+    # Looked up first: whoever makes the tables meanwhile has then written the version as well.
+    tables = set(inspect(connection).get_table_names())
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    revision = context.get_current_revision()
     if revision is not None:
         return revision
-    tables = set(inspect(connection).get_table_names())
     if _FIRST in tables:
         return _FIRST_REVISION
     if tables & set(Base.metadata.tables):
@@ -157,5 +159,7 @@ def _back_up_sqlite(database: Path, revision: str) -> Path:
 
 def compare_schema(connection: Connection) -> list[Any]:
     """In what the tables of a database differ from those that the program describes."""
-    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    context = MigrationContext.configure(
+        connection, opts={"compare_type": True, "version_table": VERSION_TABLE}
+    )
     return list(compare_metadata(context, Base.metadata))

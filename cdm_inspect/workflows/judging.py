@@ -76,7 +76,7 @@ def inspect(
         )
         calibration = inspector.calibration
         is_watched = calibration.expiry_drift
-        watch = LineWatch(store, calibration, charts_of(calibration)) if is_watched else None
+        watch = LineWatch(store, calibration, charts_of(calibration)[0]) if is_watched else None
         for path in expand_paths(paths):
             if watch is not None:
                 # Other stations may have stored parts of the line as well.

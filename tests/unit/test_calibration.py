@@ -7,6 +7,7 @@ import pytest
 
 from cdm_inspect.calibration import (
     Calibration,
+    _seal,
     conformal_p_value,
     equal_calibrations,
     folds,
@@ -74,11 +75,18 @@ def test_records_survive_and_defend_themselves(tmp_path):
             load_calibration(tmp_path, "residual", "m")
     path.write_text(json.dumps(record))
     state = tmp_path / record["state"]
-    state.write_bytes(state.read_bytes()[:-4] + b"\0\0\1\0")
+    kept = state.read_bytes()
+    state.write_bytes(kept[:-4] + b"\0\0\1\0")
     with pytest.raises(CalibrationError, match="damaged"):
         load_calibration(tmp_path, "residual", "m")
     path.write_text(json.dumps({k: v for k, v in record.items() if k != "seal"}))
-    with pytest.raises(CalibrationError, match="earlier version"):
+    with pytest.raises(CalibrationError, match="another version"):
+        load_calibration(tmp_path, "residual", "m")
+    # Whole, but of a version that knew one field less: what it says now has another id.
+    older = {k: v for k, v in record.items() if k not in ("seal", "expiry_drift")}
+    path.write_text(json.dumps({**older, "seal": _seal(older)}))
+    state.write_bytes(kept)
+    with pytest.raises(CalibrationError, match="another version"):
         load_calibration(tmp_path, "residual", "m")
     path.write_text("{")
     with pytest.raises(CalibrationError, match="damaged"):
@@ -103,6 +111,9 @@ def test_a_calibration_expires_by_days_and_by_parts():
     assert "holds for 30 days" in calibration.expired(0, past)
     assert "has judged 1000 parts" in calibration.expired(1000, within)
     assert make(made_at=made).expired(10**9, past) == ""
+    found = "parts look odder"
+    assert make(made_at=made).expired(0, past, drifted=found) == ""
+    assert found in make(made_at=made, expiry_drift=True).expired(0, past, drifted=found)
     # A clock that was set back is no reason to trust it for longer.
     assert "Set the clock" in calibration.expired(0, made - dt.timedelta(days=2))
     assert calibration.expired(0, made - dt.timedelta(hours=2)) == ""

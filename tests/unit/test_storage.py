@@ -1,5 +1,6 @@
 """One suite over every database: SQLite always, PostgreSQL where a server can be reached."""
 
+import json
 import os
 import threading
 import uuid
@@ -17,6 +18,7 @@ from cdm_inspect.images import decode_heatmap
 from cdm_inspect.records import Decision, Inspection, InspectionQuery, Review, Verdict
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.storage import SqlStore, upgrade_database, versions
+from cdm_inspect.storage.schema import VERSION_TABLE
 
 SERVER = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")
 
@@ -250,7 +252,7 @@ def test_garbage_foreign_and_newer_databases_are_not_touched(tmp_path):
         SqlStore("sqlite:///newer.db", "images", root=tmp_path) as store,
         store.engine.begin() as connection,
     ):
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE cdm_inspect_revision SET version_num = '9999'"))
     with pytest.raises(StorageError, match="schema 9999"):
         SqlStore("sqlite:///newer.db", "images", root=tmp_path)
     foreign = create_engine(f"sqlite:///{tmp_path}/foreign.db")
@@ -290,22 +292,34 @@ def test_the_tables_are_those_that_the_program_describes(store):
 
 
 def first_schema(store):
-    """Take a store back to the first version, with what was in it."""
+    """Tables as the first version made them, and one inspection and its decision in them."""
+    kept = store.append(inspection(2), evidence=b"z")
+    store.record_review(review(kept.id))
+    dialect = store.engine.dialect.name
+    schema = (Path(__file__).parent / "schemas" / f"0001-{dialect}.sql").read_text()
     with store.engine.execution_options(is_writing=True).begin() as connection:
-        for statement in (
-            "DROP TABLE chart",
-            "ALTER TABLE inspection DROP COLUMN acquisition",
-            "DROP TABLE alembic_version",
-            "CREATE TABLE cdm_inspect_schema (version INTEGER PRIMARY KEY)",
-            "INSERT INTO cdm_inspect_schema VALUES (1)",
-        ):
-            connection.execute(text(statement))
+        rows = {
+            name: [dict(row._mapping) for row in connection.execute(text(f"SELECT * FROM {name}"))]
+            for name in ("inspection", "decision", "audit")
+        }
+        for table in ("chart", "audit", "decision", "inspection", VERSION_TABLE):
+            connection.execute(text(f"DROP TABLE {table}"))
+        for statement in schema.split(";"):
+            if statement.strip():
+                connection.execute(text(statement))
+        for name, found in rows.items():
+            for row in found:
+                row.pop("acquisition", None)
+                if dialect == "postgresql" and "regions" in row:
+                    row["regions"] = json.dumps(row["regions"])
+                columns = ", ".join(row)
+                values = ", ".join(f":{column}" for column in row)
+                connection.execute(text(f"INSERT INTO {name} ({columns}) VALUES ({values})"), row)
+    return kept
 
 
 def test_an_older_schema_is_upgraded_with_what_is_in_it(store, tmp_path):
-    kept = store.append(inspection(2), evidence=b"z")
-    store.record_review(review(kept.id))
-    first_schema(store)
+    kept = first_schema(store)
     url = store.url.render_as_string(hide_password=False)
     with pytest.raises(StorageError, match=r"has schema 0001.*store upgrade"):
         SqlStore(url, "images/", root=tmp_path)
@@ -332,7 +346,7 @@ def test_an_older_schema_is_upgraded_with_what_is_in_it(store, tmp_path):
 
 def test_a_newer_schema_is_refused(store, tmp_path):
     with store.engine.execution_options(is_writing=True).begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE cdm_inspect_revision SET version_num = '9999'"))
     url = store.url.render_as_string(hide_password=False)
     for attempt in (
         lambda: SqlStore(url, "images/", root=tmp_path),
@@ -343,7 +357,6 @@ def test_a_newer_schema_is_refused(store, tmp_path):
 
 
 def test_an_upgrade_that_fails_leaves_everything_as_it_was(store, tmp_path, monkeypatch):
-    store.append(inspection(2), evidence=b"z")
     first_schema(store)
 
     def fail(connection, original=versions.migrate):
@@ -361,7 +374,7 @@ def test_an_upgrade_that_fails_leaves_everything_as_it_was(store, tmp_path, monk
 
 def test_several_that_open_a_new_database_at_once_make_it_once(store, tmp_path):
     with store.engine.execution_options(is_writing=True).begin() as connection:
-        for table in ("chart", "audit", "decision", "inspection", "alembic_version"):
+        for table in ("chart", "audit", "decision", "inspection", VERSION_TABLE):
             connection.execute(text(f"DROP TABLE {table}"))
     url, errors = store.url.render_as_string(hide_password=False), []
 
@@ -384,3 +397,13 @@ def test_the_newest_revision_is_the_one_that_the_program_needs(store):
     with store.engine.connect() as connection:
         scripts = ScriptDirectory.from_config(versions._alembic_config(connection))
     assert scripts.get_current_head() == versions.SCHEMA
+
+
+def test_another_program_with_alembic_in_the_same_database_is_no_hindrance(store, tmp_path):
+    kept = store.append(inspection(2), evidence=b"z")
+    with store.engine.execution_options(is_writing=True).begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('ae1027a6acf'), ('0001')"))
+    url = store.url.render_as_string(hide_password=False)
+    with SqlStore(url, "images/", root=tmp_path) as opened:
+        assert opened.get(kept.id) == kept

@@ -133,12 +133,12 @@ def test_where_the_charts_stand_is_kept_and_gone_on_with(project, monkeypatch):
     assert min(read) > 120  # what was read before is not read again
     with project.open_store() as store:
         calibration = project.calibration("A")
-        fresh = watching.LineWatch(store, calibration, watching.charts_of(calibration))
+        fresh = watching.LineWatch(store, calibration, watching.charts_of(calibration)[0])
         fresh._last, fresh._states = 0, {name: ChartState() for name in fresh._states}
         fresh._values["p-value"].clear()
         fresh.alarms = []
         fresh.catch_up()
-    assert fresh.to_json() == found
+    assert {**fresh.to_json(), "left_out": {}} == found
     assert found["alarms"]
 
 
@@ -176,3 +176,12 @@ def test_flagged_parts_are_no_drift(project):
 def test_a_change_too_small_to_be_told_is_refused(project):
     with pytest.raises(InvalidOption, match="that takes"):
         workflows.drift(project, "A", shift=0.3)
+
+
+def test_few_held_out_parts_leave_the_charts_of_the_photographs(project):
+    calibration = replace(project.calibration("A"), scores=SCORES[:10], threshold=9.0)
+    calibration.save(project.calibration_folder("A"))
+    make_parts(project, [None] * 40, acquisition=photographs(project, 40, focus=-6))
+    found = workflows.drift(project, "A")
+    assert "that takes" in found["left_out"]["p-value"]
+    assert [alarm["chart"] for alarm in watching.first_alarms(found["alarms"])] == ["focus"]

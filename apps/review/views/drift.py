@@ -22,6 +22,8 @@ def show(line: str) -> None:
         return
     _show_alarms(found["alarms"])
     st.text(word("drift_why"))
+    for name, why in found["left_out"].items():
+        st.text(f"{word(name)}: {why}")
     columns = st.columns(2)
     for number, (name, chart) in enumerate(found["charts"].items()):
         with columns[number % 2]:

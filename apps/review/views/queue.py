@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 from charts import part_label
+from desk import calibration_in_force
 from session import SESSION
 from words import word
 
 from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.records import StoredInspection
 from cdm_inspect.review import ReviewDesk
 from views.part import show_decisions, show_failure, show_notice, show_part
 
@@ -26,7 +30,7 @@ def show(desk: ReviewDesk, line: str) -> None:
     is_sample = kind == "sample"
     try:
         counts = desk.counts(line)
-        waiting = desk.sample(line) if is_sample else desk.waiting(line)
+        waiting = _sample(desk, line) if is_sample else desk.waiting(line)
     except CdmInspectError as error:
         show_failure(error)
         return
@@ -57,3 +61,7 @@ def show(desk: ReviewDesk, line: str) -> None:
     with centre:
         show_part(desk, by_number[chosen])
         show_decisions(desk, by_number[chosen], rest[0] if rest else None)
+
+
+def _sample(desk: ReviewDesk, line: str) -> Sequence[StoredInspection]:
+    return desk.sample(line, calibration_in_force(line))

@@ -2,11 +2,12 @@
 
 from alembic import context
 
-from cdm_inspect.storage.schema import Base
+from cdm_inspect.storage.schema import VERSION_TABLE, Base
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
+    version_table=VERSION_TABLE,
     # SQLite cannot change a column; batches copy the table.
     render_as_batch=True,
 )
