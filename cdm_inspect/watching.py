@@ -46,7 +46,7 @@ def drift(
         between_false_alarms: parts, on average, while nothing changes, by all charts together.
 
     Returns:
-        `charts` by name, each with what it promises, its `parts`, its `level`, how often it `calls`,
+        `charts` by name, each with what it promises, its `parts`, its `level`, how often it `calls`
         and the last 500 `values` for a picture: inspection, normal score, and both sums; `alarms`,
         the first and the latest of each chart, with the number of the inspection, when it was, in
         which direction, and about where the change began; `left_out`, charts that there are too few

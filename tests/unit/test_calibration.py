@@ -84,6 +84,7 @@ def test_records_survive_and_defend_themselves(tmp_path):
         load_calibration(tmp_path, "residual", "m")
     # Whole, but of a version that knew one field less: what it says now has another id.
     older = {k: v for k, v in record.items() if k not in ("seal", "expiry_drift")}
+    older["id"] = "0123456789ab"
     path.write_text(json.dumps({**older, "seal": _seal(older)}))
     state.write_bytes(kept)
     with pytest.raises(CalibrationError, match="another version"):
