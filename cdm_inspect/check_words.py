@@ -25,8 +25,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "不良の可能性がある部品（確認してください）",
     ),
     "contamination_text": (
-        "A model was trained on each half of the parts and judged the other. About {share:.1%} of {parts} parts are no good parts (95 %: {low:.1%} to {high:.1%}); those that look like good ones cannot be counted.",
-        "部品を半分ずつ学習し、残り半分を判定しました。{parts} 個のうち約 {share:.1%} が良品ではないと推定されます（95 % 区間 {low:.1%}～{high:.1%}）。良品に見えるものは数えられません。",
+        "A model was trained on each half of the parts and judged the other. About {share:.1%} of {parts} parts stand out as none (95 %: {low:.1%} to {high:.1%}). Defects that look no odder than soiled good parts cannot be counted: look at the list whatever the figure says.",
+        "部品を半分ずつ学習し、残り半分を判定しました。{parts} 個のうち約 {share:.1%} が良品から明らかに外れています（95 % 区間 {low:.1%}～{high:.1%}）。汚れた良品程度に見える不良は数えられません。数値にかかわらず、一覧を確認してください。",
     ),
     "oddness": (
         "{oddness:.1f} robust SD above the median",

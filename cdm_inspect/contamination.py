@@ -21,6 +21,7 @@ from cdm_inspect.assembly import build_scorer, check_scorer_fits
 from cdm_inspect.checkpoint import load_model
 from cdm_inspect.config import LineConfig, parse_duration
 from cdm_inspect.fitting import fit_scorer
+from cdm_inspect.guarantees import rate_interval
 from cdm_inspect.images import GoodParts, load_good_parts, load_manifest
 from cdm_inspect.project import Project
 from cdm_inspect.training import Training
@@ -177,11 +178,12 @@ def standardise(scores: npt.ArrayLike) -> Floats:
 
 
 def estimate_share(oddness: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """Share of parts that are no good parts, and its 95 % bootstrap interval.
+    """Share of parts that stand out as none, and its 95 % interval.
 
     Good parts are taken to follow a shifted lognormal distribution, fitted to quantiles below the
     upper quarter; what lies beyond its 99 % point in excess of 1 % is none. Defects that look no
-    odder than good parts cannot be counted: the truth may be higher.
+    odder than good parts cannot be counted: the truth may be higher. The interval is a bootstrap;
+    its upper end is at least that of an exact interval for what lies beyond.
 
     Args:
         oddness: of all parts, at least 20 for an answer that means something.
@@ -190,14 +192,24 @@ def estimate_share(oddness: Sequence[float]) -> tuple[float, tuple[float, float]
     random = np.random.default_rng(0)
     drawn = [_excess(random.choice(values, size=len(values))) for _ in range(_DRAWS)]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return _excess(values), (float(low), float(high))
+    # Where none lies beyond, none does in any draw either; that does not make it certain.
+    most = rate_interval(_beyond(values), len(values))[1]
+    return _excess(values), (float(low), max(float(high), _in_excess(most)))
 
 
 def _excess(values: Floats) -> float:
+    return _in_excess(_beyond(values) / len(values))
+
+
+def _in_excess(share: float) -> float:
+    return max(0.0, (share - (1 - _BEYOND)) / _BEYOND)
+
+
+def _beyond(values: Floats) -> int:
+    """Parts beyond the 99 % point of the fitted good parts."""
     low, middle, high = np.quantile(values, [_LOW, _MIDDLE, _HIGH])
     limit = middle + _reach(middle - low, high - middle)
-    beyond = float((values > limit).mean())
-    return max(0.0, (beyond - (1 - _BEYOND)) / _BEYOND)
+    return int((values > limit).sum())
 
 
 def _reach(below: float, above: float) -> float:

@@ -111,8 +111,9 @@ def _find_contamination(
         [(Path(item["path"]).name, f"{item['oddness']:.1f}") for item in listed],
     )
     state.screen.say(
-        f"about {found.share:.1%} of these parts are no good parts ({low:.1%} to {high:.1%}; those "
-        "that look like good ones cannot be counted)"
+        f"about {found.share:.1%} of these parts stand out as none ({low:.1%} to {high:.1%}); look "
+        "at the list whatever this figure says: defects that look no odder than soiled good parts "
+        "cannot be counted"
     )
     return {
         "scorer": found.scorer,

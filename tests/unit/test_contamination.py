@@ -33,5 +33,11 @@ def test_the_share_of_plain_defects_comes_out_right(share):
     assert inside >= 17
 
 
+def test_that_none_stands_out_does_not_make_it_certain():
+    _, (low, high) = estimate_share(np.linspace(-1, 1, 100))
+    assert low == 0
+    assert 0.02 < high < 0.05
+
+
 def test_scores_without_spread_are_no_defects():
     assert estimate_share(standardise(np.ones(30)))[0] == 0
