@@ -35,7 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--project", type=Path, default=Path("benchmarks/out/real-parts"))
-    parser.add_argument("--shifts", type=float, nargs="+", default=[0, -0.01, -0.02, -0.05, 0.05])
+    parser.add_argument(
+        "--shifts", type=float, nargs="+", default=[0, -0.02, -0.05, -0.1, 0.05, 0.1]
+    )
     parser.add_argument("--before", type=int, default=1000)
     parser.add_argument("--streams", type=int, default=300)
     parser.add_argument("--line", help="of the project; the name of the data and 0 if not given")

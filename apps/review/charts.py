@@ -59,10 +59,10 @@ def drift_chart(name: str, chart: JsonObject) -> alt.LayerChart:
             ),
         )
     )
-    limit = (
-        alt.Chart(alt.Data(values=[{"limit": chart["limit"]}]))
-        .mark_rule(strokeDash=[6, 4], strokeWidth=2)
-        .encode(y="limit:Q")
+    limits = alt.Chart(alt.Data(values=[{"limit": chart["limit"], "name": word("limit")}]))
+    limit = limits.mark_rule(strokeDash=[6, 4], strokeWidth=2).encode(y="limit:Q")
+    label = limits.mark_text(align="right", dy=-8).encode(
+        x=alt.value("width"), y="limit:Q", text="name:N"
     )
     described = f"{word(name)}: {chart['level']:.1f} / {chart['limit']:.1f} ({word('limit')})"
-    return (lines + limit).properties(height=220, description=described)
+    return (lines + limit + label).properties(height=220, description=described)

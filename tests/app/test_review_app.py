@@ -278,7 +278,7 @@ def test_drift_is_seen_in_both_languages(drifted, page, pictures):
         expect(page.locator(".vega-embed")).to_have_count(4)
         page.wait_for_timeout(1500)
         page.screenshot(path=pictures / "review-drift.png", full_page=True)
-        page.get_by_text("English").click()
+        page.get_by_label("Language / 言語").click()
         page.get_by_role("option", name="日本語").click()
         expect(page.get_by_text("付近から暗くなった")).to_be_visible()
         page.wait_for_timeout(1500)
