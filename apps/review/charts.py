@@ -55,7 +55,7 @@ def drift_chart(name: str, chart: JsonObject) -> alt.LayerChart:
                 "which:N",
                 title=None,
                 scale=alt.Scale(domain=[rise, fall], range=["#0072B2", "#D55E00"]),
-                legend=alt.Legend(orient="top"),
+                legend=alt.Legend(orient="top", labelLimit=0),
             ),
         )
     )

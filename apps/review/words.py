@@ -28,7 +28,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "各曲線は、校正に使った良品との差を積み上げたものです。限界に達したら、ラインが変化しています。",
     ),
     "drift_none": ("No alarm since the calibration.", "校正以降、警報はありません。"),
-    "drift_parts": ("parts since the calibration", "校正以降の部品数"),
+    "drift_parts": ("{n} parts since the calibration", "校正以降 {n} 個"),
     "drift_unknown": ("Nothing can be said of drift.", "ドリフトについては判断できません。"),
     "drift_advice": (
         "Look at light, focus and the parts themselves. If they are as they should be, add "

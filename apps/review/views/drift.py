@@ -28,7 +28,7 @@ def show(line: str) -> None:
     for number, (name, chart) in enumerate(found["charts"].items()):
         with columns[number % 2]:
             st.subheader(word(name))
-            st.text(f"{chart['parts']} {word('drift_parts')}")
+            st.text(word("drift_parts").format(n=chart["parts"]))
             if chart["values"]:
                 st.altair_chart(drift_chart(name, chart))
 
