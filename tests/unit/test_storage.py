@@ -79,6 +79,24 @@ def review(number, decision=Decision.ACCEPT, **changes):
     return Review(**{**facts, **changes})
 
 
+def at_once(count, call):
+    """Call from so many threads; what went wrong."""
+    errors = []
+
+    def guarded():
+        try:
+            call()
+        except StorageError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
 def test_an_inspection_comes_back_whole(store):
     given = inspection(3)
     kept = store.append(given, evidence=b"bytes of the file")
@@ -103,20 +121,7 @@ def test_the_same_part_twice_is_one_inspection(store):
 
 
 def test_ten_at_once_are_one_inspection(store):
-    errors = []
-
-    def append():
-        try:
-            store.append(inspection(5), evidence=b"y")
-        except StorageError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=append) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    assert at_once(10, lambda: store.append(inspection(5), evidence=b"y")) == []
     assert store.count(InspectionQuery()) == 1
 
 
@@ -376,20 +381,8 @@ def test_several_that_open_a_new_database_at_once_make_it_once(store, tmp_path):
     with store.engine.execution_options(is_writing=True).begin() as connection:
         for table in ("chart", "audit", "decision", "inspection", VERSION_TABLE):
             connection.execute(text(f"DROP TABLE {table}"))
-    url, errors = store.url.render_as_string(hide_password=False), []
-
-    def open_it():
-        try:
-            SqlStore(url, "images/", root=tmp_path).engine.dispose()
-        except StorageError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=open_it) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    url = store.url.render_as_string(hide_password=False)
+    assert at_once(6, lambda: SqlStore(url, "images/", root=tmp_path).engine.dispose()) == []
     assert store.count(InspectionQuery()) == 0
 
 
