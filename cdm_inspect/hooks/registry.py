@@ -34,10 +34,16 @@ BUILTIN = "cdm-inspect"
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_KINDS: dict[str, tuple[type[Any], str, int]] = {
-    "cdm_inspect_scorers": (ScorerOffer, "build", 2),
-    "cdm_inspect_exporters": (ExporterOffer, "build", 1),
-    "cdm_inspect_stores": (StoreOffer, "open", 2),
+_KINDS: dict[str, type[Any]] = {
+    "cdm_inspect_scorers": ScorerOffer,
+    "cdm_inspect_exporters": ExporterOffer,
+    "cdm_inspect_stores": StoreOffer,
+}
+# The field of an offer that makes what it offers, and of how many arguments.
+_BUILDERS: dict[type[Any], tuple[str, int]] = {
+    ScorerOffer: ("build", 2),
+    ExporterOffer: ("build", 1),
+    StoreOffer: ("open", 2),
 }
 T = TypeVar("T", ScorerOffer, ExporterOffer, StoreOffer)
 
@@ -204,7 +210,7 @@ class Registry:
                 self._collect(row, caller.name, mine)
 
     def _collect(self, row: PluginRow, hook: str, implementation: Any) -> None:
-        kind, builder, arguments = _KINDS[hook]
+        kind = _KINDS[hook]
         try:
             offers = list(implementation.function())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code
@@ -212,7 +218,7 @@ class Registry:
             self._warn(row)
             return
         for offer in offers:
-            problem = _problem_with(offer, kind, builder, arguments)
+            problem = check_offer(offer, kind)
             if problem:
                 row.refuse(f"{hook}: {problem}")
                 self._warn(row)
@@ -280,8 +286,9 @@ def build_options(offer: Offer, given: dict[str, Any], where: str) -> BaseModel:
         ) from error
 
 
-def _problem_with(offer: Any, kind: type[Any], builder: str, arguments: int) -> str:
-    """Why an offer cannot be used; empty if it can."""
+def check_offer(offer: Any, kind: type[Any]) -> str:
+    """Why an offer of a kind cannot be used; empty if it can."""
+    builder, arguments = _BUILDERS[kind]
     if type(offer) is not kind:
         return f"expected {kind.__name__}, found {type(offer).__name__}"
     if offer.contract != CONTRACT:
