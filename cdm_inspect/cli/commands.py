@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from cdm_inspect.cli import evaluations, steps, thresholds
 from cdm_inspect.cli.rendering import Screen
@@ -187,7 +188,8 @@ def calibrate(
         state, names, lambda name: thresholds.calibrate(state, project, line, name, device=device)
     )
     if short:
-        state.screen.say(f"to keep this rule, write it under [lines.{line}]; see docs/decisions.md")
+        where = escape(f"[lines.{line}]")
+        state.screen.say(f"to keep this rule, write it under {where}; see docs/decisions.md")
     document = results[names[0]]
     if all_scorers:
         document = {**document, "scorers": results}
@@ -245,7 +247,7 @@ def evaluate(
     results = _each(state, names, judge)
     evaluations.show_evaluations(state, list(results.values()))
     document = results[names[0]]
-    state.screen.say(f"report: {document['report_html']}")
+    state.screen.say(f"report: {escape(document['report_html'])}")
     if all_scorers:
         document = {**document, "scorers": results}
     state.screen.finish(document)

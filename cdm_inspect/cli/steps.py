@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from cdm_inspect.cli.rendering import Screen, inspection_json
 
 if TYPE_CHECKING:
@@ -218,7 +220,7 @@ def diagnose(
         )
         for warning in found["warnings"]:
             state.screen.say(f"[yellow]warning:[/yellow] {warning}")
-    state.screen.say(f"figures: {document['report']}")
+    state.screen.say(f"figures: {escape(document['report'])}")
     return document
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from cdm_inspect.cli import evaluations, steps, thresholds
 from cdm_inspect.cli.steps import Context
 
@@ -40,7 +42,7 @@ def walk_demo(state: Context, directory: Path, *, budget: str | None, seed: int)
     evaluations.show_evaluations(state, [evaluated])
     screen.say("[bold]6/6[/bold] inspect: verdicts into the store")
     inspected = steps.inspect(state, project, line, [data / "test"], is_quiet=True)
-    screen.say(f"\nreport with curves and worst cases: {evaluated['report_html']}")
+    screen.say(f"\nreport with curves and worst cases: {escape(evaluated['report_html'])}")
     screen.say("judge the flagged parts in the review app:")
     program = Path(sys.argv[0])
     # As it was called: in a virtual environment that is not active its bare name is unknown.

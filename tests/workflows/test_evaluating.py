@@ -158,7 +158,7 @@ def test_thresholds_by_cost_from_the_command_line(run, project):
     document, told = call("calibrate", "--line", "A", *by_cost)
     assert document["rule"] == "cost"
     assert document["version"] == 2
-    assert "to keep this rule" in told
+    assert "to keep this rule, write it under [lines.A];" in told
     rejected = document["reject_threshold"]
     assert rejected is None or rejected >= document["threshold"]
     shown, _ = call("calibrate", "--line", "A", "--explain")
