@@ -191,8 +191,9 @@ class LineWatch:
                 p_value=part.p_value,
                 acquisition=part.acquisition,
             )
-            for name, value in found.items():
-                self._follow(name, value, part)
+            for name in self._charts:
+                if name in found:
+                    self._follow(name, found[name], part)
 
     def save(self, *, after: int = 1) -> None:
         """Keep where the charts stand, if that many inspections have come since it was kept."""
