@@ -71,10 +71,10 @@ def measure(arguments: argparse.Namespace, data: Path) -> list[dict]:
     good = [part for part in find_labelled(data) if part.is_good]
     prepare = inspector.model.card.preparation
     images = [prepare(read_image(part.path, max_pixels=inspector.max_pixels)) for part in good]
-    usual, retake = judge(inspector, images, 0.0)
+    usual, retake = judge(inspector, charts, images, 0.0)
     rows = []
     for shift in arguments.shifts:
-        changed, retake = judge(inspector, images, shift)
+        changed, retake = judge(inspector, charts, images, shift)
         found = [
             stream(charts, usual, changed, arguments.before, seed)
             for seed in range(arguments.streams)
@@ -99,7 +99,7 @@ def measure(arguments: argparse.Namespace, data: Path) -> list[dict]:
     return rows
 
 
-def judge(inspector, images, shift: float) -> tuple[list[dict], float]:
+def judge(inspector, charts, images, shift: float) -> tuple[list[dict], float]:
     """What the charts hear of each part, and the share of photographs to be taken again."""
     calibration, found, retaken = inspector.calibration, [], 0
     usual = Envelope.from_json(calibration.envelope).usual
@@ -110,13 +110,17 @@ def judge(inspector, images, shift: float) -> tuple[list[dict], float]:
         retaken += is_retake
         seen = Acquisition.of(inspector.scorer.seen(changed), inspector.scorer.region)
         found.append(
-            normal_scores(
-                calibration,
-                usual,
-                score=None if is_retake else score,
-                p_value=calibration.p_value(score),
-                acquisition=seen.charted,
-            )
+            {
+                name: value
+                for name, value in normal_scores(
+                    calibration,
+                    usual,
+                    score=None if is_retake else score,
+                    p_value=calibration.p_value(score),
+                    acquisition=seen.charted,
+                ).items()
+                if name in charts
+            }
         )
     return found, retaken / len(images)
 
