@@ -24,6 +24,7 @@ from cdm_inspect.images import find_parts, load_manifest, read_region
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import Project
+from cdm_inspect.quantities import parse_duration
 from cdm_inspect.records import FloatArray
 from cdm_inspect.training import choose_hardware, masked_count
 
@@ -210,4 +211,11 @@ def open_inspector(
             "the line's `tile` or `images.region` changed since it was calibrated. "
             "Run `cdm-inspect calibrate`, or restore them."
         )
-    return Inspector(line, model, built, calibration, max_pixels=config.images.max_pixels)
+    return Inspector(
+        line,
+        model,
+        built,
+        calibration,
+        max_pixels=config.images.max_pixels,
+        time_limit=parse_duration(config.time_limit),
+    )

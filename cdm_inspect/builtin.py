@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cdm_inspect.contracts import Denoiser, Options, Scorer, ScorerOffer, StoreOffer, VerdictStore
+from cdm_inspect.contracts import (
+    DatasetPart,
+    Denoiser,
+    Options,
+    ReaderOffer,
+    Scorer,
+    ScorerOffer,
+    StoreOffer,
+    VerdictStore,
+)
 from cdm_inspect.hooks import hookimpl
 from cdm_inspect.scoring.options import (
     BiasOptions,
@@ -162,6 +171,38 @@ def cdm_inspect_stores() -> Iterable[StoreOffer]:
         open=_open_sql,
         upgrade=_upgrade_sql,
         options=SqlOptions,
+    )
+
+
+class TableOptions(Options):
+    """Of the reader `table`.
+
+    Attributes:
+        good: labels of good parts, in any case.
+        training: entries of the column `split` that say that a part is to learn from; without that
+            column all good parts are.
+        only: entry of the column `object`, where a table lists several products.
+    """
+
+    good: tuple[str, ...] = ("good", "normal", "ok")
+    training: tuple[str, ...] = ("train", "training")
+    only: str | None = None
+
+
+def _read_table(table: Path, options: TableOptions) -> Iterable[DatasetPart]:
+    from cdm_inspect.images.table import read_table
+
+    return read_table(table, good=options.good, training=options.training, only=options.only)
+
+
+@hookimpl
+def cdm_inspect_readers() -> Iterable[ReaderOffer]:
+    """Collections that a CSV file lists."""
+    yield ReaderOffer(
+        name="table",
+        summary="A CSV file with the columns image, label, mask, split, object (VisA's layout).",
+        read=_read_table,
+        options=TableOptions,
     )
 
 

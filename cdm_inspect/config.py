@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cdm_inspect.admission import Allowed
 from cdm_inspect.errors import ConfigError, InvalidOption, UnknownLine
+from cdm_inspect.quantities import parse_count, parse_duration
 
 PROJECT_FILE = "cdm-inspect.toml"
 
@@ -263,6 +265,7 @@ class LineConfig(Section):
         image_size: short side of the prepared image, pixels.
         tile: side of the tiles, overlapping by half, that the network looks at one by one, so that
             memory does not grow with the image. Images no larger are looked at whole.
+        time_limit: for scoring one part at inspection; past it the part is `undecided`.
         rule: how `calibrate` sets the thresholds: by `max_false_reject`, kept with `confidence`, or
             so that `costs` are lowest.
     """
@@ -272,6 +275,7 @@ class LineConfig(Section):
     tile: Annotated[int, Field(ge=32, le=4096, multiple_of=16)] = 512
     preset: Literal["tiny", "small", "base"] = "small"
     scorer: str = "fused"
+    time_limit: str = "2m"
     rule: Literal["false-reject", "cost"] = "false-reject"
     max_false_reject: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.005
     confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
@@ -284,6 +288,11 @@ class LineConfig(Section):
     expiry: ExpiryConfig = ExpiryConfig()
     scorers: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
+    @field_validator("time_limit")
+    @classmethod
+    def _time_limit_is_a_duration(cls, value: str) -> str:
+        return _checked(parse_duration, value)
+
     @property
     def digest(self) -> str:
         """SHA-256 of the resolved configuration in canonical JSON, lower-case hexadecimal."""
@@ -292,11 +301,39 @@ class LineConfig(Section):
 
 
 class PluginsConfig(Section):
-    """Which installed plugins may load; None means all of them."""
+    """Which installed plugins may load.
+
+    Attributes:
+        allow: distributions, each as in pip's requirements: by name, and, if wanted, version and
+            hash, `name==1.2 --hash=sha256:...`. None means all that are installed.
+        required: distributions or entry points without which nothing runs.
+        replaces: for a name that several offer, the distribution that counts.
+    """
 
     allow: tuple[str, ...] | None = None
     required: tuple[str, ...] = ()
     replaces: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("allow")
+    @classmethod
+    def _allowed_are_requirements(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for entry in value or ():
+            Allowed.parse(entry)
+        return value
+
+
+class SinkConfig(Section):
+    """Somebody else who is told of verdicts.
+
+    Attributes:
+        sink: name of a plugin's sink; None means that of the table.
+        lines: whose verdicts; None means all.
+        options: of the sink.
+    """
+
+    sink: str | None = None
+    lines: tuple[str, ...] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class ProjectConfig(Section):
@@ -304,6 +341,7 @@ class ProjectConfig(Section):
 
     store: StoreConfig = StoreConfig()
     plugins: PluginsConfig = PluginsConfig()
+    sinks: dict[str, SinkConfig] = Field(default_factory=dict)
     lines: dict[str, LineConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -370,42 +408,12 @@ def load_project(
         ) from error
 
 
-def parse_duration(text: str) -> float:
-    """Seconds in a duration such as `90s`, `15m`, `1.5h` or a bare number of seconds.
-
-    Raises:
-        InvalidOption: if it is none of these, or not positive.
-    """
-    return _parse_suffixed(text, {"s": 1.0, "m": 60.0, "h": 3600.0}, "a duration like 90s, 15m, 2h")
-
-
-def parse_count(text: str) -> int:
-    """A number such as `20000`, `200k` or `2M`.
-
-    Raises:
-        InvalidOption: if it is none of these, or below 1.
-    """
-    return max(1, round(_parse_suffixed(text, {"k": 1e3, "K": 1e3, "M": 1e6}, "a count like 200k")))
-
-
 def _checked(parse: Callable[[str], float], text: str) -> str:
     try:
         parse(text)
     except InvalidOption as error:
         raise ValueError(str(error).rstrip(".")) from error
     return text
-
-
-def _parse_suffixed(text: str, units: Mapping[str, float], expected: str) -> float:
-    stripped = text.strip()
-    unit = next((u for u in units if stripped.endswith(u)), "")
-    try:
-        value = float(stripped.removesuffix(unit)) * units.get(unit, 1.0)
-    except ValueError:
-        value = float("nan")
-    if not 0.0 < value < float("inf"):
-        raise InvalidOption(f"expected {expected}, found {text!r}.")
-    return value
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from scipy.stats import norm
 
 from cdm_inspect.assembly import build_scorer, check_scorer_fits
 from cdm_inspect.checkpoint import load_model
-from cdm_inspect.config import LineConfig, parse_duration
+from cdm_inspect.config import LineConfig
 from cdm_inspect.fitting import fit_scorer
 from cdm_inspect.guarantees import rate_interval
 from cdm_inspect.images import GoodParts, load_good_parts, load_manifest
 from cdm_inspect.project import Project
+from cdm_inspect.quantities import parse_duration
 from cdm_inspect.training import Training
 
 Told = Callable[[float], None]

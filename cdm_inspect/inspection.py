@@ -23,12 +23,22 @@ from cdm_inspect.records import (
     Region,
     Verdict,
 )
+from cdm_inspect.time_limit import TimeLimit
 
 _MAX_REGIONS = 20
 
 
 class Inspector:
     """Judges parts of one line with one model, scorer and calibration.
+
+    Args:
+        line: its name.
+        model: that was trained.
+        scorer: built for the model; what the calibration knows is restored into it.
+        calibration: in force.
+        max_pixels: larger photographs are not decoded.
+        time_limit: seconds for scoring one part.
+        inspected: parts that the calibration has judged before.
 
     Attributes:
         inspected: parts that the calibration has judged so far.
@@ -44,6 +54,7 @@ class Inspector:
         calibration: Calibration,
         *,
         max_pixels: int,
+        time_limit: float = 120.0,
         inspected: int = 0,
     ) -> None:
         self.line, self.model, self.scorer, self.calibration = line, model, scorer, calibration
@@ -51,6 +62,9 @@ class Inspector:
         self.drifted = ""
         self.envelope = Envelope.from_json(seen) if (seen := calibration.envelope) else None
         scorer.restore(calibration.state)
+        self._limited = TimeLimit(
+            time_limit, advice=f"Mend the scorer, or raise lines.{line}.time_limit."
+        )
 
     def inspect_file(self, path: Path) -> tuple[Inspection, bytes | None]:
         """Read and judge one file; a file that cannot be judged is `undecided`, with the reason.
@@ -80,7 +94,7 @@ class Inspector:
                 return replace(
                     self._set_aside(path, "retake", detail, part.sha256), acquisition=taken
                 )
-            batch = self.scorer.score(prepared[None])
+            batch = self._limited(lambda: self.scorer.score(prepared[None]))
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error), part.sha256)
         # Whatever else goes wrong, the part goes to a person.

@@ -19,6 +19,7 @@ from cdm_inspect.contracts import (
     ScaledScorer,
     ScoreBatch,
     Scorer,
+    TrainedScorer,
     TunedScorer,
 )
 from cdm_inspect.errors import CdmInspectError, PluginFailed
@@ -97,6 +98,21 @@ class LineScorer:
                 raise ValueError(f"expected evidence of shape {tuple(shape)}, found {found}")
             return evidence
 
+    def train(self, prepared: FloatArray | None) -> None:
+        """Let a scorer that trains do so; others need not.
+
+        Args:
+            prepared: (count, channels, height, width), images that the line's model has trained on.
+
+        Raises:
+            PluginFailed: if there are none, or the scorer raises.
+        """
+        if isinstance(self.scorer, TrainedScorer):
+            with _blamed_on_the_scorer():
+                if prepared is None or not len(prepared):
+                    raise ValueError("it must train, and no part that the model trained on is left")
+                self.scorer.train(torch.from_numpy(self.seen(prepared)))
+
     def fit(self, evidence: Tensor) -> None:
         """Learn from the evidence of good parts, (count, ...).
 
@@ -172,16 +188,16 @@ class LineScorer:
 
     def state(self) -> Mapping[str, FloatArray]:
         """What the scorer has learnt; empty if it learns nothing."""
-        if self.fitted is None:
+        if not isinstance(self.scorer, FittedScorer | TrainedScorer):
             return {}
-        with self._blamed() as scorer:
-            return dict(scorer.state())
+        with _blamed_on_the_scorer():
+            return dict(self.scorer.state())
 
     def restore(self, state: Mapping[str, FloatArray]) -> None:
         """Take back what `state` returned."""
-        if self.fitted is not None:
-            with self._blamed() as scorer:
-                scorer.restore(state)
+        if isinstance(self.scorer, FittedScorer | TrainedScorer):
+            with _blamed_on_the_scorer():
+                self.scorer.restore(state)
 
     @contextlib.contextmanager
     def _blamed(self) -> Iterator[FittedScorer]:

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 from cdm_inspect.assembly import check_region, check_scorer_fits
-from cdm_inspect.config import CostsConfig, LineConfig, parse_duration
+from cdm_inspect.config import CostsConfig, LineConfig
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.images import (
@@ -32,6 +32,7 @@ from cdm_inspect.images import (
 )
 from cdm_inspect.pilot_runs import ARMS, PilotPlan, PilotRun, train_side_by_side
 from cdm_inspect.project import Project
+from cdm_inspect.quantities import parse_duration
 from cdm_inspect.records import JsonObject, PilotProgress
 from cdm_inspect.training import choose_hardware
 

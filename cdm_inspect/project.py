@@ -52,12 +52,12 @@ class Project:
 
     def open_store(self) -> VerdictStore:
         """The store that the project names; use it as a context manager."""
-        offer = self.registry.store(self.config.store.backend)
+        offer = self.registry.named(StoreOffer, self.config.store.backend)
         return offer.open(self._store_options(offer), self.root)
 
     def upgrade_store(self, *, has_backup: bool) -> tuple[str, str]:
         """Bring the store to the form of this version; see `StoreOffer.upgrade`."""
-        offer = self.registry.store(self.config.store.backend)
+        offer = self.registry.named(StoreOffer, self.config.store.backend)
         if offer.upgrade is None:
             return "", ""
         return offer.upgrade(self._store_options(offer), self.root, has_backup)

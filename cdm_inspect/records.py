@@ -259,6 +259,28 @@ class PilotProgress:
 
 JsonObject = dict[str, Any]
 
+
+def inspection_json(inspection: StoredInspection) -> JsonObject:
+    """An inspection as `inspect --json` and sinks tell it; names as in the product's contract."""
+    return {
+        "id": inspection.id,
+        "image": inspection.image,
+        "sha256": inspection.sha256,
+        "line": inspection.line,
+        "score": inspection.score,
+        "p_value": inspection.p_value,
+        "verdict": inspection.verdict.value,
+        "threshold": inspection.threshold,
+        "model": inspection.model,
+        "calibration": inspection.calibration,
+        "scorer": inspection.scorer,
+        "heatmap": inspection.heatmap_sha256 or None,
+        "regions": [vars(region) for region in inspection.regions],
+        "reason": inspection.reason,
+        "inspected_at": inspection.inspected_at.isoformat(),
+    }
+
+
 Tick = Callable[[int, int], None]
 """Told how many of how many are done."""
 

@@ -165,7 +165,7 @@ class LineWatch:
             f"{calibration.line}/{calibration.id}/{calibration.made_at:%Y%m%dT%H%M%S.%f}/"
             f"{one.shift:g}/{one.between_false_alarms:g}/{len(charts)}"
         )
-        self._last, kept = store.chart_state(self._name) or (0, {})
+        self._last, kept = store.position(self._name) or (0, {})
         self._saved = self._last
         self._states = {
             name: ChartState.from_json(kept["states"][name]) if kept else ChartState()
@@ -177,11 +177,7 @@ class LineWatch:
         self.alarms: list[JsonObject] = list(kept.get("alarms", ()))
 
     def catch_up(self) -> None:
-        """Take in the parts that have come since.
-
-        Of stations that store at once on one server, a part with a lower number may become visible
-        after one with a higher; it is then left out of the charts.
-        """
+        """Take in the parts that have come since."""
         for part in self._fresh():
             self._last = part.id
             found = normal_scores(
@@ -204,7 +200,7 @@ class LineWatch:
             "values": {name: list(values) for name, values in self._values.items()},
             "alarms": self.alarms,
         }
-        self._store.keep_chart_state(self._name, self._last, state)
+        self._store.keep_position(self._name, self._last, state)
         self._saved = self._last
 
     @property

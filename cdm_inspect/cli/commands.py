@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from cdm_inspect.cli import evaluations, steps, thresholds
+from cdm_inspect.cli import evaluations, plugging, steps, thresholds
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.cli.storing import store_app
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="cdm-inspect",
+    cls=plugging.CommandsOfPlugins,
     help="Learns from photographs of good parts, flags the odd ones, and lets people judge them.",
     no_args_is_help=True,
     add_completion=False,
@@ -426,29 +426,9 @@ def lines(context: typer.Context) -> None:
     state.screen.finish(steps.lines(state, state.open()))
 
 
-@app.command()
-def plugins(context: typer.Context) -> None:
-    """What plugins are installed, what they offer, and which were refused."""
-    from cdm_inspect.hooks import Registry
-
-    state: Context = context.obj
-    has_project = (state.root / PROJECT_FILE).is_file()
-    registry = state.open().registry if has_project else Registry()
-    rows = [
-        (
-            f"{row.distribution} {row.version}",
-            row.name,
-            row.status,
-            ", ".join(row.offers),
-            row.reason,
-        )
-        for row in registry.rows
-    ]
-    header = ("distribution", "plugin", "status", "offers", "reason")
-    state.screen.table("Plugins", header, rows)
-    state.screen.finish({"plugins": [asdict(row) for row in registry.rows]})
-
-
+app.command()(plugging.plugins)
+app.command()(plugging.deliver)
+app.command("import")(plugging.import_parts)
 app.add_typer(store_app, name="store")
 
 

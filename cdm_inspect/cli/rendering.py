@@ -183,26 +183,6 @@ def show_error(message: str) -> None:
     Console(stderr=True).print(f"[bold red]error:[/bold red] {escape(message)}", highlight=False)
 
 
-def inspection_json(inspection: StoredInspection) -> dict[str, Any]:
-    """One entry of the JSON of `inspect`; names as in the product's contract."""
-    return {
-        "id": inspection.id,
-        "image": inspection.image,
-        "sha256": inspection.sha256,
-        "line": inspection.line,
-        "score": inspection.score,
-        "p_value": inspection.p_value,
-        "verdict": inspection.verdict.value,
-        "threshold": inspection.threshold,
-        "model": inspection.model,
-        "calibration": inspection.calibration,
-        "scorer": inspection.scorer,
-        "heatmap": inspection.heatmap_sha256 or None,
-        "regions": [vars(region) for region in inspection.regions],
-        "reason": inspection.reason,
-    }
-
-
 def _describe(tick: TrainingTick) -> str:
     minutes, seconds = divmod(round(tick.seconds_left), 60)
     facts = [f"{tick.images_per_second:.0f} images/s", f"dsm {tick.loss_dsm:.4f}"]

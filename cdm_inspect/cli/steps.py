@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from cdm_inspect.cli.rendering import Screen, inspection_json
+from cdm_inspect.cli.rendering import Screen
+from cdm_inspect.records import inspection_json
 
 if TYPE_CHECKING:
+    from cdm_inspect.config import ProjectConfig
+    from cdm_inspect.contracts import VerdictStore
     from cdm_inspect.project import Project
-    from cdm_inspect.records import TrainingTick
+    from cdm_inspect.records import JsonObject, TrainingTick
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,24 @@ class Context:
         from cdm_inspect.project import open_project
 
         return open_project(self.root, line=line, overrides=overrides or [])
+
+    # What follows is for the commands of plugins; see `contracts.CommandHost`.
+
+    def say(self, text: str) -> None:
+        """One line for people, as it is."""
+        self.screen.say(escape(text))
+
+    def finish(self, document: JsonObject) -> None:
+        """The one JSON document, if it was asked for."""
+        self.screen.finish(document)
+
+    def configuration(self) -> ProjectConfig:
+        """The project file, checked."""
+        return self.open().config
+
+    def open_store(self) -> VerdictStore:
+        """The store that the project names."""
+        return self.open().open_store()
 
 
 def check(

@@ -124,7 +124,7 @@ def fitted_scorer(
 ) -> LineScorer:
     """A scorer as a line uses it, fitted on good parts if it is of the kind that learns."""
     scorer = build_scorer(offer, options, region)
-    fit_scorer(scorer, good_parts(24, 0), tick=untold)
+    fit_scorer(scorer, good_parts(24, 0), trained_on=good_parts(24, 3), tick=untold)
     return scorer
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -19,8 +21,19 @@ from typing import Any, TypeVar
 import pluggy
 from pydantic import BaseModel, ValidationError
 
+from cdm_inspect.admission import why_refused
 from cdm_inspect.config import PluginsConfig
-from cdm_inspect.contracts import CONTRACT, ExporterOffer, Offer, ScorerOffer, StoreOffer
+from cdm_inspect.contracts import (
+    CONTRACT,
+    CommandOffer,
+    ExporterOffer,
+    Offer,
+    PageOffer,
+    ReaderOffer,
+    ScorerOffer,
+    SinkOffer,
+    StoreOffer,
+)
 from cdm_inspect.errors import (
     ConfigError,
     PluginConflict,
@@ -34,32 +47,48 @@ BUILTIN = "cdm-inspect"
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_KINDS: dict[str, type[Any]] = {
-    "cdm_inspect_scorers": ScorerOffer,
-    "cdm_inspect_exporters": ExporterOffer,
-    "cdm_inspect_stores": StoreOffer,
+# For each registration hook what it returns, which field of that makes what is offered, and of how
+# many arguments.
+_KINDS: dict[str, tuple[type[Any], str, int]] = {
+    "cdm_inspect_scorers": (ScorerOffer, "build", 2),
+    "cdm_inspect_exporters": (ExporterOffer, "build", 1),
+    "cdm_inspect_stores": (StoreOffer, "open", 2),
+    "cdm_inspect_sinks": (SinkOffer, "open", 2),
+    "cdm_inspect_pages": (PageOffer, "show", 1),
+    "cdm_inspect_commands": (CommandOffer, "build", 0),
+    "cdm_inspect_readers": (ReaderOffer, "read", 2),
 }
-# The field of an offer that makes what it offers, and of how many arguments.
-_BUILDERS: dict[type[Any], tuple[str, int]] = {
-    ScorerOffer: ("build", 2),
-    ExporterOffer: ("build", 1),
-    StoreOffer: ("open", 2),
-}
-T = TypeVar("T", ScorerOffer, ExporterOffer, StoreOffer)
+_SLOW_SECONDS = 3.0
+T = TypeVar(
+    "T", ScorerOffer, ExporterOffer, StoreOffer, SinkOffer, PageOffer, CommandOffer, ReaderOffer
+)
 
 
 @dataclass(kw_only=True)
 class PluginRow:
-    """What became of one entry point; a row of `cdm-inspect plugins`."""
+    """What became of one entry point; a row of `cdm-inspect plugins`.
+
+    Attributes:
+        name: of the entry point.
+        module: that it names.
+        file: that the module was loaded from; empty if it was not.
+        status: `loaded`, `partly refused`, `refused`, `not allowed` or `disabled`.
+        reason: for people; also why a plugin that was loaded is slow.
+        hooks: that it implements.
+        offers: that are sound, each with its kind.
+        seconds: that its import took.
+    """
 
     name: str
     distribution: str
     version: str
     module: str
+    file: str = ""
     status: str = "loaded"
     reason: str = ""
     hooks: list[str] = field(default_factory=list)
     offers: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     def refuse(self, reason: str) -> None:
         """Note why it, or a part of it, is not used."""
@@ -108,30 +137,42 @@ class Registry:
     @property
     def scorers(self) -> dict[str, ScorerOffer]:
         """Usable scorers by name."""
-        return self._usable(ScorerOffer)
-
-    @property
-    def exporters(self) -> dict[str, ExporterOffer]:
-        """Usable exporters by name."""
-        return self._usable(ExporterOffer)
-
-    @property
-    def stores(self) -> dict[str, StoreOffer]:
-        """Usable stores by name."""
-        return self._usable(StoreOffer)
+        return self.usable(ScorerOffer)
 
     def scorer(self, name: str) -> ScorerOffer:
-        """A scorer that somebody asked for by name.
+        """A scorer that somebody asked for by name; see `named`."""
+        return self.named(ScorerOffer, name)
+
+    def usable(self, kind: type[T]) -> dict[str, T]:
+        """Sound offers of a kind by name, without those that two plugins claim."""
+        winners = {
+            name: self._winner(claims)
+            for (claimed, name), claims in sorted(self._claims.items(), key=lambda item: item[0][1])
+            if claimed is kind
+        }
+        return {name: w.offer for name, w in winners.items() if w is not None}  # type: ignore[misc]
+
+    def named(self, kind: type[T], name: str) -> T:
+        """An offer that somebody asked for by name.
 
         Raises:
             PluginUnavailable: if there is none, with the reason where one was refused.
             PluginConflict: if several plugins offer it.
         """
-        return self._named(ScorerOffer, name, "scorer")
-
-    def store(self, name: str) -> StoreOffer:
-        """A store that somebody asked for by name; see `scorer`."""
-        return self._named(StoreOffer, name, "store")
+        usable, word = self.usable(kind), kind.__name__.removesuffix("Offer").lower()
+        if name in usable:
+            return usable[name]
+        if claims := self._claims.get((kind, name)):
+            providers = ", ".join(f"{c.row.distribution} ({c.row.name})" for c in claims)
+            raise PluginConflict(
+                f"several plugins offer the {word} {name!r}: {providers}. Uninstall one, or choose "
+                f'with [plugins.replaces] {name} = "DISTRIBUTION".'
+            )
+        raise PluginUnavailable(
+            f"no installed plugin offers the {word} {name!r}; there are: "
+            f"{', '.join(usable) or 'none'}. {self._reasons()}Install the plugin, or correct the "
+            "name."
+        )
 
     def line_file(self, line: str, root: Path) -> Path | None:
         """The first answer of a plugin to where a line's own file is.
@@ -178,21 +219,38 @@ class Registry:
             name=point.name, distribution=distribution, version=version, module=point.value
         )
         self.rows.append(row)
-        is_builtin = distribution == BUILTIN
-        if not is_builtin and os.environ.get(DISABLE_VARIABLE):
-            row.status, row.reason = "disabled", f"{DISABLE_VARIABLE} is set"
-            return
-        allow = self.config.allow
-        if not is_builtin and allow is not None and not {point.name, distribution} & set(allow):
-            row.status, row.reason = "not allowed", "not in plugins.allow"
-            return
+        if distribution != BUILTIN:
+            if os.environ.get(DISABLE_VARIABLE):
+                row.status, row.reason = "disabled", f"{DISABLE_VARIABLE} is set"
+                return
+            allow = self.config.allow
+            if allow is not None and (why := why_refused(point.dist, allow)):
+                row.status, row.reason = "not allowed", why
+                return
+        began = time.perf_counter()
         try:
             plugin = point.load()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's module does
             row.refuse(f"import failed: {type(error).__name__}: {error}")
             self._warn(row)
             return
-        name = f"{distribution}:{point.name}"
+        row.seconds = round(time.perf_counter() - began, 3)
+        row.file = str(getattr(sys.modules.get(point.module), "__file__", None) or "")
+        if row.seconds > _SLOW_SECONDS:
+            row.reason = (
+                f"its import took {row.seconds:.1f} s, at every start; it should import what is "
+                "heavy where it builds"
+            )
+            self._warn(row)
+        if self._register(row, plugin):
+            for caller in self._manager.get_hookcallers(plugin) or ():
+                row.hooks.append(caller.name)
+                if caller.name in _KINDS:
+                    mine = next(i for i in caller.get_hookimpls() if i.plugin is plugin)
+                    self._collect(row, caller.name, mine)
+
+    def _register(self, row: PluginRow, plugin: Any) -> bool:
+        name = f"{row.distribution}:{row.name}"
         try:
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
@@ -202,15 +260,11 @@ class Registry:
                 self._manager.unregister(name=name)
             row.refuse(f"wrong hook: {error}")
             self._warn(row)
-            return
-        for caller in self._manager.get_hookcallers(plugin) or ():
-            row.hooks.append(caller.name)
-            if caller.name in _KINDS:
-                mine = next(i for i in caller.get_hookimpls() if i.plugin is plugin)
-                self._collect(row, caller.name, mine)
+            return False
+        return True
 
     def _collect(self, row: PluginRow, hook: str, implementation: Any) -> None:
-        kind = _KINDS[hook]
+        kind = _KINDS[hook][0]
         try:
             offers = list(implementation.function())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code
@@ -237,31 +291,10 @@ class Registry:
         eligible = builtin or claims
         return eligible[0] if len(eligible) == 1 else None
 
-    def _usable(self, kind: type[T]) -> dict[str, T]:
-        winners = {
-            name: self._winner(claims)
-            for (claimed, name), claims in sorted(self._claims.items(), key=lambda item: item[0][1])
-            if claimed is kind
-        }
-        return {name: w.offer for name, w in winners.items() if w is not None}  # type: ignore[misc]
-
-    def _named(self, kind: type[T], name: str, word: str) -> T:
-        usable = self._usable(kind)
-        if name in usable:
-            return usable[name]
-        if claims := self._claims.get((kind, name)):
-            providers = ", ".join(f"{c.row.distribution} ({c.row.name})" for c in claims)
-            raise PluginConflict(
-                f"several plugins offer the {word} {name!r}: {providers}. Uninstall one, or choose "
-                f'with [plugins.replaces] {name} = "DISTRIBUTION".'
-            )
-        raise PluginUnavailable(
-            f"no installed plugin offers the {word} {name!r}; there are: {', '.join(usable)}. "
-            f"{self._reasons()}Install the plugin, or correct the name."
-        )
-
     def _reasons(self) -> str:
-        refused = [f"{row.distribution}: {row.reason}" for row in self.rows if row.reason]
+        refused = [
+            f"{row.distribution}: {row.reason}" for row in self.rows if row.status != "loaded"
+        ]
         return f"Not used were: {'; '.join(refused)}. " if refused else ""
 
     def _warn(self, row: PluginRow) -> None:
@@ -288,7 +321,7 @@ def build_options(offer: Offer, given: dict[str, Any], where: str) -> BaseModel:
 
 def check_offer(offer: Any, kind: type[Any]) -> str:
     """Why an offer of a kind cannot be used; empty if it can."""
-    builder, arguments = _BUILDERS[kind]
+    builder, arguments = next((name, n) for of, name, n in _KINDS.values() if of is kind)
     if type(offer) is not kind:
         return f"expected {kind.__name__}, found {type(offer).__name__}"
     if offer.contract != CONTRACT:

@@ -16,7 +16,15 @@ from pathlib import Path
 
 import pluggy
 
-from cdm_inspect.contracts import ExporterOffer, ScorerOffer, StoreOffer
+from cdm_inspect.contracts import (
+    CommandOffer,
+    ExporterOffer,
+    PageOffer,
+    ReaderOffer,
+    ScorerOffer,
+    SinkOffer,
+    StoreOffer,
+)
 from cdm_inspect.records import Inspection, Review, TrainingTick
 
 PROJECT = "cdm_inspect"
@@ -56,6 +64,46 @@ class Hooks:
             @hookimpl
             def cdm_inspect_stores():
                 yield StoreOffer(name="jsonl", summary="One JSON line a part.", open=open_jsonl)
+        """
+
+    @hookspec
+    def cdm_inspect_sinks(self) -> Iterable[SinkOffer]:  # type: ignore[empty-body]
+        """Offer sinks: somebody else who is told of verdicts, and of none too few.
+
+        Example:
+            @hookimpl
+            def cdm_inspect_sinks():
+                yield SinkOffer(name="mqtt", summary="To an MQTT broker.", open=open_mqtt)
+        """
+
+    @hookspec
+    def cdm_inspect_pages(self) -> Iterable[PageOffer]:  # type: ignore[empty-body]
+        """Offer pages of the review app.
+
+        Example:
+            @hookimpl
+            def cdm_inspect_pages():
+                yield PageOffer(name="shifts", summary="Parts by shift.", show=show_shifts)
+        """
+
+    @hookspec
+    def cdm_inspect_commands(self) -> Iterable[CommandOffer]:  # type: ignore[empty-body]
+        """Offer commands of the command line.
+
+        Example:
+            @hookimpl
+            def cdm_inspect_commands():
+                yield CommandOffer(name="shift", summary="Sum up a shift.", build=lambda: shift)
+        """
+
+    @hookspec
+    def cdm_inspect_readers(self) -> Iterable[ReaderOffer]:  # type: ignore[empty-body]
+        """Offer readers of collections of photographs.
+
+        Example:
+            @hookimpl
+            def cdm_inspect_readers():
+                yield ReaderOffer(name="hdf5", summary="One HDF5 file a shift.", read=read_hdf5)
         """
 
     @hookspec(firstresult=True)

@@ -39,7 +39,9 @@ from cdm_inspect.storage.schema import (
 from cdm_inspect.storage.versions import is_empty, migrate
 
 GENESIS = "0" * 64
-_AUDIT_LOCK = 4_207_849_484  # any number, the same in every process
+# Any numbers, the same in every process.
+_AUDIT_LOCK = 4_207_849_484
+_ARRIVAL_LOCK = 4_207_849_485
 
 
 class SqlStore:
@@ -114,6 +116,7 @@ class SqlStore:
         )
         try:
             with self._writing() as session:
+                self._lock(session, _ARRIVAL_LOCK, is_shared=True)
                 session.add(row)
                 session.flush()
                 stored = _to_record(row)
@@ -147,6 +150,10 @@ class SqlStore:
             statement = statement.order_by(InspectionRow.key)
         order = InspectionRow.id.desc() if query.newest_first else InspectionRow.id
         with self._reading() as session:
+            if query.after_id is not None and not query.newest_first:
+                # A server numbers rows before they can be seen: wait for those on their way, so
+                # that none appears below a number that a reader has passed.
+                self._lock(session, _ARRIVAL_LOCK)
             rows = session.scalars(statement.order_by(order).limit(query.limit))
             return [_to_record(row) for row in rows]
 
@@ -257,13 +264,13 @@ class SqlStore:
                 previous = row.hash
         return count, None
 
-    def chart_state(self, name: str) -> tuple[int, JsonObject] | None:
+    def position(self, name: str) -> tuple[int, JsonObject] | None:
         """What was kept under a name; see `contracts.VerdictStore`."""
         with self._reading() as session:
             row = session.get(ChartRow, name)
             return None if row is None else (row.last, row.state)
 
-    def keep_chart_state(self, name: str, last: int, state: JsonObject) -> None:
+    def keep_position(self, name: str, last: int, state: JsonObject) -> None:
         """Keep it, unless a later one is kept already; see `contracts.VerdictStore`."""
         # What another process has kept for the first time meanwhile is as good.
         with contextlib.suppress(IntegrityError), self._writing() as session:
@@ -278,8 +285,7 @@ class SqlStore:
         return self.url.render_as_string(hide_password=True)
 
     def _append_audit(self, session: Session, entry: dict[str, Any]) -> None:
-        if self.engine.dialect.name == "postgresql":
-            session.execute(text(f"SELECT pg_advisory_xact_lock({_AUDIT_LOCK})"))
+        self._lock(session, _AUDIT_LOCK)
         last = session.scalar(select(AuditRow).order_by(AuditRow.number.desc()).limit(1))
         number, previous = (last.number + 1, last.hash) if last else (1, GENESIS)
         canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -291,6 +297,12 @@ class SqlStore:
                 hash=_link(number, canonical, previous),
             )
         )
+
+    def _lock(self, session: Session, number: int, *, is_shared: bool = False) -> None:
+        """Until the end of the transaction; in SQLite, writers wait for each other anyway."""
+        if self.engine.dialect.name == "postgresql":
+            kind = "_shared" if is_shared else ""
+            session.execute(text(f"SELECT pg_advisory_xact_lock{kind}({number})"))
 
     def _find_key(self, key: str) -> StoredInspection | None:
         with self._reading() as session:

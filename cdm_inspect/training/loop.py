@@ -12,7 +12,7 @@ import torch
 from lightning.fabric import Fabric
 
 from cdm_inspect.checkpoint import ModelCard, TrainedModel, save_model
-from cdm_inspect.config import LineConfig, parse_count, parse_duration
+from cdm_inspect.config import LineConfig
 from cdm_inspect.diffusion import (
     PRESETS,
     ConsistentDenoiser,
@@ -22,6 +22,7 @@ from cdm_inspect.diffusion import (
 )
 from cdm_inspect.errors import CheckpointMismatch, StorageError, TrainingDiverged
 from cdm_inspect.images import GoodParts
+from cdm_inspect.quantities import parse_count, parse_duration
 from cdm_inspect.records import JsonObject, TrainingReport, TrainingTick
 from cdm_inspect.training.averaging import MovingAverage, smoothed
 from cdm_inspect.training.crops import CropSampler, centre_and_spread

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cdm_inspect.assembly import open_inspector
 from cdm_inspect.comparison import compare_auroc, compare_errors
+from cdm_inspect.delivery import delivering
 from cdm_inspect.detectability import draw_detectability, measure_detectability
 from cdm_inspect.durable import as_json, to_json, write_durably
 from cdm_inspect.errors import (
@@ -66,7 +67,7 @@ def inspect(
 ) -> Iterator[StoredInspection]:
     """Judge files and the images in folders, one by one; each is stored before it is yielded."""
     inspector = open_inspector(project, line, scorer=scorer, device=device)
-    with project.open_store() as store:
+    with project.open_store() as store, delivering(project, store) as deliveries:
         inspector.inspected = store.count(
             InspectionQuery(
                 line=line,
@@ -88,6 +89,7 @@ def inspect(
             # What the store had already, observers have heard of.
             if stored.inspected_at == inspection.inspected_at:
                 project.registry.notify("cdm_inspect_verdict_reached", inspection=inspection)
+                deliveries.wake()
             yield stored
 
 

@@ -1,7 +1,8 @@
 import pytest
 
-from cdm_inspect.config import LineConfig, load_project, parse_count, parse_duration
+from cdm_inspect.config import LineConfig, load_project
 from cdm_inspect.errors import ConfigError, InvalidOption, UnknownLine
+from cdm_inspect.quantities import parse_count, parse_duration
 
 
 def write(root, text):

@@ -283,12 +283,12 @@ def test_a_full_disk_records_nothing(tmp_path, monkeypatch):
 
 
 def test_where_charts_stand_only_moves_on(store):
-    assert store.chart_state("A/1") is None
-    store.keep_chart_state("A/1", 5, {"level": 1.5})
-    store.keep_chart_state("A/1", 3, {"level": 0.0})  # of a slower process
-    assert store.chart_state("A/1") == (5, {"level": 1.5})
-    store.keep_chart_state("A/1", 6, {"level": 2.0})
-    assert store.chart_state("A/1") == (6, {"level": 2.0})
+    assert store.position("A/1") is None
+    store.keep_position("A/1", 5, {"level": 1.5})
+    store.keep_position("A/1", 3, {"level": 0.0})  # of a slower process
+    assert store.position("A/1") == (5, {"level": 1.5})
+    store.keep_position("A/1", 6, {"level": 2.0})
+    assert store.position("A/1") == (6, {"level": 2.0})
 
 
 def test_the_tables_are_those_that_the_program_describes(store):

@@ -1,35 +1,18 @@
-"""What a plugin promises and what it offers; torch is named for type checkers only."""
+"""Denoisers, and what scorers make of them; torch is named for type checkers only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from cdm_inspect.records import (
-    FloatArray,
-    Inspection,
-    InspectionQuery,
-    JsonObject,
-    Review,
-    StoredInspection,
-)
+from cdm_inspect.contracts.options import CONTRACT, Options
+from cdm_inspect.records import FloatArray
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CONTRACT = 1
-"""Version of everything in this module; an offer that names another is refused."""
-
-
-class Options(BaseModel):
-    """Base of the options a plugin accepts in the project file; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Posterior(NamedTuple):
@@ -153,6 +136,31 @@ class FittedScorer(Scorer, Protocol):
         ...
 
 
+@runtime_checkable
+class TrainedScorer(Scorer, Protocol):
+    """A scorer that trains on the line's own training parts, before it is calibrated.
+
+    Held-out parts are kept from it, so that what it says of them is what it says of fresh ones.
+    """
+
+    def train(self, images: Tensor) -> None:
+        """Train anew.
+
+        Args:
+            images: (count, channels, height, width) float32 in [-1, 1], on the CPU; the good parts
+                that the line's model has trained on.
+        """
+        ...
+
+    def state(self) -> Mapping[str, FloatArray]:
+        """What was learnt, by name; kept with the calibration."""
+        ...
+
+    def restore(self, state: Mapping[str, FloatArray]) -> None:
+        """Take back what `state` returned."""
+        ...
+
+
 class DamagedParts(NamedTuple):
     """Copies of good parts that were damaged in known ways.
 
@@ -241,105 +249,3 @@ class ScorerOffer:
     options: type[BaseModel] = Options
     needs_cells: bool = False
     contract: int = CONTRACT
-
-
-class Exporter(Protocol):
-    """Writes a trained model for another runtime, and can run what it wrote."""
-
-    def export(self, denoiser: Denoiser, example: FloatArray, destination: Path) -> Sequence[Path]:
-        """Write the model into the folder `destination`; returns the files written."""
-        ...
-
-    def run(self, files: Sequence[Path], images: FloatArray) -> FloatArray:
-        """Run the written model, so that the host can check that it agrees with the trained one."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExporterOffer:
-    """An exporter, by name; the fields are those of `ScorerOffer`."""
-
-    name: str
-    summary: str
-    build: Callable[[Any], Exporter]
-    options: type[BaseModel] = Options
-    contract: int = CONTRACT
-
-
-class VerdictStore(Protocol):
-    """Keeps inspections, their images and people's decisions."""
-
-    def append(self, inspection: Inspection, *, evidence: bytes | None) -> StoredInspection:
-        """Keep one inspection durably; the same one twice is kept once.
-
-        Args:
-            inspection: what was said of the part.
-            evidence: bytes of the image file, unchanged; None where there was nothing to read.
-        """
-        ...
-
-    def get(self, inspection_id: int) -> StoredInspection | None:
-        """One inspection by its number."""
-        ...
-
-    def find(self, query: InspectionQuery) -> Sequence[StoredInspection]:
-        """Inspections that match, in the order of their numbers unless the query says otherwise."""
-        ...
-
-    def count(self, query: InspectionQuery) -> int:
-        """How many match, whatever the query's page and limit."""
-        ...
-
-    def lines(self) -> Sequence[str]:
-        """Names of the lines that have inspections, sorted."""
-        ...
-
-    def record_review(self, review: Review) -> StoredInspection:
-        """Keep a person's decision; sending the same `client_id` twice keeps it once."""
-        ...
-
-    def reviews(self, inspection_id: int) -> Sequence[Review]:
-        """Every decision ever made on an inspection, oldest first."""
-        ...
-
-    def chart_state(self, name: str) -> tuple[int, JsonObject] | None:
-        """What `keep_chart_state` kept last under a name, with the number of the inspection."""
-        ...
-
-    def keep_chart_state(self, name: str, last: int, state: JsonObject) -> None:
-        """Keep where control charts stand after an inspection; a later one is not overwritten."""
-        ...
-
-    def read_file(self, sha256: str) -> bytes:
-        """The bytes of a kept file, checked against its name."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoreOffer:
-    """A store, by name; `open` receives the options and the project directory.
-
-    Attributes:
-        upgrade: brings what an earlier version has written to the form of this one. Receives also
-            whether a backup has been made; returns the version before and where the backup is, both
-            empty where nothing was to be done. None where there is nothing to upgrade, ever.
-    """
-
-    name: str
-    summary: str
-    open: Callable[[Any, Path], VerdictStore]
-    upgrade: Callable[[Any, Path, bool], tuple[str, str]] | None = None
-    options: type[BaseModel] = Options
-    contract: int = CONTRACT
-
-
-Offer = ScorerOffer | ExporterOffer | StoreOffer

@@ -1,0 +1,64 @@
+"""What a plugin promises and what it offers; loads without torch."""
+
+from cdm_inspect.contracts.commands import CommandHost, CommandOffer
+from cdm_inspect.contracts.datasets import GOOD, DatasetPart, ReaderOffer
+from cdm_inspect.contracts.exporters import ExportedGraph, Exporter, ExporterOffer
+from cdm_inspect.contracts.options import CONTRACT, Options
+from cdm_inspect.contracts.review_pages import PageOffer, PageView
+from cdm_inspect.contracts.scorers import (
+    DamagedParts,
+    Denoiser,
+    FittedScorer,
+    Posterior,
+    RegionalScorer,
+    ScaledScorer,
+    ScoreBatch,
+    Scorer,
+    ScorerOffer,
+    TrainedScorer,
+    TunedScorer,
+)
+from cdm_inspect.contracts.stores import (
+    InspectionReader,
+    SinkOffer,
+    StoreOffer,
+    VerdictSink,
+    VerdictStore,
+)
+
+Offer = (
+    ScorerOffer | ExporterOffer | StoreOffer | SinkOffer | PageOffer | CommandOffer | ReaderOffer
+)
+"""Anything that a plugin can offer."""
+
+__all__ = [
+    "CONTRACT",
+    "GOOD",
+    "CommandHost",
+    "CommandOffer",
+    "DamagedParts",
+    "DatasetPart",
+    "Denoiser",
+    "ExportedGraph",
+    "Exporter",
+    "ExporterOffer",
+    "FittedScorer",
+    "InspectionReader",
+    "Offer",
+    "Options",
+    "PageOffer",
+    "PageView",
+    "Posterior",
+    "ReaderOffer",
+    "RegionalScorer",
+    "ScaledScorer",
+    "ScoreBatch",
+    "Scorer",
+    "ScorerOffer",
+    "SinkOffer",
+    "StoreOffer",
+    "TrainedScorer",
+    "TunedScorer",
+    "VerdictSink",
+    "VerdictStore",
+]

@@ -1,0 +1,154 @@
+"""Where verdicts are kept, and where else they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from pydantic import BaseModel
+
+from cdm_inspect.contracts.options import CONTRACT, Options
+from cdm_inspect.records import (
+    Inspection,
+    InspectionQuery,
+    JsonObject,
+    Review,
+    StoredInspection,
+)
+
+
+class InspectionReader(Protocol):
+    """What may be read of a store."""
+
+    def get(self, inspection_id: int) -> StoredInspection | None:
+        """One inspection by its number."""
+        ...
+
+    def find(self, query: InspectionQuery) -> Sequence[StoredInspection]:
+        """Inspections that match, in the order of their numbers unless the query says otherwise.
+
+        Whoever reads forwards by `after_id` misses nothing: below a number that was returned no
+        other can appear any more, whoever else is writing.
+        """
+        ...
+
+    def count(self, query: InspectionQuery) -> int:
+        """How many match, whatever the query's page and limit."""
+        ...
+
+    def lines(self) -> Sequence[str]:
+        """Names of the lines that have inspections, sorted."""
+        ...
+
+    def reviews(self, inspection_id: int) -> Sequence[Review]:
+        """Every decision ever made on an inspection, oldest first."""
+        ...
+
+    def read_file(self, sha256: str) -> bytes:
+        """The bytes of a kept file, checked against its name.
+
+        Raises:
+            StorageError: if there is none, or it was changed.
+        """
+        ...
+
+
+class VerdictStore(InspectionReader, Protocol):
+    """Keeps inspections, their images and people's decisions; may be used by several threads."""
+
+    def append(self, inspection: Inspection, *, evidence: bytes | None) -> StoredInspection:
+        """Keep one inspection durably; the same one twice is kept once.
+
+        The same are two of the same part by the same model and calibration, with the same reason
+        where they are undecided.
+
+        Args:
+            inspection: what was said of the part.
+            evidence: bytes of the image file, unchanged; None where there was nothing to read.
+        """
+        ...
+
+    def record_review(self, review: Review) -> StoredInspection:
+        """Keep a person's decision; sending the same `client_id` twice keeps it once.
+
+        Raises:
+            StorageError: if there is no such inspection.
+        """
+        ...
+
+    def position(self, name: str) -> tuple[int, JsonObject] | None:
+        """Where one who reads the inspections forwards stands, as `keep_position` kept it."""
+        ...
+
+    def keep_position(self, name: str, last: int, state: JsonObject) -> None:
+        """Keep the number of the last inspection read, and a state; a later one stays."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreOffer:
+    """A store, by name; `open` receives the options and the project directory.
+
+    Attributes:
+        upgrade: brings what an earlier version has written to the form of this one. Receives also
+            whether a backup has been made; returns the version before and where the backup is, both
+            empty where nothing was to be done. None where there is nothing to upgrade, ever.
+    """
+
+    name: str
+    summary: str
+    open: Callable[[Any, Path], VerdictStore]
+    upgrade: Callable[[Any, Path, bool], tuple[str, str]] | None = None
+    options: type[BaseModel] = Options
+    contract: int = CONTRACT
+
+
+class VerdictSink(Protocol):
+    """Tells verdicts to somebody else: a broker, a controller, a manufacturing system.
+
+    The store is its outbox: the host reads on from where the sink stands, in order, and moves on
+    only after `send` has returned. So nothing is lost while the other side is away or this process
+    is killed, but what was sent last may come again. Each sink has a thread of its own.
+    """
+
+    def send(self, inspections: Sequence[StoredInspection]) -> None:
+        """Tell some verdicts; returns once the other side has confirmed all of them.
+
+        What is raised is logged, and the same inspections come again after a while.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkOffer:
+    """A sink, by name; `open` receives the options and the project directory.
+
+    It is opened anew after every failure, so that `open` is the place to connect.
+    """
+
+    name: str
+    summary: str
+    open: Callable[[Any, Path], VerdictSink]
+    options: type[BaseModel] = Options
+    contract: int = CONTRACT

@@ -1,0 +1,37 @@
+"""Durations and counts as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cdm_inspect.errors import InvalidOption
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a duration such as `90s`, `15m`, `1.5h` or a bare number of seconds.
+
+    Raises:
+        InvalidOption: if it is none of these, or not positive.
+    """
+    return _parse_suffixed(text, {"s": 1.0, "m": 60.0, "h": 3600.0}, "a duration like 90s, 15m, 2h")
+
+
+def parse_count(text: str) -> int:
+    """A number such as `20000`, `200k` or `2M`.
+
+    Raises:
+        InvalidOption: if it is none of these, or below 1.
+    """
+    return max(1, round(_parse_suffixed(text, {"k": 1e3, "K": 1e3, "M": 1e6}, "a count like 200k")))
+
+
+def _parse_suffixed(text: str, units: Mapping[str, float], expected: str) -> float:
+    stripped = text.strip()
+    unit = next((u for u in units if stripped.endswith(u)), "")
+    try:
+        value = float(stripped.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 < value < float("inf"):
+        raise InvalidOption(f"expected {expected}, found {text!r}.")
+    return value

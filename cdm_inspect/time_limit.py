@@ -1,0 +1,66 @@
+"""Work that may hang, done where it can be left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from cdm_inspect.errors import PluginFailed
+
+T = TypeVar("T")
+
+_MOST_HANGING = 3
+
+
+class TimeLimit:
+    """Does work in a thread of its own, and goes on without it when it takes too long.
+
+    Python cannot stop a thread. One that hangs is left behind, holding what it holds, and the next
+    work gets a new one; after three of them, work is refused.
+
+    Args:
+        seconds: that one piece of work may take.
+        advice: what to do when it took longer.
+    """
+
+    def __init__(self, seconds: float, *, advice: str) -> None:
+        self.seconds, self._advice = seconds, advice
+        self._tasks: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] | None = None
+        self._hanging = 0
+
+    def __call__(self, work: Callable[[], T]) -> T:
+        """What the work returns or raises.
+
+        Raises:
+            PluginFailed: if it takes too long, or too many have.
+        """
+        if self._hanging >= _MOST_HANGING:
+            raise PluginFailed(
+                f"no answer within {self.seconds:g} s, {self._hanging} times; it is not asked "
+                f"again before a restart. {self._advice}"
+            )
+        if self._tasks is None:
+            self._tasks = SimpleQueue()
+            # A daemon: what hangs must not keep the program from ending.
+            threading.Thread(target=_work_off, args=(self._tasks,), daemon=True).start()
+        answer: Future[T] = Future()
+        self._tasks.put((work, answer))
+        try:
+            return answer.result(self.seconds)
+        except TimeoutError as error:
+            if answer.done():
+                raise  # the work's own
+            self._hanging, self._tasks = self._hanging + 1, None
+            raise PluginFailed(f"no answer within {self.seconds:g} s. {self._advice}") from error
+
+
+def _work_off(tasks: SimpleQueue[tuple[Callable[[], Any], Future[Any]]]) -> None:
+    while True:
+        work, answer = tasks.get()
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it belongs to who asked
+            answer.set_exception(error)
