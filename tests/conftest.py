@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,31 @@ def line(walked, tmp_path):
     root = tmp_path / "line"
     shutil.copytree(walked[0], root)
     return root
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Write plugins with their metadata onto the path, as pip would; also of child processes."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    made = []
+
+    def make(distribution, source):
+        module = "specimen_" + distribution.replace("-", "_")
+        (folder / f"{module}.py").write_text(textwrap.dedent(source))
+        info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(f"[cdm_inspect]\n{distribution} = {module}\n")
+        made.append(module)
+
+    yield make
+    for module in made:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture

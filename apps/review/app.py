@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import desk
 from session import SESSION
-from views import drift, history, queue
+from views import drift, history, plugin, queue
 from words import LANGUAGES, word
 
 from cdm_inspect.errors import CdmInspectError
@@ -43,6 +43,14 @@ def main() -> None:
         st.Page(partial(queue.show, counter, line), title=word("queue"), url_path="queue"),
         st.Page(partial(history.show, counter, line), title=word("history"), url_path="history"),
         st.Page(partial(drift.show, line), title=word("drift"), url_path="drift"),
+    ]
+    pages += [
+        st.Page(
+            partial(plugin.show, offer, counter, line),
+            title=offer.titles.get(SESSION.language, offer.summary),
+            url_path=f"plugin-{offer.name}",
+        )
+        for offer in desk.pages_of_plugins(desk.project_root())
     ]
     st.navigation(pages).run()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from cdm_inspect.contracts import PageOffer
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.project import open_project
 from cdm_inspect.records import JsonObject, Review
@@ -29,6 +30,11 @@ def open_desk(root: str) -> ReviewDesk:
         project.registry.notify("cdm_inspect_review_recorded", review=review)
 
     return ReviewDesk(project.open_store(), notify)
+
+
+@st.cache_resource
+def pages_of_plugins(root: str) -> list[PageOffer]:
+    return list(open_project(Path(root)).registry.usable(PageOffer).values())
 
 
 def calibration_in_force(line: str) -> str | None:

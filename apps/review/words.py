@@ -82,6 +82,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "No part has been inspected yet. Run: cdm-inspect inspect",
         "まだ検査された部品がありません。次を実行してください: cdm-inspect inspect",
     ),
+    "page_failed": (
+        "This page comes from a plugin, and the plugin failed. Everything else works.",
+        "このページのプラグインでエラーが発生しました。ほかの機能は使えます。",
+    ),
     "no_picture": ("The image cannot be shown.", "画像を表示できません。"),
     "undecided": ("Could not be judged", "判定不能"),
     "odd": (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +12,10 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from cdm_inspect.admission import digest_of
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.config import PROJECT_FILE
 from cdm_inspect.errors import (
-    CdmInspectError,
     ConfigError,
     InvalidOption,
     PluginFailed,
@@ -42,13 +42,19 @@ class CommandsOfPlugins(TyperGroup):
             return None
         try:
             return _as_command(offer.build(), cmd_name, offer.summary)
-        except CdmInspectError:
-            raise
-        except Exception as error:
-            raise PluginFailed(
-                f"the command {cmd_name!r} of a plugin cannot be built: {type(error).__name__}: "
-                f"{error}"
-            ) from error
+        except Exception as error:  # noqa: BLE001 - a stranger's code, perhaps only to be listed
+            return _as_command(_unbuilt(cmd_name, error), cmd_name, offer.summary)
+
+
+def _unbuilt(name: str, error: Exception) -> Callable[[], None]:
+    """In place of a command that cannot be built; it says why when it is used."""
+
+    def refuse() -> None:
+        raise PluginFailed(
+            f"the command {name!r} of a plugin cannot be built: {type(error).__name__}: {error}."
+        ) from error
+
+    return refuse
 
 
 def _as_command(made: Any, name: str, summary: str) -> Any:
@@ -96,7 +102,7 @@ def plugins(
     state: Context = context.obj
     registry = _registry(state.root)
     documents = [
-        {**asdict(row), "sha256": _digest(row.distribution) if hashes else None}
+        {**asdict(row), "sha256": _digest(registry, row.distribution) if hashes else None}
         for row in registry.rows
     ]
     rows = [
@@ -127,12 +133,10 @@ def plugins(
         )
 
 
-def _digest(name: str) -> str | None:
-    from cdm_inspect.admission import digest_of
-
+def _digest(registry: Registry, name: str) -> str | None:
     try:
-        return digest_of(distribution(name))
-    except ValueError:
+        return digest_of(registry.distributions[name])
+    except (KeyError, ValueError):
         return None
 
 

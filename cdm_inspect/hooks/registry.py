@@ -107,6 +107,7 @@ class Registry:
 
     Attributes:
         rows: one for each entry point found, also for those refused.
+        distributions: that they belong to, by name.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Registry:
         self._manager.add_hookspecs(Hooks)
         self._claims: dict[tuple[type[Any], str], list[_Claim]] = {}
         found = list(entry_points(group=PROJECT) if points is None else points)
+        self.distributions = {p.dist.name: p.dist for p in found if p.dist is not None}
         for point in sorted(found, key=lambda p: (_distribution(p)[0], p.name)):
             self._load(point)
         missing = [

@@ -232,6 +232,45 @@ def test_a_person_rejects_a_part_and_it_is_still_rejected_after_a_restart(
         page.screenshot(path=pictures / "review-history.png")
 
 
+PAGES = """
+from cdm_inspect.contracts import PageOffer
+from cdm_inspect.hooks import hookimpl
+from cdm_inspect.records import InspectionQuery
+
+def show(view):
+    import streamlit as st
+    st.text(f"{view.store.count(InspectionQuery(line=view.line))} parts, {view.language}")
+
+def fail(view): raise RuntimeError("no <b>shift</b>")
+
+@hookimpl
+def cdm_inspect_pages():
+    yield PageOffer(name="shift", summary="Shift", show=show, titles={"ja": "シフト"})
+    yield PageOffer(name="failing", summary="Failing", show=fail)
+"""
+
+
+@pytest.mark.browser
+def test_pages_of_plugins_stand_beside_ours(install, inspected, page, pictures):
+    from playwright.sync_api import expect
+
+    install("shift-pages", PAGES)
+    with Server(inspected) as server:
+        page.goto(f"{server.url}/plugin-shift")
+        expect(page.get_by_text(re.compile(r"^\d+ parts, en$"))).to_be_visible()
+        page.get_by_role("link", name="Failing").click()
+        expect(page.get_by_text("This page comes from a plugin")).to_be_visible()
+        expect(page.get_by_text("failing: RuntimeError: no <b>shift</b>")).to_be_visible()
+        page.wait_for_timeout(1000)
+        page.screenshot(path=pictures / "review-plugin.png")
+        page.get_by_role("link", name="Queue").click()
+        expect(page.get_by_text("waiting for a decision").first).to_be_visible()
+        page.get_by_label("Language / 言語").click()
+        page.get_by_role("option", name="日本語").click()
+        page.get_by_role("link", name="シフト").click()
+        expect(page.get_by_text(re.compile(r"^\d+ parts, ja$"))).to_be_visible()
+
+
 @pytest.fixture
 def drifted(inspected):
     """A line whose lamp faded after a hundred parts, all of which passed."""

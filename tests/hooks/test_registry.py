@@ -1,16 +1,26 @@
 """The registry against specimens: sound, broken and hostile plugins, each installed for real."""
 
 import logging
+import re
 import sys
-import textwrap
 from importlib.metadata import Distribution, EntryPoint, entry_points
 
 import pytest
+from pydantic import ValidationError
 
 from cdm_inspect.builtin import cdm_inspect_scorers
 from cdm_inspect.config import PluginsConfig
+from cdm_inspect.contracts import (
+    CommandOffer,
+    ExporterOffer,
+    PageOffer,
+    ReaderOffer,
+    SinkOffer,
+    StoreOffer,
+)
 from cdm_inspect.errors import ConfigError, PluginConflict, PluginFailed, PluginUnavailable
 from cdm_inspect.hooks import Registry
+from cdm_inspect.hooks import registry as registry_module
 from cdm_inspect.project import open_project
 from cdm_inspect.records import TrainingTick
 
@@ -51,32 +61,11 @@ SPECIMENS = {
 }
 
 
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Write a plugin with its metadata onto the path, as pip would."""
-    monkeypatch.syspath_prepend(tmp_path)
-    made = []
-
-    def make(distribution, source):
-        module = "specimen_" + distribution.replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
-        info = tmp_path / f"{module}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"
-        )
-        (info / "entry_points.txt").write_text(f"[cdm_inspect]\n{distribution} = {module}\n")
-        made.append(module)
-
-    yield make
-    for module in made:
-        sys.modules.pop(module, None)
-
-
 def test_built_in_scorers_come_through_the_entry_point():
     registry = Registry()
     assert {"residual", "score-norm", "reconstruction"} <= set(registry.scorers)
-    assert "sql" in registry.stores
+    assert "sql" in registry.usable(StoreOffer)
+    assert "table" in registry.usable(ReaderOffer)
     (row,) = (row for row in registry.rows if row.name == "builtin")
     assert (row.distribution, row.status) == ("cdm-inspect", "loaded")
 
@@ -114,10 +103,17 @@ def test_clashing_strangers_are_both_refused_and_built_ins_stand(install):
 def test_who_may_load(install, monkeypatch):
     install("one", SOUND.format(name="one-scorer"))
     install("two", SOUND.format(name="two-scorer"))
-    allowed = Registry(PluginsConfig(allow=("one",)))
-    assert "one-scorer" in allowed.scorers
-    assert "two-scorer" not in allowed.scorers
-    assert "residual" in allowed.scorers
+    for entry in ("one", "One >= 0.9", "one==1.0"):
+        allowed = Registry(PluginsConfig(allow=(entry,)))
+        assert "one-scorer" in allowed.scorers
+        assert "two-scorer" not in allowed.scorers
+        assert "residual" in allowed.scorers
+    other = Registry(PluginsConfig(allow=("one==2.0", "two --hash=sha256:" + "0" * 64)))
+    reasons = {row.name: row.reason for row in other.rows if row.status == "not allowed"}
+    assert "wants version ==2.0, found 1.0" in reasons["one"]
+    assert "lists no files" in reasons["two"]
+    with pytest.raises(ValidationError, match="expected a distribution"):
+        PluginsConfig(allow=("one two",))
     monkeypatch.setenv("CDM_INSPECT_DISABLE_PLUGINS", "1")
     none = Registry()
     assert set(none.scorers) == {offer.name for offer in cdm_inspect_scorers()}
@@ -220,3 +216,42 @@ def test_entry_points_are_sorted_by_distribution():
     assert names == sorted(names)
     assert all(isinstance(p, EntryPoint) for p in entry_points(group="cdm_inspect"))
     assert Distribution.from_name("cdm-inspect").name == "cdm-inspect"
+
+
+OFFERS = {
+    "cdm_inspect_exporters": (ExporterOffer, "ExporterOffer(name='x', summary='s', build=f1)"),
+    "cdm_inspect_sinks": (SinkOffer, "SinkOffer(name='x', summary='s', open=f2)"),
+    "cdm_inspect_pages": (PageOffer, "PageOffer(name='x', summary='s', show=f1)"),
+    "cdm_inspect_commands": (CommandOffer, "CommandOffer(name='x', summary='s', build=f0)"),
+    "cdm_inspect_readers": (ReaderOffer, "ReaderOffer(name='x', summary='s', read=f2)"),
+}
+
+
+@pytest.mark.parametrize("hook", OFFERS)
+def test_every_kind_of_offer_is_collected_and_checked(install, hook):
+    kind, made = OFFERS[hook]
+    source = (
+        "from cdm_inspect.contracts import *\nfrom cdm_inspect.hooks import hookimpl\n"
+        "def f0(): pass\ndef f1(a): pass\ndef f2(a, b): pass\ndef f5(a, b, c, d, e): pass\n"
+        f"@hookimpl\ndef {hook}(): yield {{}}\n"
+    )
+    install("sound", source.format(made))
+    install("unsound", source.format(re.sub(r"f\d", "f5", made)))
+    registry = Registry()
+    assert registry.named(kind, "x").summary == "s"
+    rows = {row.name: row for row in registry.rows}
+    assert rows["sound"].file.endswith("specimen_sound.py")
+    assert rows["sound"].hooks == [hook]
+    assert rows["unsound"].status == "refused"
+    assert "arguments" in rows["unsound"].reason
+
+
+def test_a_slow_import_is_said(install, monkeypatch):
+    monkeypatch.setattr(registry_module, "_SLOW_SECONDS", 0.05)
+    install("slow", "import time\ntime.sleep(0.1)\n" + SOUND.format(name="slow-scorer"))
+    registry = Registry()
+    (row,) = (row for row in registry.rows if row.name == "slow")
+    assert row.status == "loaded"
+    assert row.seconds >= 0.1
+    assert "its import took" in row.reason
+    assert "slow-scorer" in registry.scorers

@@ -19,6 +19,7 @@ from cdm_inspect.records import Decision, Inspection, InspectionQuery, Review, V
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.storage import SqlStore, upgrade_database, versions
 from cdm_inspect.storage.schema import VERSION_TABLE
+from cdm_inspect.storage.sql import _ARRIVAL_LOCK
 
 SERVER = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")
 
@@ -400,3 +401,42 @@ def test_another_program_with_alembic_in_the_same_database_is_no_hindrance(store
     url = store.url.render_as_string(hide_password=False)
     with SqlStore(url, "images/", root=tmp_path) as opened:
         assert opened.get(kept.id) == kept
+
+
+def test_who_reads_forwards_misses_no_part_that_is_on_its_way(store):
+    """A server numbers rows before others can see them; the reader waits for those."""
+    stored = [store.append(inspection(0), evidence=None)]
+    reading = threading.Event()
+    with store._writing() as session:
+        # As `append` of another station, which has its number and is not done yet.
+        store._lock(session, _ARRIVAL_LOCK, is_shared=True)
+        session.execute(
+            text("UPDATE chart SET last = last")
+            if store.engine.dialect.name == "sqlite"
+            else text("SELECT nextval(pg_get_serial_sequence('inspection', 'id'))")
+        )
+        if store.engine.dialect.name == "postgresql":
+            other = threading.Thread(
+                target=lambda: stored.append(store.append(inspection(2), evidence=None))
+            )
+            other.start()
+            other.join(20)  # writers do not wait for each other
+            assert [part.id for part in stored] == [1, 3]
+        found = []
+        reader = threading.Thread(
+            target=lambda: (reading.set(), found.extend(store.find(InspectionQuery(after_id=0))))
+        )
+        reader.start()
+        reading.wait()
+        reader.join(0.5)
+        if store.engine.dialect.name == "postgresql":
+            assert reader.is_alive()
+            session.execute(
+                text(
+                    "INSERT INTO inspection SELECT (jsonb_populate_record(NULL::inspection, "
+                    'to_jsonb(i) || \'{"id": 2, "key": "k"}\')).* FROM inspection i WHERE id = 1'
+                )
+            )
+    reader.join(20)
+    expected = [1, 2, 3] if store.engine.dialect.name == "postgresql" else [1]
+    assert [part.id for part in found] == expected

@@ -1,14 +1,7 @@
-"""What every plugin must keep, as tests that its author inherits.
+"""The kit for scorers.
 
-    from cdm_inspect.hooks.conformance import ScorerConformance
-    from my_package.plugin import OFFER
-
-    class TestEdges(ScorerConformance):
-        offer = OFFER
-
-Nothing is trained: the parts are a Gaussian random field, and the denoiser is the one that is exact
-for it, so that a scorer meets a perfect model of its line within seconds. Scorers are used through
-the same objects as in the product. Needs pytest.
+The parts are a Gaussian random field, and the denoiser is the one that is exact for it, so that a
+scorer meets a perfect model of its line within seconds.
 """
 
 from __future__ import annotations

@@ -1,0 +1,23 @@
+"""A page that a plugin has added."""
+
+from __future__ import annotations
+
+import logging
+
+import streamlit as st
+from session import SESSION
+from words import word
+
+from cdm_inspect.contracts import PageOffer, PageView
+from cdm_inspect.review import ReviewDesk
+
+_log = logging.getLogger(__name__)
+
+
+def show(offer: PageOffer, counter: ReviewDesk, line: str) -> None:
+    try:
+        offer.show(PageView(line=line, language=SESSION.language, store=counter.store))
+    except Exception as error:  # noqa: BLE001 - a stranger's page must not stop the desk
+        _log.warning("page %r failed", offer.name, exc_info=True)
+        st.error(word("page_failed"))
+        st.text(f"{offer.name}: {type(error).__name__}: {error}")

@@ -1,0 +1,16 @@
+"""What every plugin must keep, as tests that its author inherits; needs pytest.
+
+    from cdm_inspect.hooks.conformance import ScorerConformance
+    from my_package.plugin import OFFER
+
+    class TestEdges(ScorerConformance):
+        offer = OFFER
+
+Plugins are used through the same objects as in the product, and nothing is trained.
+"""
+
+from cdm_inspect.hooks.conformance.exporters import ExporterConformance
+from cdm_inspect.hooks.conformance.scorers import ScorerConformance
+from cdm_inspect.hooks.conformance.stores import StoreConformance
+
+__all__ = ["ExporterConformance", "ScorerConformance", "StoreConformance"]

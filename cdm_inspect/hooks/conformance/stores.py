@@ -1,0 +1,367 @@
+"""The kit for stores: what is kept stays kept, whoever writes beside and whatever is killed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from cdm_inspect.contracts import StoreOffer, VerdictStore
+from cdm_inspect.errors import StorageError
+from cdm_inspect.hooks.registry import check_offer
+from cdm_inspect.images import decode_heatmap
+from cdm_inspect.records import (
+    Decision,
+    Inspection,
+    InspectionQuery,
+    Region,
+    Review,
+    StoredInspection,
+    Verdict,
+)
+
+_EVERYTHING = InspectionQuery(limit=100_000)
+_ENOUGH = 12
+"""Parts that a process must have kept before it is killed."""
+
+
+def a_part(number: int, **changes: Any) -> Inspection:
+    """An inspection with every field set, and others for every number."""
+    facts: dict[str, Any] = {
+        "image": Path(f"shift/部品 {number}.png"),
+        "sha256": f"{number:064x}",
+        "line": "A",
+        "verdict": Verdict.REJECT,
+        "model": "model",
+        "calibration": "calibration",
+        "scorer": "residual",
+        "threshold": 1.5,
+        "score": 2.0 + number / 7,
+        "p_value": 0.01,
+        "heatmap": np.random.default_rng(number).normal(size=(6, 8)).astype(np.float32),
+        "regions": (Region(x=1, y=2, width=3, height=4, area=9, peak=2.5),),
+        "acquisition": {"exposure": 0.25, "focus": 11.0},
+    }
+    return Inspection(**{**facts, **changes})
+
+
+def evidence_of(number: int) -> bytes:
+    """What stands for the bytes of its photograph."""
+    return f"photograph {number}".encode() * 20
+
+
+def a_review(inspection_id: int, decision: Decision = Decision.ACCEPT, **changes: Any) -> Review:
+    """A decision of Ms Sato."""
+    facts: dict[str, Any] = {
+        "client_id": uuid.uuid4().hex,
+        "inspection_id": inspection_id,
+        "decision": decision,
+        "reviewer": "佐藤",
+        "comment": "=looks fine",
+    }
+    return Review(**{**facts, **changes})
+
+
+def open_store(offer: StoreOffer, options: dict[str, Any], root: Path) -> VerdictStore:
+    """As the host opens it."""
+    return offer.open(offer.options(**options), root)
+
+
+def _append_many(
+    offer: StoreOffer, options: dict[str, Any], root: Path, numbers: Sequence[int]
+) -> None:
+    """In a process of its own."""
+    with open_store(offer, options, root) as store:
+        for number in numbers:
+            store.append(a_part(number), evidence=evidence_of(number))
+
+
+def _append_until_killed(
+    offer: StoreOffer, options: dict[str, Any], root: Path, first: int, told: Any
+) -> None:
+    """In a process of its own: tells the number of each part once the store has it."""
+    number = first
+    with open_store(offer, options, root) as store:
+        while True:
+            stored = store.append(a_part(number), evidence=evidence_of(number))
+            store.record_review(a_review(stored.id, client_id=f"review {number}"))
+            told.send(number)
+            number += 1
+
+
+class StoreConformance:
+    """Tests of a store; inherit from it, name the offer, and say how to open an empty one.
+
+    Attributes:
+        offer: under test; what it names must be importable, as it is once the plugin is installed.
+    """
+
+    offer: ClassVar[StoreOffer]
+
+    @pytest.fixture
+    def options(self) -> dict[str, Any]:
+        """Options of an empty store; a fixture of yours that makes one overrides it."""
+        return {}
+
+    def test_the_offer_is_one_that_the_host_accepts(self) -> None:
+        """Name, summary, options, contract, and an opener of two arguments."""
+        assert check_offer(self.offer, StoreOffer) == ""
+
+    def test_what_was_kept_is_there_after_a_restart(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Every field, the photograph byte by byte, the heat map within a step."""
+        part = a_part(1)
+        with open_store(self.offer, options, tmp_path) as store:
+            first = store.append(part, evidence=evidence_of(1))
+        with open_store(self.offer, options, tmp_path) as store:
+            kept = store.get(first.id)
+            assert kept == first
+            for field in fields(Inspection):
+                if field.name not in ("heatmap", "image"):
+                    assert getattr(kept, field.name) == getattr(part, field.name), field.name
+            assert kept is not None
+            assert kept.image == str(part.image)
+            assert kept.inspected_at.utcoffset() == dt.timedelta(0)
+            assert store.read_file(kept.image_sha256) == evidence_of(1)
+            heatmap = decode_heatmap(
+                store.read_file(kept.heatmap_sha256), kept.heatmap_scale, kept.heatmap_offset
+            )
+            assert part.heatmap is not None
+            assert np.abs(heatmap - part.heatmap).max() <= kept.heatmap_scale
+            assert store.get(first.id + 1000) is None
+            with pytest.raises(StorageError):
+                store.read_file("0" * 64)
+
+    def test_a_part_that_could_not_be_read_is_kept_too(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Without score, map and photograph, and with a name that is no text."""
+        name = Path(os.fsdecode(b"caf\xe9.png"))
+        bare = a_part(
+            2,
+            image=name,
+            verdict=Verdict.UNDECIDED,
+            reason="truncated: cut short",
+            score=None,
+            p_value=None,
+            heatmap=None,
+            regions=(),
+            acquisition={},
+        )
+        with open_store(self.offer, options, tmp_path) as store:
+            kept = store.get(store.append(bare, evidence=None).id)
+            assert kept is not None
+            assert (kept.score, kept.p_value, kept.regions) == (None, None, ())
+            assert (kept.image_sha256, kept.heatmap_sha256) == ("", "")
+            assert kept.reason == bare.reason
+            assert "caf" in kept.image
+
+    def test_the_same_inspection_is_kept_once(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Also after a restart; the first stands. By another calibration it is another one."""
+        with open_store(self.offer, options, tmp_path) as store:
+            first = store.append(a_part(1), evidence=evidence_of(1))
+            assert store.append(a_part(1, score=9.0), evidence=evidence_of(1)) == first
+        with open_store(self.offer, options, tmp_path) as store:
+            assert store.append(a_part(1), evidence=evidence_of(1)) == first
+            others = [
+                store.append(a_part(1, **change), evidence=evidence_of(1)).id
+                for change in (
+                    {"line": "B"},
+                    {"model": "other"},
+                    {"calibration": "other"},
+                    {"verdict": Verdict.UNDECIDED, "reason": "scorer_failed: it hung"},
+                )
+            ]
+            assert len({first.id, *others}) == 5
+            assert store.count(_EVERYTHING) == 5
+
+    def test_finding_and_counting(self, options: dict[str, Any], tmp_path: Path) -> None:
+        """By line, verdict, decision, calibration and time; in every order; page by page."""
+        began = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        verdicts = list(Verdict)
+        with open_store(self.offer, options, tmp_path) as store:
+            for number in range(20):
+                store.append(
+                    a_part(
+                        number,
+                        line="AB"[number % 2],
+                        verdict=verdicts[number % 4],
+                        calibration=str(number % 3),
+                        score=None if number % 4 == 3 else float(number * 7 % 20),
+                        inspected_at=began + dt.timedelta(hours=number),
+                    ),
+                    evidence=None,
+                )
+            every = store.find(_EVERYTHING)
+            store.record_review(a_review(every[4].id))
+            assert [p.id for p in every] == sorted(p.id for p in every)
+            for query, expected in (
+                (InspectionQuery(line="B"), 10),
+                (InspectionQuery(verdicts=(Verdict.PASS, Verdict.REJECT)), 10),
+                (InspectionQuery(calibration="2"), 6),
+                (InspectionQuery(since=began + dt.timedelta(hours=15)), 5),
+                (InspectionQuery(is_decided=True), 1),
+                (InspectionQuery(is_decided=False, line="A"), 9),
+            ):
+                assert store.count(query) == len(store.find(query)) == expected, query
+            assert list(store.lines()) == ["A", "B"]
+            assert [p.id for p in store.find(InspectionQuery(newest_first=True))] == [
+                p.id for p in reversed(every)
+            ]
+            scores = [p.score for p in store.find(InspectionQuery(order_by_score=True))]
+            assert scores[:5] == [None] * 5
+            assert scores[5:] == sorted((s for s in scores if s is not None), reverse=True)
+            drawn = [p.id for p in store.find(InspectionQuery(at_random=True))]
+            assert drawn == [p.id for p in store.find(InspectionQuery(at_random=True))]
+            assert drawn != sorted(drawn)
+            assert sorted(drawn) == [p.id for p in every]
+            for newest_first in (False, True):
+                assert _by_pages(store, newest_first) == sorted(
+                    (p.id for p in every), reverse=newest_first
+                )
+
+    def test_decisions_are_added_and_never_replaced(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """The last one stands; one that is sent twice counts once."""
+        with open_store(self.offer, options, tmp_path) as store:
+            part = store.append(a_part(1), evidence=None)
+            assert (part.decision, part.reviewer, part.decided_at) == (None, "", None)
+            first = a_review(part.id)
+            assert store.record_review(first).decision is Decision.ACCEPT
+            second = a_review(part.id, Decision.REJECT, reviewer="鈴木")
+            store.record_review(second)
+            again = store.record_review(first)
+            assert (again.decision, again.reviewer) == (Decision.REJECT, "鈴木")
+            assert list(store.reviews(part.id)) == [first, second]
+            with pytest.raises(StorageError):
+                store.record_review(a_review(part.id + 1000))
+        with open_store(self.offer, options, tmp_path) as store:
+            kept = store.get(part.id)
+            assert kept is not None
+            assert (kept.decision, kept.decided_at) == (Decision.REJECT, second.decided_at)
+
+    def test_positions_only_move_on(self, options: dict[str, Any], tmp_path: Path) -> None:
+        """Of two that read the inspections, the slower does not set the faster back."""
+        with open_store(self.offer, options, tmp_path) as store:
+            assert store.position("sink/x") is None
+            store.keep_position("sink/x", 5, {"sum": 1.5})
+            store.keep_position("sink/x", 3, {"sum": 0.0})
+            assert store.position("sink/x") == (5, {"sum": 1.5})
+            assert store.position("sink/y") is None
+        with open_store(self.offer, options, tmp_path) as store:
+            assert store.position("sink/x") == (5, {"sum": 1.5})
+
+    def test_threads_that_write_beside_each_other(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Each part once, and one who reads forwards meanwhile misses none."""
+        with open_store(self.offer, options, tmp_path) as store:
+            store.append(a_part(0), evidence=None)
+            writers = [
+                threading.Thread(
+                    target=lambda first=first: [
+                        store.append(a_part(first + i), evidence=evidence_of(first + i))
+                        for i in range(30)
+                    ]
+                )
+                for first in (0, 15, 30, 45)
+            ]
+            for writer in writers:
+                writer.start()
+            seen: list[StoredInspection] = []
+            is_last = False
+            while not is_last:
+                is_last = not any(writer.is_alive() for writer in writers)
+                after = seen[-1].id if seen else 0
+                seen += store.find(InspectionQuery(after_id=after, limit=7))
+                is_last = is_last and len(seen) >= store.count(_EVERYTHING)
+                if len(seen) > 75:
+                    break
+            for writer in writers:
+                writer.join()
+            assert sorted(part.sha256 for part in seen) == [f"{n:064x}" for n in range(75)]
+            assert len({part.id for part in seen}) == 75
+
+    def test_processes_that_write_beside_each_other(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Two stations on one store: each part once, none refused."""
+        with open_store(self.offer, options, tmp_path):
+            pass
+        context = multiprocessing.get_context("spawn")
+        stations = [
+            context.Process(
+                target=_append_many,
+                args=(self.offer, options, tmp_path, range(first, first + 20)),
+            )
+            for first in (0, 10)
+        ]
+        for station in stations:
+            station.start()
+        for station in stations:
+            station.join(120)
+        assert [station.exitcode for station in stations] == [0, 0]
+        with open_store(self.offer, options, tmp_path) as store:
+            assert store.count(_EVERYTHING) == 30
+
+    def test_a_program_that_is_killed_loses_nothing(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """What the store has said it has, it has, photographs and decisions too."""
+        context = multiprocessing.get_context("spawn")
+        known = 0
+        for _ in range(2):
+            here, there = context.Pipe(duplex=False)
+            child = context.Process(
+                target=_append_until_killed,
+                args=(self.offer, options, tmp_path, known, there),
+            )
+            child.start()
+            there.close()
+            for _ in range(_ENOUGH):
+                assert here.poll(120), "the store keeps nothing"
+                known = here.recv() + 1
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+            child.join()
+            while here.poll():  # told before it died
+                try:
+                    known = here.recv() + 1
+                except EOFError:
+                    break
+            here.close()
+        with open_store(self.offer, options, tmp_path) as store:
+            kept = {part.sha256: part for part in store.find(_EVERYTHING)}
+            assert known <= len(kept) <= known + 2
+            for number in range(known):
+                part = kept[f"{number:064x}"]
+                assert store.read_file(part.image_sha256) == evidence_of(number)
+                assert [r.client_id for r in store.reviews(part.id)] == [f"review {number}"]
+                assert store.append(a_part(number), evidence=evidence_of(number)).id == part.id
+
+
+def _by_pages(store: VerdictStore, newest_first: bool) -> list[int]:
+    found: list[int] = []
+    while page := store.find(
+        InspectionQuery(
+            after_id=found[-1] if found else (1_000_000 if newest_first else 0),
+            newest_first=newest_first,
+            limit=6,
+        )
+    ):
+        found += [part.id for part in page]
+    return found

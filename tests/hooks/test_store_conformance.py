@@ -1,0 +1,108 @@
+"""The built-in store passes the kit for stores, on SQLite and PostgreSQL; forgetful ones do not."""
+
+import dataclasses
+import os
+import uuid
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from cdm_inspect.builtin import cdm_inspect_stores
+from cdm_inspect.contracts import Options, StoreOffer
+from cdm_inspect.errors import StorageError
+from cdm_inspect.hooks.conformance import StoreConformance
+from cdm_inspect.hooks.conformance.stores import a_part, evidence_of
+from cdm_inspect.storage import SqlStore
+
+SERVER = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")
+(SQL,) = cdm_inspect_stores()
+
+
+class TestSqlite(StoreConformance):
+    offer = SQL
+
+    @pytest.fixture
+    def options(self):
+        return {"url": "sqlite:///cdm.db", "images": "images/"}
+
+
+class TestPostgresql(StoreConformance):
+    offer = SQL
+
+    @pytest.fixture
+    def options(self):
+        name = f"cdm_inspect_{uuid.uuid4().hex[:8]}"
+        admin = create_engine(f"{SERVER}postgres", isolation_level="AUTOCOMMIT")
+        try:
+            with admin.connect() as connection:
+                connection.execute(text(f"CREATE DATABASE {name}"))
+        except SQLAlchemyError as error:
+            pytest.skip(
+                f"no PostgreSQL at {SERVER}: the kit ran on SQLite only. Start a server or set "
+                f"CDM_INSPECT_TEST_POSTGRES. ({type(error).__name__})"
+            )
+        yield {"url": f"{SERVER}{name}", "images": "images/"}
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+class Forgetful(SqlStore):
+    """A store with one fault."""
+
+    fault = ""
+
+    def __init__(self, root):
+        super().__init__("sqlite:///cdm.db", "images/", root=root)
+
+    def append(self, inspection, *, evidence):
+        if self.fault == "keeps twice":
+            inspection = dataclasses.replace(inspection, model=uuid.uuid4().hex)
+        if self.fault == "drops the map":
+            inspection = dataclasses.replace(inspection, heatmap=None)
+        return super().append(inspection, evidence=evidence)
+
+    def record_review(self, review):
+        if self.fault == "decides twice":
+            review = dataclasses.replace(review, client_id=uuid.uuid4().hex)
+        return super().record_review(review)
+
+    def keep_position(self, name, last, state):
+        if self.fault != "forgets positions":
+            super().keep_position(name, last, state)
+
+    def find(self, query):
+        found = super().find(query)
+        return found[1:] if self.fault == "loses the first" and query.after_id else found
+
+
+FAULTS = {
+    "keeps twice": "test_the_same_inspection_is_kept_once",
+    "drops the map": "test_what_was_kept_is_there_after_a_restart",
+    "decides twice": "test_decisions_are_added_and_never_replaced",
+    "forgets positions": "test_positions_only_move_on",
+    "loses the first": "test_finding_and_counting",
+}
+
+
+def run_kit(fault, test, tmp_path):
+    kind = type("Faulty", (Forgetful,), {"fault": fault})
+    offer = StoreOffer(
+        name="faulty", summary="Faulty.", open=lambda options, root: kind(root), options=Options
+    )
+    kit = type("Kit", (StoreConformance,), {"offer": offer})()
+    getattr(kit, test)(options={}, tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found_by_the_test_that_is_there_for_it(fault, tmp_path):
+    (tmp_path / "sound").mkdir()
+    run_kit("", FAULTS[fault], tmp_path / "sound")
+    with pytest.raises((AssertionError, StorageError)):
+        run_kit(fault, FAULTS[fault], tmp_path)
+
+
+def test_parts_of_the_kit_differ():
+    assert a_part(1) != a_part(2)
+    assert evidence_of(1) != evidence_of(2)
