@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -253,7 +253,7 @@ def load_calibration(folder: Path, scorer: str, model: str) -> Calibration:
     return calibration
 
 
-def conformal_p_value(scores: tuple[float, ...], score: float) -> float:
+def conformal_p_value(scores: Sequence[float], score: float) -> float:
     """(1 + number of calibration scores >= score) / (n + 1), for ascending `scores`."""
     at_least = len(scores) - int(np.searchsorted(np.asarray(scores), score, side="left"))
     return (1 + at_least) / (len(scores) + 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -74,7 +73,7 @@ class MqttSink:
     def __enter__(self) -> Self:
         try:
             self._client.connect(self.options.host, self.options.port)
-        except (OSError, socket.timeout) as error:
+        except (TimeoutError, OSError) as error:
             raise PluginFailed(
                 f"no MQTT broker answers at {self._where} ({error}). See that it runs and that "
                 "host and port are right"
@@ -112,7 +111,9 @@ class MqttSink:
                     f"{self.options.seconds:g} s"
                 )
 
-    def _note_answer(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+    def _note_answer(
+        self, client: Any, data: Any, flags: Any, reason: Any, properties: Any
+    ) -> None:
         self._refusal = str(reason) if reason.is_failure else ""
         self._answered.set()
 

@@ -204,11 +204,14 @@ def test_a_broker_that_refuses_us(tmp_path, monkeypatch):
 def test_somebody_who_does_not_speak_mqtt(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         options = MqttOptions(host="127.0.0.1", port=deaf.getsockname()[1], seconds=0.5)
-        with pytest.raises(PluginFailed, match="does not speak MQTT"), OFFER.open(options, tmp_path):
+        with (
+            pytest.raises(PluginFailed, match="does not speak MQTT"),
+            OFFER.open(options, tmp_path),
+        ):
             pass
 
 
 @pytest.mark.parametrize("topic", ["a/+", "a/#", "", "a/{part}"])
 def test_what_is_no_topic(topic):
-    with pytest.raises(ValueError, match="topic|filled in"):
+    with pytest.raises(ValueError, match=r"topic|filled in"):
         MqttOptions(host="x", topic=topic)

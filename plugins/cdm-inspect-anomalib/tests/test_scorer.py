@@ -1,0 +1,38 @@
+"""Models of anomalib as scorers: the kit of the host, with random backbones."""
+
+import pytest
+from cdm_inspect_anomalib import OFFERS, AnomalibOptions
+
+from cdm_inspect.errors import ConfigError
+from cdm_inspect.hooks import Registry
+from cdm_inspect.hooks.conformance import ScorerConformance
+
+
+class TestPadim(ScorerConformance):
+    offer = OFFERS["padim"]
+    options = {"arguments": {"n_features": 20}}
+
+
+class TestPatchcore(ScorerConformance):
+    offer = OFFERS["patchcore"]
+
+
+class TestGanomaly(ScorerConformance):
+    offer = OFFERS["ganomaly"]
+    options = {"epochs": 2, "arguments": {"n_features": 8, "latent_vec_size": 10}}
+    is_monotone = False  # after two epochs
+
+
+def test_the_installed_plugin_is_found():
+    assert set(OFFERS) <= set(Registry().scorers)
+
+
+def test_mistakes_in_the_options_are_said(tmp_path):
+    offer = OFFERS["anomalib"]
+    for options, message in (
+        ({"model": "padimm"}, "no model 'padimm'; it has .*padim"),
+        ({"arguments": {"bakbone": "x"}}, "Padim takes no bakbone; it takes .*backbone"),
+        ({"backbone_weights": tmp_path / "no.safetensors"}, "no.safetensors"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            offer.build(None, AnomalibOptions(**options))
