@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cdm_inspect.images import to_display
-from cdm_inspect.records import FloatArray
+from cdm_inspect.records import FloatArray, JsonObject
 
 if TYPE_CHECKING:
     from cdm_inspect.diagnosis import Diagnosis, Estimate
@@ -52,6 +52,56 @@ def draw_diagnosis(
         row[0].set_ylabel(name, fontsize=8)
     destination.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(destination, dpi=90)
+
+
+def draw_bench(document: JsonObject, destination: Path) -> None:
+    """Detectors side by side: how well they tell parts apart, and how long they take.
+
+    Args:
+        document: of `cdm-inspect bench`.
+        destination: of the PNG.
+    """
+    from matplotlib.figure import Figure
+
+    rows = document["rows"][::-1]
+    names = [row["scorer"] for row in rows]
+    colours = [_COLOURS[int(name == document["compared_with"])] for name in names]
+    figure = Figure(figsize=(13, 2 + 0.45 * len(rows)), layout="constrained")
+    figure.suptitle(f"Line {document['line']} on {document['data']}")
+    axes: Any = figure.subplots(1, 3, sharey=True)
+    for panel, key, title in zip(
+        axes,
+        ("image_AUROC", "pixel_AUROC", "seconds_per_image"),
+        ("Image AUROC, 95 % interval", "Pixel AUROC", "Seconds an image"),
+        strict=True,
+    ):
+        panel.set_title(title, fontsize=10)
+        panel.grid(axis="x", alpha=0.3)
+        for place, row in enumerate(rows):
+            value = row[key]
+            if value is None:
+                panel.text(0.5, place, "no masks", fontsize=8, va="center")
+                continue
+            panel.plot(value, place, "o", color=colours[place])
+            interval = row.get(f"{key}_interval")
+            if interval is not None:
+                panel.plot(interval, [place, place], color=colours[place])
+            panel.annotate(
+                f"{value:.3f}",
+                (value, place),
+                (0, 7),
+                textcoords="offset points",
+                fontsize=8,
+                ha="center",
+            )
+    axes[0].set_yticks(range(len(rows)), names)
+    axes[0].set_ylim(-0.6, len(rows) - 0.2)
+    for panel in axes[:2]:
+        panel.axvline(0.5, color="0.5", linewidth=1)
+        panel.set_xlim(right=1.02)
+    axes[2].set_xscale("log")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(destination, dpi=100)
 
 
 def _draw_levels(axes: Any, diagnosis: Diagnosis, colour: str) -> None:

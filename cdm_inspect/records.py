@@ -284,6 +284,9 @@ def inspection_json(inspection: StoredInspection) -> JsonObject:
 Tick = Callable[[int, int], None]
 """Told how many of how many are done."""
 
+StepTick = Callable[[str, int, int], None]
+"""Told what is done, and how many of how many are."""
+
 
 def untold(done: int, total: int) -> None:
     """A `Tick` that nobody listens to."""

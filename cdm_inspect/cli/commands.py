@@ -254,6 +254,30 @@ def evaluate(
 
 
 @app.command()
+def bench(
+    context: typer.Context,
+    line: Line,
+    data: Annotated[Path, typer.Option(help="Labelled folder in the MVTec layout.")],
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option("--scorer", help="One of them; may be given again. All if none is."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Judge at most so many parts.", min=10)] = None,
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Detectors side by side: quality and speed of scorers, built in and of plugins."""
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    own = project.config.line(line).scorer
+    wanted = scorer or list(project.registry.scorers)
+    names = [own, *dict.fromkeys(name for name in wanted if name != own)]
+    state.screen.finish(
+        evaluations.bench(state, project, line, data, names, limit=limit, device=device)
+    )
+
+
+@app.command()
 def diagnose(
     context: typer.Context,
     line: Line,

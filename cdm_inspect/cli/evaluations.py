@@ -118,6 +118,73 @@ def _show_figures(state: Context, results: list[dict[str, Any]]) -> None:
     )
 
 
+def bench(
+    state: Context,
+    project: Project,
+    line: str,
+    data: Path,
+    scorers: list[str],
+    *,
+    limit: int | None,
+    device: str,
+) -> dict[str, Any]:
+    """Detectors side by side in one table."""
+    from cdm_inspect import workflows
+
+    with state.screen.counting(f"bench {line}") as tick:
+        document = workflows.bench(
+            project,
+            line,
+            data,
+            scorers,
+            device=device,
+            limit=limit,
+            tick=lambda step, done, total: tick(done, total, step),
+        )
+    rows = document["rows"]
+    state.screen.table(
+        f"Line {line} on {rows[0]['n_good']} good and {rows[0]['n_defective']} defective parts "
+        "(95 % intervals)",
+        (
+            "scorer",
+            "image AUROC",
+            f"against {document['compared_with']}",
+            "pixel AUROC",
+            "AUPRO 0.3",
+            "escapes",
+            "false rejects",
+            "s/image",
+            "s to fit",
+        ),
+        [
+            (
+                row["scorer"],
+                f"{row['image_AUROC']:.3f}{_between(row['image_AUROC_interval'])}",
+                _difference(row["against_first"]),
+                _optional(row["pixel_AUROC"]),
+                _optional(row["pixel_AUPRO"]),
+                f"{row['escape_rate']:.1%}",
+                f"{row['false_reject_rate']:.1%}",
+                f"{row['seconds_per_image']:.3f}",
+                "-" if row["seconds_to_fit"] is None else f"{row['seconds_to_fit']:.0f}",
+            )
+            for row in rows
+        ],
+    )
+    for row in rows:
+        state.screen.say(f"{row['scorer']}: {escape(row['summary'])}")
+    for name, why in document["left_out"].items():
+        state.screen.say(f"[yellow]{name} left out:[/yellow] {escape(why)}")
+    state.screen.say(f"report: {escape(document['report'])}")
+    return document
+
+
+def _difference(found: dict[str, Any] | None) -> str:
+    if found is None or found["low"] is None:
+        return "-"
+    return f"{found['difference']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
+
+
 def _show_detectability(state: Context, document: dict[str, Any]) -> None:
     """A table of the smallest synthetic defects that are found."""
     contrasts = [f"{contrast:g}" for contrast in document["contrasts"]]

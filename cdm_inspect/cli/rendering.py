@@ -98,7 +98,7 @@ class Screen:
 
     @contextmanager
     def counting(self, title: str) -> Iterator[Any]:
-        """A progress bar told `(done, total)`; plain lines where there is no terminal."""
+        """A progress bar told done, total and perhaps the step; plain lines without a terminal."""
         if not self.console.is_terminal:
             yield _PlainCounter(self, title)
             return
@@ -110,7 +110,9 @@ class Screen:
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(title, total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
+            yield lambda done, total, step=title: progress.update(
+                task, description=step, completed=done, total=total
+            )
 
     @contextmanager
     def training(self, title: str) -> Iterator[Any]:
@@ -162,10 +164,10 @@ class _PlainCounter:
     def __init__(self, screen: Screen, title: str) -> None:
         self.screen, self.title, self.told_at = screen, title, time.monotonic()
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, step: str | None = None) -> None:
         if done == total or time.monotonic() - self.told_at >= _PLAIN_SECONDS:
             self.told_at = time.monotonic()
-            self.screen.say(f"{self.title}: {done} of {total}")
+            self.screen.say(f"{step or self.title}: {done} of {total}")
 
 
 class _PlainTraining:

@@ -1,6 +1,7 @@
 """The story, verb by verb: check, train, calibrate, evaluate, inspect. Each reads top to bottom."""
 
 from cdm_inspect.watching import drift
+from cdm_inspect.workflows.benching import bench
 from cdm_inspect.workflows.checking import CheckReport, check, review_parts
 from cdm_inspect.workflows.judging import evaluate, expand_paths, inspect
 from cdm_inspect.workflows.learning import calibrate, train
@@ -8,6 +9,7 @@ from cdm_inspect.workflows.looking import diagnose, sample
 
 __all__ = [
     "CheckReport",
+    "bench",
     "calibrate",
     "check",
     "diagnose",

@@ -146,7 +146,7 @@ def evaluate(
     if limit is not None:
         labelled = thin_labelled(labelled, limit)
     other = None if compare is None else _read_other(compare, picture if is_drawn else None)
-    scored, undecided, seconds = _judge_labelled(inspector, labelled, data, tick)
+    scored, undecided, seconds = judge_labelled(inspector, labelled, data, tick)
     calibration = inspector.calibration
     document: JsonObject = {
         "line": line,
@@ -154,7 +154,7 @@ def evaluate(
         "model": inspector.model.id,
         "calibration": calibration.id,
         "data": str(data),
-        "readings": _count_reading(project.model_folder(line) / "readings.json", scored),
+        "readings": count_reading(project.model_folder(line) / "readings.json", scored),
         **as_json(asdict(evaluate_scores(scored, calibration.threshold))),
         "reject_threshold": calibration.reject_threshold,
         "explanation": calibration.explanation,
@@ -211,7 +211,7 @@ def _write_reports(document: JsonObject, scored: Sequence[ScoredPart], picture: 
         document["synthetic"]["report"] = str(drawn)
 
 
-def _judge_labelled(
+def judge_labelled(
     inspector: Inspector, labelled: Sequence[LabelledPart], data: Path, tick: Tick
 ) -> tuple[list[ScoredPart], list[str], float]:
     """The parts that could be judged, what was wrong with the others, and the time it took."""
@@ -271,7 +271,7 @@ def _prepared(inspector: Inspector, path: Path) -> FloatArray:
     return inspector.model.card.preparation(read_image(path, max_pixels=inspector.max_pixels))
 
 
-def _count_reading(file: Path, scored: Sequence[ScoredPart]) -> int:
+def count_reading(file: Path, scored: Sequence[ScoredPart]) -> int:
     """Keep count of how often labels have been looked at for the line; the most of any part."""
     try:
         known = {str(key): int(count) for key, count in json.loads(file.read_bytes()).items()}

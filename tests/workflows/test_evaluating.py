@@ -5,6 +5,7 @@ import json
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,3 +198,64 @@ def test_each_half_of_the_parts_is_judged_by_the_other(project):
     workflows.review_parts(project, "A", accept=[folder / "stranger.png"])
     again = replace(found, suspects=(replace(found.suspects[0], decision="accept"),))
     assert again.listed == ()
+
+
+def test_detectors_side_by_side(run, line):
+    """Calibrated on the same good parts, judged on the same labelled ones, tested in pairs."""
+    before = open_project(line).calibration("A").version
+    data = line / "data" / "A"
+    words = ("--scorer", "residual", "--scorer", "inpainting", "--scorer", "features")
+    told = run("--project", line, "--json", "bench", "--line", "A", "--data", data, *words)
+    assert told.returncode == 0, told.stderr
+    document = json.loads(told.stdout)
+    rows = {row["scorer"]: row for row in document["rows"]}
+    assert set(rows) == {"fused", "residual", "inpainting", "features"}
+    assert document["compared_with"] == "fused"
+    areas = [row["image_AUROC"] for row in document["rows"]]
+    assert areas == sorted(areas, reverse=True)
+    assert rows["fused"]["against_first"] is None
+    paired = rows["residual"]["against_first"]
+    assert paired["difference"] == pytest.approx(
+        rows["residual"]["image_AUROC"] - rows["fused"]["image_AUROC"], abs=1e-6
+    )
+    # What was calibrated stays in force; what was not is now.
+    assert open_project(line).calibration("A").version == before
+    assert rows["fused"]["seconds_to_fit"] is None
+    assert rows["features"]["seconds_to_fit"] > 0
+    alone = run(
+        "--project",
+        line,
+        "--json",
+        "evaluate",
+        "--line",
+        "A",
+        "--data",
+        data,
+        "--scorer",
+        "features",
+    )
+    assert json.loads(alone.stdout)["image_AUROC"] == rows["features"]["image_AUROC"]
+    assert Path(document["report"]).stat().st_size > 10_000
+    assert json.loads(Path(document["report"]).with_suffix(".json").read_text())["rows"]
+
+
+def test_a_detector_that_fails_is_left_out(run, install, line):
+    install(
+        "failing",
+        """
+        from cdm_inspect.contracts import ScorerOffer
+        from cdm_inspect.hooks import hookimpl
+        class Fails:
+            def score(self, images, *, seeds): raise ValueError("no licence")
+        @hookimpl
+        def cdm_inspect_scorers():
+            yield ScorerOffer(name="failing", summary="Fails.", build=lambda d, o: Fails())
+        """,
+    )
+    data = line / "data" / "A"
+    told = run(
+        "--project", line, "--json", "bench", "--line", "A", "--data", data, "--scorer", "failing"
+    )
+    document = json.loads(told.stdout)
+    assert [row["scorer"] for row in document["rows"]] == ["fused"]
+    assert "no licence" in document["left_out"]["failing"]

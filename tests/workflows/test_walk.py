@@ -599,3 +599,47 @@ def test_a_diverging_run_is_stopped(line):
     )
     with pytest.raises(TrainingDiverged, match="learning_rate"):
         workflows.train(project, "A", device="cpu")
+
+
+def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run, install, line):
+    install(
+        "hanging",
+        """
+        import os, time
+        from cdm_inspect.contracts import ScoreBatch, ScorerOffer
+        from cdm_inspect.hooks import hookimpl
+        class Hangs:
+            # Once it is told to, on every call but the first.
+            calls = 0
+            def score(self, images, *, seeds):
+                self.calls += 1
+                if "SPECIMEN_HANGS" in os.environ and self.calls > 1:
+                    time.sleep(3600)
+                maps = images.square().mean(dim=1)
+                return ScoreBatch(scores=maps.amax(dim=(1, 2)), maps=maps)
+        @hookimpl
+        def cdm_inspect_scorers():
+            yield ScorerOffer(name="hanging", summary="Hangs.", build=lambda d, o: Hangs())
+        """,
+    )
+    project = line / "cdm-inspect.toml"
+    text = project.read_text()
+    project.write_text(
+        text.replace("[lines.A]", '[lines.A]\ntime_limit = "1s"\nscorer = "hanging"', 1)
+    )
+    assert run("--project", line, "calibrate", "--line", "A").returncode == 0
+    good = sorted((line / "data/A/test/good").glob("*.png"))[:6]
+    began = time.monotonic()
+    told = run("--project", line, "--json", "inspect", "--line", "A", *good, SPECIMEN_HANGS="1")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)["inspections"]
+    assert found[0]["score"] is not None
+    assert [part["verdict"] for part in found[1:]] == ["undecided"] * 5
+    for part in found[1:4]:
+        assert (
+            "no answer within 1 s. Mend the scorer, or raise lines.A.time_limit" in part["reason"]
+        )
+    # After three that hang none is asked any more; what cannot be judged never passes.
+    for part in found[4:]:
+        assert "3 times; it is not asked again before a restart" in part["reason"]
+    assert time.monotonic() - began < 120
