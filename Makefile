@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed-by-make
 # Idle OpenMP threads that spin make a busy small machine several times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install demo test check format docs bench clean
+.PHONY: install demo test test-plugins check format docs bench clean
 
 install: $(STAMP)
 
@@ -22,6 +22,19 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+	$(MAKE) test-plugins
+
+# Each plugin as its users have it: from a wheel, beside the host and not inside its environment.
+test-plugins: install
+	rm -rf build/wheels build/plugins
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		--wheel-dir build/wheels plugins/*/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index \
+		--target build/plugins build/wheels/*.whl
+	set -e; for plugin in plugins/*/; do \
+		PYTHONPATH=$(CURDIR)/build/plugins HF_HUB_OFFLINE=1 \
+			$(BIN)/python -m pytest -c $$plugin/pyproject.toml $$plugin; \
+	done
 
 check: install
 	$(BIN)/ruff check .
@@ -40,4 +53,4 @@ bench: install
 	$(BIN)/python benchmarks/real_parts.py --data demo-line/data/A --preset tiny --budget 3m
 
 clean:
-	rm -rf $(VENV) demo-line
+	rm -rf $(VENV) demo-line build

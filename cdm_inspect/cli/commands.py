@@ -453,6 +453,7 @@ def lines(context: typer.Context) -> None:
 app.command()(plugging.plugins)
 app.command()(plugging.deliver)
 app.command("import")(plugging.import_parts)
+app.command()(plugging.new_plugin)
 app.add_typer(store_app, name="store")
 
 

@@ -197,3 +197,21 @@ def _key_value(text: str) -> tuple[str, str]:
         raise InvalidOption(f"expected --option KEY=VALUE, found {text!r}.")
     key, _, value = text.partition("=")
     return key, value
+
+
+def new_plugin(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Of what it offers, such as edges.")],
+    kind: Annotated[str, typer.Option(help="scorer, sink, reader, page or command.")] = "scorer",
+    directory: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
+) -> None:
+    """Write the skeleton of a plugin: a package that works, with its tests."""
+    from cdm_inspect.authoring import write_skeleton
+
+    state: Context = context.obj
+    folder = write_skeleton(name, kind, directory)
+    state.screen.say(f"wrote {escape(str(folder))}. Then:")
+    state.screen.say(f"  pip install -e {escape(str(folder))} pytest")
+    state.screen.say(f"  pytest {escape(str(folder))}")
+    state.screen.say("  cdm-inspect plugins")
+    state.screen.finish({"folder": str(folder), "name": name, "kind": kind})

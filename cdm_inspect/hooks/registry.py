@@ -93,7 +93,8 @@ class PluginRow:
     def refuse(self, reason: str) -> None:
         """Note why it, or a part of it, is not used."""
         self.status = "refused" if not self.offers else "partly refused"
-        self.reason = f"{self.reason}; {reason}" if self.reason else reason
+        line = " ".join(reason.split())  # pluggy writes several
+        self.reason = f"{self.reason}; {line}" if self.reason else line
 
 
 @dataclass(kw_only=True)
@@ -125,6 +126,7 @@ class Registry:
         self.distributions = {p.dist.name: p.dist for p in found if p.dist is not None}
         for point in sorted(found, key=lambda p: (_distribution(p)[0], p.name)):
             self._load(point)
+        self._note_clashes()
         missing = [
             name
             for name in self.config.required
@@ -161,7 +163,7 @@ class Registry:
             PluginUnavailable: if there is none, with the reason where one was refused.
             PluginConflict: if several plugins offer it.
         """
-        usable, word = self.usable(kind), kind.__name__.removesuffix("Offer").lower()
+        usable, word = self.usable(kind), _word(kind)
         if name in usable:
             return usable[name]
         if claims := self._claims.get((kind, name)):
@@ -279,8 +281,23 @@ class Registry:
                 row.refuse(f"{hook}: {problem}")
                 self._warn(row)
                 continue
-            row.offers.append(f"{hook.removeprefix('cdm_inspect_').removesuffix('s')} {offer.name}")
+            row.offers.append(f"{_word(kind)} {offer.name}")
             self._claims.setdefault((kind, offer.name), []).append(_Claim(offer=offer, row=row))
+
+    def _note_clashes(self) -> None:
+        """Say of each offer that another plugin has taken the name of why it is not used."""
+        for (kind, name), claims in self._claims.items():
+            winner = self._winner(claims)
+            for claim in claims:
+                if claim is winner:
+                    continue
+                others = [c.row.distribution for c in claims if c is not claim]
+                claim.row.offers.remove(f"{_word(kind)} {name}")
+                claim.row.refuse(
+                    f"the {_word(kind)} {name!r} is also offered by {', '.join(others)}; choose "
+                    f"with plugins.replaces"
+                )
+                self._warn(claim.row)
 
     def _winner(self, claims: Sequence[_Claim]) -> _Claim | None:
         """The one claim to a name that counts; None where it cannot be told."""
@@ -340,6 +357,10 @@ def check_offer(offer: Any, kind: type[Any]) -> str:
     except (TypeError, ValueError) as error:
         return f"{offer.name!r}: {builder} must take {arguments} arguments: {error}"
     return ""
+
+
+def _word(kind: type[Any]) -> str:
+    return kind.__name__.removesuffix("Offer").lower()
 
 
 def _call(implementation: Any, **arguments: Any) -> Any:

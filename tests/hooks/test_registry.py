@@ -70,17 +70,31 @@ def test_built_in_scorers_come_through_the_entry_point():
     assert (row.distribution, row.status) == ("cdm-inspect", "loaded")
 
 
-def test_bad_plugins_stop_nobody_and_are_named(install, caplog):
+def test_bad_plugins_stop_nobody_and_are_named(install, caplog, monkeypatch):
+    """Fourteen in one run; `-o log_cli=true --log-cli-level=INFO` shows what each gave."""
+    monkeypatch.setattr(registry_module, "_SLOW_SECONDS", 0.05)
     for name, (source, _) in SPECIMENS.items():
         install(name, source)
     install("good-one", SOUND.format(name="good-scorer"))
+    install("slow", "import time\ntime.sleep(0.1)\n" + SOUND.format(name="slow-scorer"))
+    for name, claimed in (("first", "twice"), ("second", "twice"), ("thief", "residual")):
+        install(name, SOUND.format(name=claimed))
     with caplog.at_level(logging.WARNING):
         registry = Registry()
     rows = {row.name: row for row in registry.rows}
+    warned = list(caplog.messages)
+    with caplog.at_level(logging.INFO):
+        for row in registry.rows:
+            offers = len(row.offers)
+            logging.info("%s: %s, %d offers. %s", row.name, row.status, offers, row.reason)
+    assert "slow-scorer" in registry.scorers
+    for name in ("first", "second", "thief"):
+        assert rows[name].status == "refused", name
+        assert "is also offered by" in rows[name].reason
     for name, (_, reason) in SPECIMENS.items():
         assert rows[name].status == "refused", name
         assert reason in rows[name].reason, (name, rows[name].reason)
-        assert sum(name in message for message in caplog.messages) == 1
+        assert sum(f"plugin {name} " in message for message in warned) == 1
     assert registry.scorer("good-scorer").summary == "A specimen."
     assert rows["good-one"].offers == ["scorer good-scorer"]
     assert "residual" in registry.scorers

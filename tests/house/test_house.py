@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cdm_inspect
-from cdm_inspect.hooks import Hooks
+from cdm_inspect.hooks import Hooks, Registry
 
 ROOT = Path(cdm_inspect.__file__).parents[1]
 PACKAGE = ROOT / "cdm_inspect"
@@ -57,10 +58,30 @@ def test_all_is_complete(name):
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_every_hook_is_documented(hook):
-    manual = (ROOT / "docs" / "plugins.md").read_text()
-    assert f"`{hook}(" in manual
-    assert "Example:" in getattr(Hooks, hook).__doc__
+def test_every_hook_has_a_page_an_example_that_loads_and_tests(hook, install):
+    page = (ROOT / "docs" / "plugins" / f"{hook}.md").read_text()
+    function = getattr(Hooks, hook)
+    arguments = [str(p) for p in inspect.signature(function).parameters.values()][1:]
+    promised = f"def {hook}({', '.join(arguments)}) -> {function.__annotations__['return']}"
+    assert promised.replace("'", "") in page
+    assert f"({hook}.md)" in (ROOT / "docs" / "plugins" / "README.md").read_text()
+    assert "Example:" in function.__doc__
+    # The example is a plugin: installed as one, it is sound.
+    install("from-the-manual", re.search(r"## Example\n\n```python\n(.*?)```", page, re.DOTALL)[1])
+    (row,) = (row for row in Registry().rows if row.name == "from-the-manual")
+    assert (row.status, row.hooks) == ("loaded", [hook]), row.reason
+    tests = re.findall(r"`(\S*test_\S+\.py)`", page)
+    assert tests
+    for test in tests:
+        kind = hook.removeprefix("cdm_inspect_").removesuffix("s")
+        text = (ROOT / test).read_text()
+        assert hook in text or kind.title() in text or "OFFER" in text, test
+
+
+def test_the_manual_of_plugins_has_no_dead_link():
+    for file in (ROOT / "docs").rglob("*.md"):
+        for link in re.findall(r"\]\((?!http)([^)#]+)", file.read_text()):
+            assert (file.parent / link).exists(), (file.name, link)
 
 
 def test_readme_names_what_is_there():
@@ -84,5 +105,5 @@ def test_container_and_make_install_what_the_project_declares():
     # Both install this project with pip and nothing beside it; make adds the tools of the tests.
     assert named == {"docker": ["all", "all"], "make": ["dev"]}
     assert {"all", "dev"} <= set(extras)
-    assert "cdm-inspect[all]" in extras["dev"]
+    assert "cdm-inspect[all,authoring]" in extras["dev"]
     assert 'ENTRYPOINT ["cdm-inspect"]' in docker

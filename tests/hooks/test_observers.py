@@ -1,0 +1,60 @@
+"""Those who are told of verdicts and decisions, on a line that was trained."""
+
+import json
+
+import pytest
+
+from cdm_inspect import workflows
+from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
+from cdm_inspect.project import open_project
+
+OBSERVER = """
+import json, os
+from cdm_inspect.hooks import hookimpl
+
+def note(**facts):
+    with open(os.environ["SPECIMEN_NOTES"], "a") as file:
+        file.write(json.dumps(facts) + "\\n")
+
+@hookimpl
+def cdm_inspect_verdict_reached(inspection):
+    note(image=inspection.image.name, verdict=inspection.verdict)
+
+@hookimpl
+def cdm_inspect_review_recorded(review):
+    note(inspection=review.inspection_id, decision=review.decision, who=review.reviewer)
+    raise RuntimeError("an observer stops nobody")
+"""
+
+
+@pytest.fixture
+def notes(install, tmp_path, monkeypatch):
+    install("notes", OBSERVER)
+    monkeypatch.setenv("SPECIMEN_NOTES", str(tmp_path / "notes.jsonl"))
+
+    def read():
+        file = tmp_path / "notes.jsonl"
+        return [json.loads(row) for row in file.read_text().splitlines()] if file.exists() else []
+
+    return read
+
+
+def test_verdicts_and_decisions_are_told_once(notes, line, monkeypatch):
+    from streamlit.testing.v1 import AppTest
+
+    parts = sorted((line / "data/A/test/stain").glob("*.png"))[:2]
+    (line / "cut.png").write_bytes(parts[0].read_bytes()[:900])
+    for _ in range(2):  # the second time they are in the store
+        project = open_project(line, line="A")
+        kept = list(workflows.inspect(project, "A", [*parts, line / "cut.png"]))
+    assert [note["image"] for note in notes()] == [*(part.name for part in parts), "cut.png"]
+    assert [note["verdict"] for note in notes()] == [part.verdict.value for part in kept]
+    assert notes()[-1]["verdict"] == "undecided"
+
+    monkeypatch.setenv(PROJECT_VARIABLE, str(line))
+    app = AppTest.from_file(str(review_app()), default_timeout=60).run()
+    number = app.radio[0].value
+    app.text_input(key="reviewer").set_value("sato").run()
+    app.button(key=f"accept-{number}").click().run()
+    assert not app.exception
+    assert notes()[3:] == [{"inspection": number, "decision": "accept", "who": "sato"}]
