@@ -408,6 +408,15 @@ def load_project(
         ) from error
 
 
+def mistakes(error: ValidationError, where: str = "") -> list[str]:
+    """What a model of Pydantic found wrong, a sentence each, with the key below `where`."""
+    return [
+        f"{'.'.join(filter(None, [where, *map(str, item['loc'])]))}: {item['msg']}; found "
+        f"{item['input']!r}."
+        for item in error.errors()
+    ]
+
+
 def _checked(parse: Callable[[str], float], text: str) -> str:
     try:
         parse(text)

@@ -11,13 +11,14 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from cdm_inspect.calibration import conformal_p_value
 from cdm_inspect.checkpoint import ModelCard, TrainedModel, dump_tensors, load_model, parse_tensors
-from cdm_inspect.config import LineConfig
+from cdm_inspect.config import LineConfig, mistakes
 from cdm_inspect.contracts import ScoreBatch
 from cdm_inspect.diffusion import TiledDenoiser
-from cdm_inspect.errors import CheckpointMismatch, ImageError, TooFewImages
+from cdm_inspect.errors import CheckpointMismatch, ConfigError, ImageError, TooFewImages
 from cdm_inspect.fitting import fit_scorer
 from cdm_inspect.hooks import Registry, build_options
 from cdm_inspect.images import GoodParts, PartOrigin, Preparation, choose_held_out
@@ -74,7 +75,7 @@ class Detector:
         """
         _check(images)
         given = {**(settings or {}), "normal": "(in memory)", "image_size": min(images.shape[2:])}
-        config = LineConfig.model_validate(given)
+        config = _settings(given)
         parts = _split(images, config)
         with tempfile.TemporaryDirectory(prefix="cdm-inspect-") as folder:
             training = Training("memory", config, parts, Path(folder), device=device)
@@ -157,6 +158,13 @@ class Detector:
         found = cls(model, facts["scorer"], facts["held_out_scores"])
         found._scorer.restore({k: v.numpy() for k, v in _below(tensors, "scorer/").items()})
         return found
+
+
+def _settings(given: Mapping[str, Any]) -> LineConfig:
+    try:
+        return LineConfig.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError("the settings cannot be used:", mistakes(error)) from error
 
 
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

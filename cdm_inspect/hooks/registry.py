@@ -22,7 +22,7 @@ import pluggy
 from pydantic import BaseModel, ValidationError
 
 from cdm_inspect.admission import why_refused
-from cdm_inspect.config import PluginsConfig
+from cdm_inspect.config import PluginsConfig, mistakes
 from cdm_inspect.contracts import (
     CONTRACT,
     CommandOffer,
@@ -330,11 +330,7 @@ def build_options(offer: Offer, given: dict[str, Any], where: str) -> BaseModel:
         return offer.options.model_validate(given)
     except ValidationError as error:
         raise ConfigError(
-            f"the options of {offer.name!r} cannot be used:",
-            [
-                f"{where}.{'.'.join(map(str, e['loc']))}: {e['msg']}; found {e['input']!r}."
-                for e in error.errors()
-            ],
+            f"the options of {offer.name!r} cannot be used:", mistakes(error, where)
         ) from error
 
 
