@@ -62,6 +62,7 @@ def draw_bench(document: JsonObject, destination: Path) -> None:
         destination: of the PNG.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     rows = document["rows"][::-1]
     names = [row["scorer"] for row in rows]
@@ -100,6 +101,11 @@ def draw_bench(document: JsonObject, destination: Path) -> None:
         panel.axvline(0.5, color="0.5", linewidth=1)
         panel.set_xlim(right=1.02)
     axes[2].set_xscale("log")
+    seconds = [row["seconds_per_image"] for row in rows]
+    axes[2].set_xlim(min(seconds) / 2, max(seconds) * 2)
+    axes[2].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[2].xaxis.set_major_formatter("{x:g}")
+    axes[2].xaxis.set_minor_locator(NullLocator())
     destination.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(destination, dpi=100)
 
