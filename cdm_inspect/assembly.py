@@ -13,6 +13,7 @@ from cdm_inspect.contracts import Scorer, ScorerOffer
 from cdm_inspect.diffusion import TiledDenoiser
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import (
+    STRANGERS,
     CdmInspectError,
     CheckpointMismatch,
     ConfigError,
@@ -102,7 +103,7 @@ def build_scorer(
         built = offer.build(TiledDenoiser(model.denoiser, config.tile), options)
     except CdmInspectError:
         raise
-    except Exception as error:
+    except STRANGERS as error:
         raise PluginFailed(f"scorer {name!r} could not be built: {error}.") from error
     if not isinstance(built, Scorer):
         raise PluginFailed(

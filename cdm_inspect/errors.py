@@ -19,6 +19,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+# What a stranger's code may raise that must end nothing but itself; Ctrl-C is not among it.
+STRANGERS: tuple[type[BaseException], ...] = (Exception, SystemExit)
+
 
 class CdmInspectError(Exception):
     """Root of all errors raised on purpose."""

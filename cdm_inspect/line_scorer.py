@@ -22,7 +22,7 @@ from cdm_inspect.contracts import (
     TrainedScorer,
     TunedScorer,
 )
-from cdm_inspect.errors import CdmInspectError, PluginFailed
+from cdm_inspect.errors import STRANGERS, CdmInspectError, PluginFailed
 from cdm_inspect.records import FloatArray, JsonObject
 
 
@@ -225,7 +225,7 @@ def _blamed_on_the_scorer() -> Iterator[None]:
         yield
     except CdmInspectError:
         raise
-    except Exception as error:
+    except STRANGERS as error:
         raise PluginFailed(f"{type(error).__name__}: {error}") from error
 
 

@@ -12,14 +12,12 @@ from cdm_inspect.errors import PluginFailed
 
 T = TypeVar("T")
 
-_MOST_HANGING = 3
-
 
 class TimeLimit:
     """Does work in a thread of its own, and goes on without it when it takes too long.
 
-    Python cannot stop a thread. One that hangs is left behind, holding what it holds, and the next
-    work gets a new one; after three of them, work is refused.
+    Python cannot stop a thread. While one hangs, other work is refused: what does it may keep
+    something between two calls, and two at a time could mix up what belongs to whom.
 
     Args:
         seconds: that one piece of work may take.
@@ -29,19 +27,21 @@ class TimeLimit:
     def __init__(self, seconds: float, *, advice: str) -> None:
         self.seconds, self._advice = seconds, advice
         self._tasks: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] | None = None
-        self._hanging = 0
+        self._hanging: Future[Any] | None = None
 
     def __call__(self, work: Callable[[], T]) -> T:
         """What the work returns or raises.
 
         Raises:
-            PluginFailed: if it takes too long, or too many have.
+            PluginFailed: if it takes too long, an earlier one still does, or it tries to end the
+                program.
         """
-        if self._hanging >= _MOST_HANGING:
+        if self._hanging is not None and not self._hanging.done():
             raise PluginFailed(
-                f"no answer within {self.seconds:g} s, {self._hanging} times; it is not asked "
-                f"again before a restart. {self._advice}"
+                f"it has not answered on an earlier part, and is not asked again before it does. "
+                f"{self._advice}"
             )
+        self._hanging = None
         if self._tasks is None:
             self._tasks = SimpleQueue()
             # A daemon: what hangs must not keep the program from ending.
@@ -53,7 +53,7 @@ class TimeLimit:
         except TimeoutError as error:
             if answer.done():
                 raise  # the work's own
-            self._hanging, self._tasks = self._hanging + 1, None
+            self._hanging = answer
             raise PluginFailed(f"no answer within {self.seconds:g} s. {self._advice}") from error
 
 
@@ -62,5 +62,7 @@ def _work_off(tasks: SimpleQueue[tuple[Callable[[], Any], Future[Any]]]) -> None
         work, answer = tasks.get()
         try:
             answer.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it belongs to who asked
+        except Exception as error:  # noqa: BLE001 - it belongs to who asked
             answer.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - no Ctrl-C comes to this thread
+            answer.set_exception(PluginFailed(f"{type(error).__name__}: {error}"))

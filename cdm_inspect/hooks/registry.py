@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
@@ -35,6 +35,7 @@ from cdm_inspect.contracts import (
     StoreOffer,
 )
 from cdm_inspect.errors import (
+    STRANGERS,
     ConfigError,
     PluginConflict,
     PluginFailed,
@@ -123,7 +124,7 @@ class Registry:
         self._manager.add_hookspecs(Hooks)
         self._claims: dict[tuple[type[Any], str], list[_Claim]] = {}
         found = list(entry_points(group=PROJECT) if points is None else points)
-        self.distributions = {p.dist.name: p.dist for p in found if p.dist is not None}
+        self.distributions = {_distribution(p)[0]: p.dist for p in found if p.dist is not None}
         for point in sorted(found, key=lambda p: (_distribution(p)[0], p.name)):
             self._load(point)
         self._note_clashes()
@@ -164,6 +165,17 @@ class Registry:
             PluginConflict: if several plugins offer it.
         """
         usable, word = self.usable(kind), _word(kind)
+        chosen = self.config.replaces.get(name)
+        if chosen is not None and not any(
+            chosen in (c.row.name, c.row.distribution)
+            for (_, claimed), claims in self._claims.items()
+            for c in claims
+            if claimed == name
+        ):
+            raise PluginUnavailable(
+                f"plugins.replaces names {chosen!r} for {name!r}, and that offers nothing of that "
+                f"name. {self._reasons()}Install it, or remove it there."
+            )
         if name in usable:
             return usable[name]
         if claims := self._claims.get((kind, name)):
@@ -187,7 +199,7 @@ class Registry:
         for implementation in self._implementations("cdm_inspect_line_file"):
             try:
                 path = _call(implementation, line=line, root=root)
-            except Exception as error:
+            except STRANGERS as error:
                 raise PluginFailed(
                     f"plugin {implementation.plugin_name!r} failed to name the file of line "
                     f"{line!r}: {error}."
@@ -208,7 +220,7 @@ class Registry:
         for implementation in self._implementations(hook):
             try:
                 _call(implementation, **arguments)
-            except Exception:  # noqa: BLE001 - an observer must not stop a line
+            except STRANGERS:  # an observer must not stop a line
                 _log.warning(
                     "plugin %r failed in %s", implementation.plugin_name, hook, exc_info=True
                 )
@@ -228,13 +240,13 @@ class Registry:
                 row.status, row.reason = "disabled", f"{DISABLE_VARIABLE} is set"
                 return
             allow = self.config.allow
-            if allow is not None and (why := why_refused(point.dist, allow)):
+            if allow is not None and (why := why_refused(point.dist, point.module, allow)):
                 row.status, row.reason = "not allowed", why
                 return
         began = time.perf_counter()
         try:
             plugin = point.load()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's module does
+        except STRANGERS as error:  # whatever a stranger's module does
             row.refuse(f"import failed: {type(error).__name__}: {error}")
             self._warn(row)
             return
@@ -258,7 +270,7 @@ class Registry:
         try:
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
-        except Exception as error:  # noqa: BLE001 - pluggy raises many kinds
+        except STRANGERS as error:  # pluggy raises many kinds
             # Refused for its signature, a plugin may still be registered with live hooks.
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
@@ -271,7 +283,7 @@ class Registry:
         kind = _KINDS[hook][0]
         try:
             offers = list(implementation.function())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code
+        except STRANGERS as error:  # a stranger's code
             row.refuse(f"{hook} raised {type(error).__name__}: {error}")
             self._warn(row)
             return
@@ -282,6 +294,8 @@ class Registry:
                 self._warn(row)
                 continue
             row.offers.append(f"{_word(kind)} {offer.name}")
+            if row.status == "refused":  # what was offered before this
+                row.status = "partly refused"
             self._claims.setdefault((kind, offer.name), []).append(_Claim(offer=offer, row=row))
 
     def _note_clashes(self) -> None:
@@ -302,8 +316,8 @@ class Registry:
     def _winner(self, claims: Sequence[_Claim]) -> _Claim | None:
         """The one claim to a name that counts; None where it cannot be told."""
         chosen = self.config.replaces.get(claims[0].offer.name)
-        if chosen is not None:
-            named = [c for c in claims if chosen in (c.row.name, c.row.distribution)]
+        named = [c for c in claims if chosen in (c.row.name, c.row.distribution)]
+        if named:  # else it is about another kind of that name; see `named`
             return named[0] if len(named) == 1 else None
         builtin = [claim for claim in claims if claim.row.distribution == BUILTIN]
         # A stranger replaces what is built in only where the project says so.
@@ -347,12 +361,20 @@ def check_offer(offer: Any, kind: type[Any]) -> str:
         return f"{offer.name!r} needs a summary of one line"
     if not (isinstance(offer.options, type) and issubclass(offer.options, BaseModel)):
         return f"{offer.name!r} needs a Pydantic model as options, found {offer.options!r}"
+    if isinstance(offer, PageOffer) and not _are_titles(offer.titles):
+        return f"{offer.name!r} needs titles by language, found {offer.titles!r}"
     build: Callable[..., Any] = getattr(offer, builder)
     try:
         signature(build).bind(*range(arguments))
     except (TypeError, ValueError) as error:
         return f"{offer.name!r}: {builder} must take {arguments} arguments: {error}"
     return ""
+
+
+def _are_titles(titles: Any) -> bool:
+    return isinstance(titles, Mapping) and all(
+        isinstance(text, str) and text.strip() for pair in titles.items() for text in pair
+    )
 
 
 def _word(kind: type[Any]) -> str:
@@ -366,4 +388,7 @@ def _call(implementation: Any, **arguments: Any) -> Any:
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
     distribution = point.dist
-    return (distribution.name, distribution.version) if distribution else ("unknown", "0")
+    if distribution is None:
+        return "unknown", "0"
+    # Metadata may be missing.
+    return distribution.name or "unknown", distribution.version or "0"

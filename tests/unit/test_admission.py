@@ -1,5 +1,6 @@
 """Which distributions may load."""
 
+import importlib
 import json
 from importlib.metadata import Distribution
 
@@ -9,8 +10,9 @@ from cdm_inspect.admission import Allowed, digest_of, why_refused
 
 
 @pytest.fixture
-def installed(tmp_path):
+def installed(tmp_path, monkeypatch):
     """A distribution as pip leaves it behind, with a script and bytecode."""
+    monkeypatch.syspath_prepend(tmp_path)
 
     def make(content="x = 1\n", name="vendor-scorer", editable=False):
         (tmp_path / "vendor.py").write_text(content)
@@ -53,7 +55,7 @@ def test_name_version_and_hash_all_count(installed):
         [f"vendor-scorer==1.2 --hash=sha256:{right}"],
         ["vendor-scorer==9", "vendor-scorer==1.2"],
     ):
-        assert why_refused(distribution, allowed) == "", allowed
+        assert why_refused(distribution, "vendor", allowed) == "", allowed
     wrong = f"{int(right, 16) ^ 1:064x}"
     for allowed, why in (
         ([], "not in plugins.allow"),
@@ -61,13 +63,38 @@ def test_name_version_and_hash_all_count(installed):
         (["vendor-scorer==1.3"], "wants version ==1.3, found 1.2"),
         ([f"vendor-scorer --hash=sha256:{wrong}"], f"found {right}"),
     ):
-        assert why in why_refused(distribution, allowed)
-    assert "no distribution" in why_refused(None, ["vendor-scorer"])
+        assert why in why_refused(distribution, "vendor", allowed)
+    assert "no distribution" in why_refused(None, "vendor", ["vendor-scorer"])
 
 
 @pytest.mark.parametrize(
-    "text", ["", "two words", "x --hash=sha256:12", "x --hash=md5:" + "0" * 64]
+    "text",
+    [
+        "",
+        "two words",
+        "x --hash=sha256:12",
+        "x --hash=md5:" + "0" * 64,
+        "x @ https://a/b.whl",
+        "x; python_version<'3'",
+        "x[y]",
+    ],
 )
 def test_what_is_no_entry_is_refused(text):
-    with pytest.raises(ValueError, match="expected a distribution"):
+    with pytest.raises(ValueError, match=r"expected (a distribution|name, version)"):
         Allowed.parse(text)
+
+
+def test_a_namesake_that_would_be_loaded_instead_is_refused(installed, tmp_path, monkeypatch):
+    distribution = installed()
+    allowed = [f"vendor-scorer --hash=sha256:{digest_of(distribution)}"]
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier" / "vendor.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path / "earlier")
+    assert "none of its files" in why_refused(distribution, "vendor", allowed)
+    (tmp_path / "earlier" / "vendor.py").unlink()
+    importlib.invalidate_caches()
+    assert why_refused(distribution, "vendor", allowed) == ""
+    (tmp_path / "vendor").mkdir()  # a package goes before a module of its name
+    (tmp_path / "vendor" / "__init__.py").write_text("x = 1\n")
+    importlib.invalidate_caches()
+    assert "none of its files" in why_refused(distribution, "vendor.deep", allowed)

@@ -508,7 +508,9 @@ def test_two_runs_of_one_line_do_not_mix(line):
 
 
 def test_a_full_disk_ends_no_training(line):
-    project = open_project(line, line="A", overrides=["training.images=160"])
+    # Twenty steps, with no look at whether more would help.
+    overrides = ["training.images=160", "training.patience=0"]
+    project = open_project(line, line="A", overrides=overrides)
     config = project.config.line("A")
     parts = load_good_parts(project.path(config.normal), config)
     training = Training("A", config, parts, line / "full", device="cpu")
@@ -635,11 +637,10 @@ def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run, instal
     found = json.loads(told.stdout)["inspections"]
     assert found[0]["score"] is not None
     assert [part["verdict"] for part in found[1:]] == ["undecided"] * 5
-    for part in found[1:4]:
-        assert (
-            "no answer within 1 s. Mend the scorer, or raise lines.A.time_limit" in part["reason"]
-        )
-    # After three that hang none is asked any more; what cannot be judged never passes.
-    for part in found[4:]:
-        assert "3 times; it is not asked again before a restart" in part["reason"]
+    assert (
+        "no answer within 1 s. Mend the scorer, or raise lines.A.time_limit" in found[1]["reason"]
+    )
+    # While it hangs it is asked nothing else; what cannot be judged never passes.
+    for part in found[2:]:
+        assert "it has not answered on an earlier part" in part["reason"]
     assert time.monotonic() - began < 120
