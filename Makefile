@@ -28,6 +28,7 @@ test: install
 test-plugins: install
 	rm -rf build/wheels build/plugins
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation \
 		--wheel-dir build/wheels plugins/*/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index \
 		--target build/plugins build/wheels/*.whl

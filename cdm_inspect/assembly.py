@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from cdm_inspect.calibration import load_calibration
+from cdm_inspect.calibration import Calibration, load_calibration
 from cdm_inspect.checkpoint import TrainedModel, load_model
 from cdm_inspect.config import LineConfig
 from cdm_inspect.contracts import Scorer, ScorerOffer
@@ -194,14 +194,32 @@ def check_scorer_fits(project: Project, config: LineConfig) -> None:
 
 
 def open_inspector(
-    project: Project, line: str, *, scorer: str | None = None, device: str = "auto"
+    project: Project,
+    line: str,
+    *,
+    scorer: str | None = None,
+    device: str = "auto",
+    calibration: Calibration | None = None,
 ) -> Inspector:
-    """Everything that judges parts of a line, with calibration and options checked together."""
+    """Everything that judges parts of a line, with calibration and options checked together.
+
+    Args:
+        project: opened.
+        line: trained.
+        scorer: another than the line's.
+        device: "auto", "cpu" or "cuda".
+        calibration: instead of the one in force.
+
+    Raises:
+        NotCalibrated: if there is none.
+        ConfigError: if options, tile or region are others than it was made with.
+    """
     config = project.config.line(line)
     model = load_line_model(project, line, device)
     name = scorer or config.scorer
     built = build_scorer(project, config, model, name)
-    calibration = load_calibration(project.calibration_folder(line), name, model.id)
+    if calibration is None:
+        calibration = load_calibration(project.calibration_folder(line), name, model.id)
     if calibration.options != built.options:
         raise ConfigError(
             f"the options of scorer {name!r} changed since the line was calibrated. "

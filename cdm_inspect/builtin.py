@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from cdm_inspect.contracts import (
     DatasetPart,
@@ -106,30 +109,35 @@ def _upgrade_sql(options: SqlOptions, root: Path, has_backup: bool) -> tuple[str
 def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
     """The built-in scorers."""
     yield ScorerOffer(
+        contract=1,
         name="residual",
         summary="One-step residual over the learnt posterior variance, at several noise levels.",
         build=_build_residual,
         options=ResidualOptions,
     )
     yield ScorerOffer(
+        contract=1,
         name="score-norm",
         summary="Norm of the score across noise levels, against its law on good parts.",
         build=_build_score_norm,
         options=ScoreNormOptions,
     )
     yield ScorerOffer(
+        contract=1,
         name="bias",
         summary="What is wrong in one direction over whole neighbourhoods of several sizes.",
         build=_build_bias,
         options=BiasOptions,
     )
     yield ScorerOffer(
+        contract=1,
         name="reconstruction",
         summary="Distance to the part restored from partial noise in a few steps.",
         build=_build_reconstruction,
         options=ReconstructionOptions,
     )
     yield ScorerOffer(
+        contract=1,
         name="inpainting",
         summary="Hidden cells against what their surroundings lead one to expect.",
         build=_build_inpainting,
@@ -137,24 +145,28 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         needs_cells=True,
     )
     yield ScorerOffer(
+        contract=1,
         name="features",
         summary="How usual the network's own features are at each place; nothing pretrained.",
         build=_build_features,
         options=FeaturesOptions,
     )
     yield ScorerOffer(
+        contract=1,
         name="path",
         summary="How a part travels towards noise along the probability flow.",
         build=_build_path,
         options=PathOptions,
     )
     yield ScorerOffer(
+        contract=1,
         name="martingale",
         summary="Experimental: how far the model drifts from its own prediction.",
         build=_build_martingale,
         options=MartingaleOptions,
     )
     yield ScorerOffer(
+        contract=1,
         name="fused",
         summary="Residual, score norms, bias and, where trained for, hidden cells on one scale.",
         build=_build_fused,
@@ -166,12 +178,19 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
 def cdm_inspect_stores() -> Iterable[StoreOffer]:
     """The SQL store."""
     yield StoreOffer(
+        contract=1,
         name="sql",
         summary="SQLite (embedded) or PostgreSQL through SQLAlchemy; images as files by hash.",
         open=_open_sql,
         upgrade=_upgrade_sql,
         options=SqlOptions,
     )
+
+
+# On the command line words are parted by commas.
+Words = Annotated[
+    tuple[str, ...], BeforeValidator(lambda v: v.split(",") if isinstance(v, str) else v)
+]
 
 
 class TableOptions(Options):
@@ -184,8 +203,8 @@ class TableOptions(Options):
         only: entry of the column `object`, where a table lists several products.
     """
 
-    good: tuple[str, ...] = ("good", "normal", "ok")
-    training: tuple[str, ...] = ("train", "training")
+    good: Words = ("good", "normal", "ok")
+    training: Words = ("train", "training")
     only: str | None = None
 
 
@@ -199,6 +218,7 @@ def _read_table(table: Path, options: TableOptions) -> Iterable[DatasetPart]:
 def cdm_inspect_readers() -> Iterable[ReaderOffer]:
     """Collections that a CSV file lists."""
     yield ReaderOffer(
+        contract=1,
         name="table",
         summary="A CSV file with the columns image, label, mask, split, object (VisA's layout).",
         read=_read_table,

@@ -14,11 +14,12 @@ from cdm_inspect.contracts import GOOD, DatasetPart, ReaderOffer
 from cdm_inspect.durable import write_durably
 from cdm_inspect.errors import CdmInspectError, ImageError, PluginFailed, UnreadableImage
 from cdm_inspect.hooks import build_options
-from cdm_inspect.images import decode_image, read_bytes
+from cdm_inspect.images import FORMATS, decode_image, read_bytes
 from cdm_inspect.records import JsonObject, Tick, untold
 
 _NAME = re.compile(r"[\w\-][\w.\-]*(/[\w\-][\w.\-]*)*")
 _MOST_PIXELS = 400_000_000
+_ENDINGS = {media: f".{media.partition('/')[2]}" for media in FORMATS.values()}
 
 
 def import_collection(
@@ -39,7 +40,7 @@ def import_collection(
         given: its options, as written.
         source: where the collection is.
         destination: a folder that is not there yet, or empty.
-        tick: told how many are done; nobody knows of how many, so the total is as large.
+        tick: told how many are done, of at least one more: nobody knows the total.
 
     Returns:
         `folder`, `for_training`, `labels` with the number of test parts of each, `masks`, and
@@ -64,7 +65,7 @@ def import_collection(
         else:
             for_training += part.is_for_training
             labels[part.label] += not part.is_for_training
-        tick(done, done)
+        tick(done, done + 1)
     if not known:
         problem = f" The first problem: {left_out[0]}" if left_out else ""
         raise ImageError(f"the reader {offer.name!r} found no usable part in {source}.{problem}")
@@ -98,14 +99,17 @@ def _check(part: DatasetPart) -> None:
         raise ValueError(f"expected a label without '/', found {part.label!r}")
     if part.is_for_training and part.label != GOOD:
         raise ValueError(f"only good parts are to learn from; {part.name!r} is {part.label!r}")
-    pixels = part.image
-    is_picture = isinstance(pixels, Path) or (
-        pixels.ndim == 3 and pixels.shape[2] in (1, 3) and pixels.dtype in (np.uint8, np.uint16)
-    )
-    if not is_picture:
+    if not isinstance(part.image, Path):
+        pixels = np.asarray(part.image)
+        is_picture = pixels.ndim == 3 and pixels.shape[2] in (1, 3) and pixels.size > 0
+        if not is_picture or pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(
+                "expected a file or (height, width, 1 or 3) uint8 or uint16 of "
+                f"{part.name!r}, found {pixels.shape} {pixels.dtype}"
+            )
+    if part.mask is not None and not isinstance(part.mask, Path) and np.ndim(part.mask) != 2:
         raise ValueError(
-            f"expected a file or (height, width, 1 or 3) uint8 or uint16 of {part.name!r}, found "
-            f"{getattr(pixels, 'dtype', type(pixels))} {getattr(pixels, 'shape', '')}"
+            f"expected a mask (height, width) of {part.name!r}, found {np.shape(part.mask)}"
         )
 
 
@@ -117,29 +121,45 @@ def _write(part: DatasetPart, destination: Path, known: set[Path]) -> bool:
     else:
         name = part.name.replace("/", "-")  # masks are found by the last part of a name
         folder = destination / "test" / part.label
-    ending, data = _encoded(part.image)
+    ending, data, size = _encoded(part.image)
     path = folder / f"{name}{ending}"
     if path.with_suffix("") in known:
         raise PluginFailed(f"two parts of the collection are called {part.name!r} ({part.label}).")
+    mask = None if part.is_for_training else _mask_of(part, size)
     write_durably(path, data)
     known.add(path.with_suffix(""))
-    if part.mask is None or part.is_for_training:
+    if mask is None:
         return False
-    truth = destination / "ground_truth" / part.label / f"{name}_mask.png"
-    if isinstance(part.mask, Path):
-        mask = decode_image(read_bytes(part.mask), part.mask, max_pixels=_MOST_PIXELS).pixels
-    else:
-        mask = part.mask[:, :, None]
-    write_durably(truth, _as_png((mask.max(axis=2) > 0).astype(np.uint8) * 255))
+    write_durably(destination / "ground_truth" / part.label / f"{name}_mask.png", mask)
     return True
 
 
-def _encoded(image: Path | Any) -> tuple[str, bytes]:
+def _mask_of(part: DatasetPart, size: tuple[int, ...]) -> bytes | None:
+    """The mask as PNG, 255 where the defect is; None where there is none."""
+    if part.mask is None:
+        return None
+    if isinstance(part.mask, Path):
+        marked = decode_image(read_bytes(part.mask), part.mask, max_pixels=_MOST_PIXELS).pixels
+        marked = marked.max(axis=2)
+    else:
+        marked = np.asarray(part.mask)
+    if marked.shape != size:
+        raise UnreadableImage(
+            f"{part.name}: the photograph is {size[1]} x {size[0]}, its mask "
+            f"{marked.shape[1]} x {marked.shape[0]}.",
+            reason="wrong_shape",
+        )
+    return _as_png((marked > 0).astype(np.uint8) * 255)
+
+
+def _encoded(image: Path | Any) -> tuple[str, bytes, tuple[int, ...]]:
+    """Ending, bytes, and height and width."""
     if isinstance(image, Path):
         data = read_bytes(image)
-        decode_image(data, image, max_pixels=_MOST_PIXELS)  # says what is wrong with it
-        return image.suffix.lower(), data
-    return ".png", _as_png(image[:, :, ::-1])
+        decoded = decode_image(data, image, max_pixels=_MOST_PIXELS)  # says what is wrong with it
+        # By what it is: `find_images` goes by endings.
+        return _ENDINGS[decoded.media_type], data, decoded.pixels.shape[:2]
+    return ".png", _as_png(image[:, :, ::-1]), image.shape[:2]
 
 
 def _as_png(pixels: Any) -> bytes:

@@ -351,6 +351,18 @@ class ProjectConfig(Section):
                 raise ValueError(f"line name {name!r} may hold letters, digits, '-' and '_' only")
         return self
 
+    @model_validator(mode="after")
+    def _sinks_hear_of_lines_that_are(self) -> ProjectConfig:
+        for name, sink in self.sinks.items():
+            if unknown := set(sink.lines or ()) - set(self.lines):
+                raise ValueError(
+                    f"sinks.{name}.lines names {', '.join(sorted(unknown))}, which no table "
+                    "[lines.NAME] describes"
+                )
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"sink name {name!r} may hold letters, digits, '-' and '_' only")
+        return self
+
     def line(self, name: str) -> LineConfig:
         """The configuration of one line.
 

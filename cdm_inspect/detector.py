@@ -11,12 +11,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cdm_inspect.calibration import conformal_p_value
 from cdm_inspect.checkpoint import ModelCard, TrainedModel, dump_tensors, load_model, parse_tensors
 from cdm_inspect.config import LineConfig, mistakes
-from cdm_inspect.contracts import ScoreBatch
+from cdm_inspect.contracts import ScoreBatch, ScorerOffer
 from cdm_inspect.diffusion import TiledDenoiser
 from cdm_inspect.errors import CheckpointMismatch, ConfigError, ImageError, TooFewImages
 from cdm_inspect.fitting import fit_scorer
@@ -76,6 +76,7 @@ class Detector:
         _check(images)
         given = {**(settings or {}), "normal": "(in memory)", "image_size": min(images.shape[2:])}
         config = _settings(given)
+        _scorer_of(config, scorer or config.scorer)  # better now than after the training
         parts = _split(images, config)
         with tempfile.TemporaryDirectory(prefix="cdm-inspect-") as folder:
             training = Training("memory", config, parts, Path(folder), device=device)
@@ -141,7 +142,7 @@ class Detector:
         """Take back what `to_bytes` returned.
 
         Raises:
-            CheckpointCorrupt: if the bytes are damaged.
+            CheckpointCorrupt: if the bytes are no safetensors.
             CheckpointMismatch: if they are something else, or of another version.
         """
         tensors, facts = parse_tensors(data, Path("(in memory)"))
@@ -150,12 +151,18 @@ class Detector:
                 f"expected a detector of format {_FORMAT}, found {facts.get('format')!r}. Learn it "
                 "anew, or use the version of cdm-inspect that has written it."
             )
-        card = ModelCard.from_json(facts["card"])
-        denoiser = card.build()
-        denoiser.load_state_dict(_below(tensors, "model/"))
-        denoiser.eval().requires_grad_(False).to(device)
-        model = TrainedModel(id=facts["model"], card=card, denoiser=denoiser)
-        found = cls(model, facts["scorer"], facts["held_out_scores"])
+        try:
+            card = ModelCard.from_json(facts["card"])
+            denoiser = card.build()
+            denoiser.load_state_dict(_below(tensors, "model/"))
+            denoiser.eval().requires_grad_(False).to(device)
+            model = TrainedModel(id=facts["model"], card=card, denoiser=denoiser)
+            found = cls(model, facts["scorer"], facts["held_out_scores"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointMismatch(
+                f"the detector was written by another version ({type(error).__name__}: {error}). "
+                "Learn it anew, or use that version of cdm-inspect."
+            ) from error
         found._scorer.restore({k: v.numpy() for k, v in _below(tensors, "scorer/").items()})
         return found
 
@@ -171,9 +178,13 @@ def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _build(model: TrainedModel, name: str) -> LineScorer:
+def _scorer_of(config: LineConfig, name: str) -> tuple[ScorerOffer, BaseModel]:
     offer = Registry().scorer(name)
-    options = build_options(offer, model.card.config.scorers.get(name, {}), f"scorers.{name}")
+    return offer, build_options(offer, config.scorers.get(name, {}), f"scorers.{name}")
+
+
+def _build(model: TrainedModel, name: str) -> LineScorer:
+    offer, options = _scorer_of(model.card.config, name)
     return LineScorer(
         offer.build(TiledDenoiser(model.denoiser, model.card.config.tile), options),
         options=options.model_dump(mode="json"),

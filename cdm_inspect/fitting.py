@@ -59,7 +59,7 @@ def fit_scorer(
     """
     count, size = len(held_out), held_out.shape[2:]
     scores = np.zeros(count)
-    scorer.train(trained_on)
+    scorer.learn(trained_on)
     if scorer.fitted is None:
         for done, image in enumerate(held_out, start=1):
             scores[done - 1] = float(scorer.score(image[None]).scores[0])

@@ -98,7 +98,7 @@ class LineScorer:
                 raise ValueError(f"expected evidence of shape {tuple(shape)}, found {found}")
             return evidence
 
-    def train(self, prepared: FloatArray | None) -> None:
+    def learn(self, prepared: FloatArray | None) -> None:
         """Let a scorer that trains do so; others need not.
 
         Args:
@@ -111,7 +111,7 @@ class LineScorer:
             with _blamed_on_the_scorer():
                 if prepared is None or not len(prepared):
                     raise ValueError("it must train, and no part that the model trained on is left")
-                self.scorer.train(torch.from_numpy(self.seen(prepared)))
+                self.scorer.learn(torch.from_numpy(self.seen(prepared)))
 
     def fit(self, evidence: Tensor) -> None:
         """Learn from the evidence of good parts, (count, ...).

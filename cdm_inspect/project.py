@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from cdm_inspect.calibration import Calibration, load_calibration
 from cdm_inspect.config import ProjectConfig, load_project
 from cdm_inspect.contracts import StoreOffer, VerdictStore
+from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
 from cdm_inspect.hooks import Registry, build_options
 from cdm_inspect.model_manifest import model_id
 
@@ -53,7 +54,16 @@ class Project:
     def open_store(self) -> VerdictStore:
         """The store that the project names; use it as a context manager."""
         offer = self.registry.named(StoreOffer, self.config.store.backend)
-        return offer.open(self._store_options(offer), self.root)
+        options = self._store_options(offer)
+        try:
+            return offer.open(options, self.root)
+        except CdmInspectError:
+            raise
+        except STRANGERS as error:
+            raise StorageError(
+                f"the store {offer.name!r} cannot be opened: {type(error).__name__}: {error}. "
+                "Nothing was recorded."
+            ) from error
 
     def upgrade_store(self, *, has_backup: bool) -> tuple[str, str]:
         """Bring the store to the form of this version; see `StoreOffer.upgrade`."""

@@ -12,7 +12,7 @@ from cdm_inspect.errors import CdmInspectError, StorageError
 def main() -> None:
     """Run the command line and exit with the code of the error tree in `cdm_inspect.errors`."""
     from cdm_inspect.cli.commands import app
-    from cdm_inspect.cli.rendering import show_error
+    from cdm_inspect.cli.rendering import keep_for_json, show_error
 
     # No step needs the network; without this, libraries below would wait for it.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -20,6 +20,10 @@ def main() -> None:
         # A file name may hold bytes that are no text; that must not end a shift.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if "--json" in sys.argv:
+        # Whatever a plugin prints must not stand beside the one document.
+        keep_for_json(sys.stdout)
+        sys.stdout = sys.stderr
     try:
         app()
     except CdmInspectError as error:

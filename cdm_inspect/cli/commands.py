@@ -43,7 +43,10 @@ AllScorers = Annotated[bool, typer.Option("--all-scorers", help="Every installed
 @app.callback()
 def options(
     context: typer.Context,
-    project: Annotated[Path, typer.Option(help="Project directory.")] = Path(),
+    project: Annotated[
+        # Before --help, which lists the commands of the plugins that the project allows.
+        Path, typer.Option(help="Project directory.", is_eager=True)
+    ] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
 ) -> None:

@@ -14,8 +14,10 @@ from typer.core import TyperGroup
 
 from cdm_inspect.admission import digest_of
 from cdm_inspect.cli.steps import Context
-from cdm_inspect.config import PROJECT_FILE
+from cdm_inspect.config import PROJECT_FILE, load_project
 from cdm_inspect.errors import (
+    STRANGERS,
+    CdmInspectError,
     ConfigError,
     InvalidOption,
     PluginFailed,
@@ -32,6 +34,21 @@ class CommandsOfPlugins(TyperGroup):
         """All names, for the help page."""
         return [*super().list_commands(ctx), *sorted(_offers(ctx).keys() - set(self.commands))]
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what one of a plugin raises is said to be the plugin's."""
+        try:
+            return super().invoke(ctx)
+        except CdmInspectError:
+            raise
+        except Exception as error:
+            name = ctx.invoked_subcommand
+            if name in self.commands or name is None or _is_of_typer(error):
+                raise
+            raise PluginFailed(
+                f"the command {name!r} of a plugin failed: {type(error).__name__}: {error}. Tell "
+                "its author."
+            ) from error
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A command by name."""
         built_in = super().get_command(ctx, cmd_name)
@@ -42,11 +59,16 @@ class CommandsOfPlugins(TyperGroup):
             return None
         try:
             return _as_command(offer.build(), cmd_name, offer.summary)
-        except Exception as error:  # noqa: BLE001 - a stranger's code, perhaps only to be listed
+        except STRANGERS as error:  # perhaps only to be listed
             return _as_command(_unbuilt(cmd_name, error), cmd_name, offer.summary)
 
 
-def _unbuilt(name: str, error: Exception) -> Callable[[], None]:
+def _is_of_typer(error: Exception) -> bool:
+    """Whether it is how Typer says that a command ends, or was used wrongly."""
+    return type(error).__module__.partition(".")[0] in ("click", "typer")
+
+
+def _unbuilt(name: str, error: BaseException) -> Callable[[], None]:
     """In place of a command that cannot be built; it says why when it is used."""
 
     def refuse() -> None:
@@ -86,9 +108,9 @@ def _registry(root: Path) -> Registry:
     """What is installed, as the project allows it, where there is one."""
     if not (root / PROJECT_FILE).is_file():
         return Registry()
-    from cdm_inspect.project import open_project
-
-    return open_project(root).registry
+    plugins = load_project(root).plugins
+    # Of what is required and not there the table says why; other commands refuse to begin.
+    return Registry(plugins.model_copy(update={"required": ()}))
 
 
 def plugins(
@@ -118,7 +140,7 @@ def plugins(
     header = ("distribution", "plugin", "status", "offers", "reason")
     state.screen.table("Plugins", header, rows)
     for document in documents if hashes else ():
-        state.screen.say(
+        state.screen.show_line(
             f'"{document["distribution"]}=={document["version"]} --hash=sha256:'
             f'{document["sha256"]}"'
             if document["sha256"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import typer
 from rich.console import Console
@@ -36,6 +37,18 @@ _COLOURS = {
 }
 
 
+_kept: list[IO[str]] = []
+
+
+def keep_for_json(stream: IO[str]) -> None:
+    """Where JSON documents go from now on, whatever standard output becomes."""
+    _kept[:] = [stream]
+
+
+def _documents_go_to() -> IO[str]:
+    return _kept[0] if _kept else sys.stdout
+
+
 class Screen:
     """Where a command writes: Rich for people, or one JSON document for programs."""
 
@@ -51,10 +64,14 @@ class Screen:
         """One line for people."""
         self.console.print(text, highlight=False)
 
+    def show_line(self, text: str) -> None:
+        """One line to be copied: as it is, and never broken."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def finish(self, document: dict[str, Any]) -> None:
         """The one JSON document, if JSON was asked for."""
         if self.as_json:
-            typer.echo(to_json(document).decode())
+            typer.echo(to_json(document).decode(), file=_documents_go_to())
 
     def facts(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
         """A small table of names and values."""

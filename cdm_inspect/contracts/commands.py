@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from cdm_inspect.config import ProjectConfig
-from cdm_inspect.contracts.options import CONTRACT, Options
+from cdm_inspect.contracts.options import Options
 from cdm_inspect.contracts.stores import VerdictStore
 from cdm_inspect.records import JsonObject
 
@@ -58,4 +58,4 @@ class CommandOffer:
     summary: str
     build: Callable[[], Any]
     options: type[BaseModel] = Options
-    contract: int = CONTRACT
+    contract: int

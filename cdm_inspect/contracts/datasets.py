@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from cdm_inspect.contracts.options import CONTRACT, Options
+from cdm_inspect.contracts.options import Options
 
 GOOD = "good"
 """The label of good parts."""
@@ -49,4 +49,4 @@ class ReaderOffer:
     summary: str
     read: Callable[[Path, Any], Iterable[DatasetPart]]
     options: type[BaseModel] = Options
-    contract: int = CONTRACT
+    contract: int

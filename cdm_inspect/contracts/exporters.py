@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
-from cdm_inspect.contracts.options import CONTRACT, Options
+from cdm_inspect.contracts.options import Options
 from cdm_inspect.records import FloatArray
 
 if TYPE_CHECKING:
@@ -73,4 +73,4 @@ class ExporterOffer:
     build: Callable[[Any], Exporter]
     options: type[BaseModel] = Options
     tolerance: float = 1e-3
-    contract: int = CONTRACT
+    contract: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 CONTRACT = 1
-"""Version of everything in this module; an offer that names another is refused."""
+"""Version of everything in this package; an offer that names another is refused."""
 
 
 class Options(BaseModel):

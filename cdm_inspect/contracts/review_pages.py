@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from cdm_inspect.contracts.options import CONTRACT, Options
+from cdm_inspect.contracts.options import Options
 from cdm_inspect.contracts.stores import InspectionReader
 
 
@@ -41,4 +41,4 @@ class PageOffer:
     show: Callable[[PageView], None]
     titles: Mapping[str, str] = field(default_factory=dict)
     options: type[BaseModel] = Options
-    contract: int = CONTRACT
+    contract: int

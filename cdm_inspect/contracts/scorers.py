@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from cdm_inspect.contracts.options import CONTRACT, Options
+from cdm_inspect.contracts.options import Options
 from cdm_inspect.records import FloatArray
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class TrainedScorer(Scorer, Protocol):
     Held-out parts are kept from it, so that what it says of them is what it says of fresh ones.
     """
 
-    def train(self, images: Tensor) -> None:
+    def learn(self, images: Tensor) -> None:
         """Train anew.
 
         Args:
@@ -248,4 +248,4 @@ class ScorerOffer:
     build: Callable[[Denoiser, Any], Scorer]
     options: type[BaseModel] = Options
     needs_cells: bool = False
-    contract: int = CONTRACT
+    contract: int

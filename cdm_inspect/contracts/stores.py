@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from pydantic import BaseModel
 
-from cdm_inspect.contracts.options import CONTRACT, Options
+from cdm_inspect.contracts.options import Options
 from cdm_inspect.records import (
     Inspection,
     InspectionQuery,
@@ -31,7 +31,8 @@ class InspectionReader(Protocol):
         """Inspections that match, in the order of their numbers unless the query says otherwise.
 
         Whoever reads forwards by `after_id` misses nothing: below a number that was returned no
-        other can appear any more, whoever else is writing.
+        other can appear any more, whoever else is writing. While one is on its way it may find
+        nothing yet.
         """
         ...
 
@@ -112,7 +113,7 @@ class StoreOffer:
     open: Callable[[Any, Path], VerdictStore]
     upgrade: Callable[[Any, Path, bool], tuple[str, str]] | None = None
     options: type[BaseModel] = Options
-    contract: int = CONTRACT
+    contract: int
 
 
 class VerdictSink(Protocol):
@@ -151,4 +152,4 @@ class SinkOffer:
     summary: str
     open: Callable[[Any, Path], VerdictSink]
     options: type[BaseModel] = Options
-    contract: int = CONTRACT
+    contract: int

@@ -43,7 +43,9 @@ class Hooks:
         Example:
             @hookimpl
             def cdm_inspect_scorers():
-                yield ScorerOffer(name="edges", summary="Sum of edges.", build=build_edges)
+                yield ScorerOffer(
+                    contract=1, name="edges", summary="Sum of edges.", build=build_edges
+                )
         """
 
     @hookspec
@@ -53,7 +55,9 @@ class Hooks:
         Example:
             @hookimpl
             def cdm_inspect_exporters():
-                yield ExporterOffer(name="openvino", summary="OpenVINO IR.", build=OpenVino)
+                yield ExporterOffer(
+                    contract=1, name="openvino", summary="OpenVINO IR.", build=OpenVino
+                )
         """
 
     @hookspec
@@ -63,7 +67,9 @@ class Hooks:
         Example:
             @hookimpl
             def cdm_inspect_stores():
-                yield StoreOffer(name="jsonl", summary="One JSON line a part.", open=open_jsonl)
+                yield StoreOffer(
+                    contract=1, name="jsonl", summary="One JSON line a part.", open=open_jsonl
+                )
         """
 
     @hookspec
@@ -73,7 +79,9 @@ class Hooks:
         Example:
             @hookimpl
             def cdm_inspect_sinks():
-                yield SinkOffer(name="mqtt", summary="To an MQTT broker.", open=open_mqtt)
+                yield SinkOffer(
+                    contract=1, name="mqtt", summary="To an MQTT broker.", open=open_mqtt
+                )
         """
 
     @hookspec
@@ -83,7 +91,9 @@ class Hooks:
         Example:
             @hookimpl
             def cdm_inspect_pages():
-                yield PageOffer(name="shifts", summary="Parts by shift.", show=show_shifts)
+                yield PageOffer(
+                    contract=1, name="shifts", summary="Parts by shift.", show=show_shifts
+                )
         """
 
     @hookspec
@@ -93,7 +103,9 @@ class Hooks:
         Example:
             @hookimpl
             def cdm_inspect_commands():
-                yield CommandOffer(name="shift", summary="Sum up a shift.", build=lambda: shift)
+                yield CommandOffer(
+                    contract=1, name="shift", summary="Sum up a shift.", build=lambda: shift
+                )
         """
 
     @hookspec
@@ -103,7 +115,9 @@ class Hooks:
         Example:
             @hookimpl
             def cdm_inspect_readers():
-                yield ReaderOffer(name="hdf5", summary="One HDF5 file a shift.", read=read_hdf5)
+                yield ReaderOffer(
+                    contract=1, name="hdf5", summary="One HDF5 file a shift.", read=read_hdf5
+                )
         """
 
     @hookspec(firstresult=True)
@@ -113,7 +127,8 @@ class Hooks:
         Example:
             @hookimpl
             def cdm_inspect_line_file(line, root):
-                return root / "recipes" / f"{line}.toml"
+                recipe = root / "recipes" / f"{line}.toml"
+                return recipe if recipe.is_file() else None
         """
 
     @hookspec

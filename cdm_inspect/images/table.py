@@ -41,22 +41,27 @@ def read_table(
             f"{table}: expected a header with the column `image` and rows below it, and perhaps "
             f"{', '.join(_COLUMNS[1:])}; found {', '.join(rows[0]) if rows else 'no rows'}."
         )
+    for number, row in enumerate(rows, start=2):
+        if not (row["image"] or "").strip():
+            raise ImageError(f"{table}: row {number} names no image. Complete it, or remove it.")
     for row in rows:
         if only is not None and row.get("object") != only:
             continue
+        named = Path(row["image"].strip())
         label = (row.get("label") or GOOD).strip()
         is_good = label.lower() in good
         mask = (row.get("mask") or "").strip()
-        image = table.parent / row["image"].strip()
         split = (row.get("split") or "").strip().lower()
         yield DatasetPart(
-            name=_plain("/".join(Path(row["image"].strip()).with_suffix("").parts)),
-            image=image,
-            label=GOOD if is_good else _plain(label),
+            name=_plain("/".join(named.with_suffix("").parts)),
+            image=table.parent / named,
+            label=GOOD if is_good else _plain(label.replace("/", "-")),
             mask=None if is_good or not mask else table.parent / mask,
             is_for_training=is_good and (split in training or "split" not in row),
         )
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[^\w.\-/]+", "-", text).strip("/.-")
+    """A name of letters and digits, without steps upwards."""
+    words = [re.sub(r"[^\w.\-]+", "-", word).strip(".-") for word in text.split("/")]
+    return "/".join(filter(None, words)) or "unnamed"

@@ -64,6 +64,14 @@ def make_engine(url: URL) -> Engine:
             is_writing = connection.get_execution_options().get("is_writing", False)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
+    elif url.get_backend_name() == "postgresql":
+
+        @event.listens_for(engine, "connect")
+        def limit(connection: Any, _: Any) -> None:
+            # A station that freezes in the midst of a write must not hold its locks for ever.
+            connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+            connection.commit()
+
     return engine
 
 

@@ -21,7 +21,7 @@ from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, StepTick
 from cdm_inspect.workflows.judging import count_reading, judge_labelled
-from cdm_inspect.workflows.learning import calibrate
+from cdm_inspect.workflows.learning import derive_calibration
 
 _KEPT = (
     "n_good",
@@ -51,8 +51,9 @@ def bench(
 ) -> JsonObject:
     """Judge the same labelled parts by several scorers, each calibrated on the same good ones.
 
-    A scorer that has a calibration for the line's model keeps it; others are calibrated now. One
-    that fails is left out, with the reason.
+    A scorer that has a calibration for the line's model is judged by it; others are calibrated for
+    the comparison alone: nothing that is in force changes. One that fails is left out, with the
+    reason.
 
     Args:
         project: opened.
@@ -124,17 +125,14 @@ def _calibrated(
     try:
         return open_inspector(project, line, scorer=name, device=device), None
     except (NotCalibrated, ConfigError):
-        pass  # none, or by other options; both are mended in the same way
+        pass  # none, or by other options; for the comparison both are mended in the same way
     began = time.perf_counter()
-    calibrate(
-        project,
-        line,
-        scorer=name,
-        device=device,
-        tick=partial(tick, f"calibrate {name}"),
+    calibration = derive_calibration(
+        project, line, scorer=name, device=device, tick=partial(tick, f"calibrate {name}")
     )
     seconds = round(time.perf_counter() - began, 2)
-    return open_inspector(project, line, scorer=name, device=device), seconds
+    inspector = open_inspector(project, line, scorer=name, device=device, calibration=calibration)
+    return inspector, seconds
 
 
 def _figures(scored: Sequence[ScoredPart], inspector: Inspector) -> JsonObject:

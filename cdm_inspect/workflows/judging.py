@@ -15,10 +15,13 @@ import numpy.typing as npt
 
 from cdm_inspect.assembly import open_inspector
 from cdm_inspect.comparison import compare_auroc, compare_errors
+from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.delivery import delivering
 from cdm_inspect.detectability import draw_detectability, measure_detectability
 from cdm_inspect.durable import as_json, to_json, write_durably
 from cdm_inspect.errors import (
+    STRANGERS,
+    CdmInspectError,
     ImageError,
     InvalidOption,
     PluginFailed,
@@ -40,6 +43,7 @@ from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     FloatArray,
+    Inspection,
     InspectionQuery,
     JsonObject,
     StoredInspection,
@@ -85,12 +89,27 @@ def inspect(
                 watch.save(after=_SAVED_EVERY)
                 inspector.drifted = watch.found
             inspection, evidence = inspector.inspect_file(path)
-            stored = store.append(inspection, evidence=evidence)
+            stored = _append(store, inspection, evidence)
             # What the store had already, observers have heard of.
             if stored.inspected_at == inspection.inspected_at:
                 project.registry.notify("cdm_inspect_verdict_reached", inspection=inspection)
                 deliveries.wake()
             yield stored
+
+
+def _append(
+    store: VerdictStore, inspection: Inspection, evidence: bytes | None
+) -> StoredInspection:
+    """Store, or end the inspection: no part is judged whose verdict would be lost."""
+    try:
+        return store.append(inspection, evidence=evidence)
+    except CdmInspectError:
+        raise
+    except STRANGERS as error:
+        raise StorageError(
+            f"the store failed: {type(error).__name__}: {error}. {inspection.image} was not "
+            "recorded; inspect it again when the store works."
+        ) from error
 
 
 def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:

@@ -77,7 +77,31 @@ def calibrate(
     device: str = "auto",
     tick: Tick = untold,
 ) -> Calibration:
-    """Fit a scorer on good parts and set the threshold by those that were held out.
+    """Fit a scorer on good parts, set the threshold by those held out, and put it into force.
+
+    Arguments and rules are those of `derive_calibration`.
+    """
+    found = derive_calibration(
+        project,
+        line,
+        scorer=scorer,
+        max_false_reject=max_false_reject,
+        device=device,
+        tick=tick,
+    )
+    return found.save(project.calibration_folder(line))
+
+
+def derive_calibration(
+    project: Project,
+    line: str,
+    *,
+    scorer: str | None = None,
+    max_false_reject: float | None = None,
+    device: str = "auto",
+    tick: Tick = untold,
+) -> Calibration:
+    """What a scorer learns of good parts, and the threshold by those that were held out.
 
     See `fit_scorer` for how each held-out part comes to the score that the threshold stands on,
     and `operating_point` for the rules.
@@ -137,7 +161,7 @@ def calibrate(
     )
     if calibration.expiry_drift:
         charts_of(calibration)  # refuses where the held-out parts are too few for any chart
-    return calibration.save(folder)
+    return calibration
 
 
 def _reviewed(project: Project, line: str, calibrations: set[str]) -> ReviewedParts | None:

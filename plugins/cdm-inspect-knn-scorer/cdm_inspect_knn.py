@@ -91,6 +91,7 @@ def build(denoiser: Denoiser, options: KnnOptions) -> KnnScorer:
 
 
 OFFER = ScorerOffer(
+    contract=1,
     name="knn",
     summary="How far the texture of each place is from that of good parts.",
     build=build,

@@ -25,8 +25,8 @@ class MqttOptions(Options):
         topic: `{line}` and `{verdict}` stand for those of the part.
         client_id: "" lets the broker choose; two with the same throw each other out.
         password_variable: name of the environment variable that holds the password.
-        ca_file: PEM file of the authority that has signed the broker's certificate; the connection
-            is encrypted where there is one.
+        ca_file: PEM file, from the project directory if relative, of the authority that has signed
+            the broker's certificate; the connection is encrypted where there is one.
         seconds: to wait for the broker, to connect and to confirm.
         retain: whether the broker keeps the last message of a topic for who comes later.
     """
@@ -46,7 +46,7 @@ class MqttOptions(Options):
     def _topic_is_one(cls, value: str) -> str:
         try:
             filled = value.format(line="A", verdict="pass")
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise ValueError("only {line} and {verdict} are filled in") from error
         if not filled or set(filled) & set("+#\0"):
             raise ValueError("a topic to publish to is not empty and has no + or #")
@@ -122,10 +122,13 @@ def open_mqtt(options: MqttOptions, root: Path) -> MqttSink:
     name = options.password_variable
     if name is not None and name not in os.environ:
         raise PluginFailed(f"the environment variable {name}, which holds the password, is not set")
+    if options.ca_file is not None:
+        options = options.model_copy(update={"ca_file": root / options.ca_file})
     return MqttSink(options, None if name is None else os.environ[name])
 
 
 OFFER = SinkOffer(
+    contract=1,
     name="mqtt",
     summary="To an MQTT broker, as JSON, with quality of service 1.",
     open=open_mqtt,

@@ -92,6 +92,7 @@ def build(options: Any) -> OpenVinoExporter:
 
 
 OFFER = ExporterOffer(
+    contract=1,
     name="openvino",
     summary="OpenVINO IR, float32, run by OpenVINO.",
     build=build,

@@ -245,8 +245,8 @@ def fail(view): raise RuntimeError("no <b>shift</b>")
 
 @hookimpl
 def cdm_inspect_pages():
-    yield PageOffer(name="shift", summary="Shift", show=show, titles={"ja": "シフト"})
-    yield PageOffer(name="failing", summary="Failing", show=fail)
+    yield PageOffer(contract=1, name="shift", summary="Shift", show=show, titles={"ja": "シフト"})
+    yield PageOffer(contract=1, name="failing", summary="Failing", show=fail)
 """
 
 

@@ -20,7 +20,8 @@ def test_a_skeleton_works_as_it_is(run, kind, tmp_path):
     folder = tmp_path / "made" / f"cdm-inspect-{name}"
     assert json.loads(told.stdout)["folder"] == str(folder)
     site = tmp_path / "site"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    pip += ["--target", str(site)]
     subprocess.run([*pip, "--disable-pip-version-check", str(folder)], check=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
     passed = subprocess.run(

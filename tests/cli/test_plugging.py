@@ -28,14 +28,16 @@ def early(): print("early")
 @shifts.command()
 def late(): raise ValueError("no late shift")
 
+def get(): return count
+
 def broken(): raise RuntimeError("cannot be built")
 
 @hookimpl
 def cdm_inspect_commands():
-    yield CommandOffer(name="count-parts", summary="Count the parts.", build=lambda: count)
-    yield CommandOffer(name="shifts", summary="About shifts.", build=lambda: shifts)
-    yield CommandOffer(name="broken", summary="Broken.", build=broken)
-    yield CommandOffer(name="lines", summary="Not in place of ours.", build=broken)
+    yield CommandOffer(contract=1, name="count-parts", summary="Count the parts.", build=get)
+    yield CommandOffer(contract=1, name="shifts", summary="About shifts.", build=lambda: shifts)
+    yield CommandOffer(contract=1, name="broken", summary="Broken.", build=broken)
+    yield CommandOffer(contract=1, name="lines", summary="Not in place of ours.", build=broken)
 """
 
 
@@ -60,7 +62,7 @@ def test_commands_of_plugins(run, install, root):
     assert run("lines", cwd=root).returncode == 0
     for words, code, message in (
         (("broken",), 3, "the command 'broken' of a plugin cannot be built: RuntimeError"),
-        (("shifts", "late"), 1, "ValueError: no late shift"),
+        (("shifts", "late"), 3, "'shifts' of a plugin failed: ValueError: no late shift"),
         (("nothing-of-the-kind",), 2, "No such command"),
     ):
         failed = run(*words, cwd=root)
@@ -73,6 +75,7 @@ def test_what_the_project_does_not_allow_adds_no_command(run, install, root):
     install("counting", COMMANDS)
     (root / "cdm-inspect.toml").write_text('[plugins]\nallow = []\n[lines.A]\nnormal = "good"\n')
     assert run("--project", root, "count-parts").returncode == 2
+    assert "count-parts" not in run("--project", root, "--help").stdout
     (root / "cdm-inspect.toml").write_text("no toml")
     assert "No such command" in run("--project", root, "count-parts").stderr
 
@@ -92,6 +95,26 @@ def test_the_table_of_plugins(run, install, root):
     strict = run("--project", root, "plugins", "--strict")
     assert strict.returncode == 3
     assert "not sound: stray" in strict.stderr
+
+
+def test_what_a_plugin_prints_stands_beside_no_json(run, install, root):
+    install("chatty", "print('here I am')\n" + COMMANDS)
+    told = run("--project", root, "--json", "plugins")
+    assert json.loads(told.stdout)["plugins"]
+    assert "here I am" in told.stderr
+    told = run("--project", root, "--json", "count-parts")
+    assert json.loads(told.stdout) == {"parts": 0}
+
+
+def test_a_plugin_that_is_required_and_not_there_is_in_no_ones_way_but_its_own(run, root):
+    (root / "cdm-inspect.toml").write_text(
+        '[plugins]\nrequired = ["mes"]\n[lines.A]\nnormal = "good"\n'
+    )
+    assert run("--project", root, "plugins").returncode == 0
+    assert run("--project", root, "--help").returncode == 0
+    told = run("--project", root, "lines")
+    assert told.returncode == 3
+    assert "mes" in told.stderr
 
 
 @pytest.fixture
@@ -136,6 +159,19 @@ def test_a_collection_that_a_table_lists_comes_in(run, collection, tmp_path):
     assert (to / "train/good/Data/n1.png").read_bytes() == (collection / "Data/n1.png").read_bytes()
     mask = cv2.imread(str(to / "ground_truth/scratch-long/Data-a-0_mask.png"), -1)
     assert set(np.unique(mask)) == {0, 255}
+    # A picture without an ending gets one; one whose mask does not fit is left out, and whole.
+    (collection / "Data" / "n0.png").rename(collection / "Data" / "n0")
+    cv2.imwrite(str(collection / "Data" / "mask.png"), np.ones((7, 7), np.uint8))
+    table = (collection / "split.csv").read_text().replace("n0.png", "n0")
+    (collection / "split.csv").write_text(table)
+    words = ("--option", "only=nut", "--option", "good=normal,fine")
+    told = run("--json", "import", collection / "split.csv", tmp_path / "second", *words)
+    assert len(json.loads(told.stdout)["left_out"]) == 2
+    assert "its mask 7 x 7" in told.stdout
+    assert files(tmp_path / "second") == {
+        *(f"train/good/Data/n{number}.png" for number in range(3)),
+        "test/good/Data-n3.png",
+    }
     again = run("import", collection / "split.csv", to)
     assert again.returncode == 4
     assert "expected no folder or an empty one" in again.stderr
@@ -151,16 +187,18 @@ def read(source, options):
     random = np.random.default_rng(0)
     for number in range(3):
         pixels = random.integers(0, 60000, (32, 40, 3)).astype(np.uint16)
+        mask = np.ones((32, 40), np.uint8)
         name = {"name": "../outside", "twice": "same"}.get(options.fault, f"cube{number}")
         if options.fault == "float": pixels = pixels / 60000
+        if options.fault == "mask": mask = np.ones((32, 40, 3), np.uint8)
         if options.fault == "raises": raise OSError("no cube")
         label = "good" if number < 2 else "dent"
         yield DatasetPart(name=name, image=pixels, label=label,
-            mask=np.ones((32, 40), np.uint8) if number == 2 else None,
+            mask=mask if number == 2 or options.fault == "mask" else None,
             is_for_training=number < 2 or options.fault == "dent")
 @hookimpl
 def cdm_inspect_readers():
-    yield ReaderOffer(name="cubes", summary="Cubes.", read=read, options=CubeOptions)
+    yield ReaderOffer(contract=1, name="cubes", summary="Cubes.", read=read, options=CubeOptions)
 """
 
 
@@ -175,6 +213,7 @@ def test_a_reader_of_a_plugin_hands_over_pixels(run, install, tmp_path):
         ("name", "plain name"),
         ("twice", "two parts of the collection are called 'same'"),
         ("float", "uint8 or uint16"),
+        ("mask", "expected a mask (height, width)"),
         ("raises", "OSError: no cube"),
         ("dent", "only good parts are to learn from"),
     ):

@@ -79,7 +79,11 @@ FAULTS = {
 def run_kit(fault, test):
     """One test of the kit on a scorer with a fault."""
     offer = ScorerOffer(
-        name="bad", summary="Bad.", build=lambda denoiser, options: Bad(fault), options=Options
+        contract=1,
+        name="bad",
+        summary="Bad.",
+        build=lambda denoiser, options: Bad(fault),
+        options=Options,
     )
     kit = type("Kit", (ScorerConformance,), {"offer": offer})()
     scorer = conformance.build_scorer(offer, {})

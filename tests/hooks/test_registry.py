@@ -34,7 +34,7 @@ SOUND = (
     + """
 @hookimpl
 def cdm_inspect_scorers():
-    yield ScorerOffer(name="{name}", summary="A specimen.", build=build)
+    yield ScorerOffer(contract=1, name="{name}", summary="A specimen.", build=build)
 """
 )
 SPECIMENS = {
@@ -50,7 +50,7 @@ SPECIMENS = {
     "bad-name": (SOUND.format(name="Not Kebab"), "kebab-case"),
     "bad-arity": (
         HEAD + "@hookimpl\ndef cdm_inspect_scorers():\n"
-        "    yield ScorerOffer(name='x', summary='s', build=lambda a: a)",
+        "    yield ScorerOffer(contract=1, name='x', summary='s', build=lambda a: a)",
         "must take 2",
     ),
     "other-contract": (
@@ -193,6 +193,7 @@ def test_a_store_is_told_what_it_asks_for(install, tmp_path):
         @hookimpl
         def cdm_inspect_stores():
             yield StoreOffer(
+                contract=1,
                 name="jsonl", summary="One line a part.", open=open_jsonl, options=JsonlOptions
             )
         """,
@@ -233,11 +234,17 @@ def test_entry_points_are_sorted_by_distribution():
 
 
 OFFERS = {
-    "cdm_inspect_exporters": (ExporterOffer, "ExporterOffer(name='x', summary='s', build=f1)"),
-    "cdm_inspect_sinks": (SinkOffer, "SinkOffer(name='x', summary='s', open=f2)"),
-    "cdm_inspect_pages": (PageOffer, "PageOffer(name='x', summary='s', show=f1)"),
-    "cdm_inspect_commands": (CommandOffer, "CommandOffer(name='x', summary='s', build=f0)"),
-    "cdm_inspect_readers": (ReaderOffer, "ReaderOffer(name='x', summary='s', read=f2)"),
+    "cdm_inspect_exporters": (
+        ExporterOffer,
+        "ExporterOffer(contract=1, name='x', summary='s', build=f1)",
+    ),
+    "cdm_inspect_sinks": (SinkOffer, "SinkOffer(contract=1, name='x', summary='s', open=f2)"),
+    "cdm_inspect_pages": (PageOffer, "PageOffer(contract=1, name='x', summary='s', show=f1)"),
+    "cdm_inspect_commands": (
+        CommandOffer,
+        "CommandOffer(contract=1, name='x', summary='s', build=f0)",
+    ),
+    "cdm_inspect_readers": (ReaderOffer, "ReaderOffer(contract=1, name='x', summary='s', read=f2)"),
 }
 
 

@@ -89,7 +89,11 @@ FAULTS = {
 def run_kit(fault, test, tmp_path):
     kind = type("Faulty", (Forgetful,), {"fault": fault})
     offer = StoreOffer(
-        name="faulty", summary="Faulty.", open=lambda options, root: kind(root), options=Options
+        contract=1,
+        name="faulty",
+        summary="Faulty.",
+        open=lambda options, root: kind(root),
+        options=Options,
     )
     kit = type("Kit", (StoreConformance,), {"offer": offer})()
     getattr(kit, test)(options={}, tmp_path=tmp_path)

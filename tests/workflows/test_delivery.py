@@ -35,16 +35,19 @@ class Log:
             raise ConnectionError("nobody answers")
         while (self.path.parent / "stuck").exists():
             time.sleep(0.05)
+        if (self.path.parent / "exits").exists():
+            raise SystemExit(0)
         with self.path.open("a") as file:
             for inspection in inspections:
                 file.write(json.dumps(inspection_json(inspection)) + "\\n")
         time.sleep(self.pause)
     def __enter__(self): return self
-    def __exit__(self, *error): pass
+    def __exit__(self, *error): return True
 
 @hookimpl
 def cdm_inspect_sinks():
     yield SinkOffer(
+        contract=1,
         name="log",
         summary="A file.",
         open=lambda options, root: Log(root / options.file, options.pause),
@@ -202,3 +205,53 @@ def test_a_sink_that_is_named_and_not_there_stops_the_line(root):
     (root / "cdm-inspect.toml").write_text("[sinks.log.options]\nfiel = 'x'\n")
     with pytest.raises(ConfigError, match=r"sinks\.log\.options\.fiel"):
         inspect_parts(root, [0])
+
+
+def test_of_two_processes_of_a_project_one_tells_a_sink(root):
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import test_delivery as t\n"
+        "first = int(sys.argv[3])\n"
+        "t.inspect_parts(Path(sys.argv[1]), range(first, first + 120), line=sys.argv[4])\n"
+    )
+    folder = str(Path(__file__).parent)
+    stations = [
+        subprocess.Popen([sys.executable, "-c", code, str(root), folder, str(first), line])
+        for first, line in ((0, "A"), (1000, "B"))
+    ]
+    assert [station.wait(120) for station in stations] == [0, 0]
+    assert deliver(open_project(root))["sinks"][0]["waiting"] == 0
+    rows = [json.loads(row) for row in (root / "told.jsonl").read_text().splitlines()]
+    numbers = [row["id"] for row in rows]
+    assert numbers == sorted(set(numbers))  # none twice, none out of order
+    assert len(numbers) == 240
+
+
+def test_a_sink_that_ends_the_program_does_not(root, caplog):
+    (root / "exits").touch()
+    inspect_parts(root, range(2))
+    assert "2 verdicts wait for sink 'log' (SystemExit: 0)" in caplog.text
+    found = deliver(open_project(root))["sinks"][0]
+    assert (found["sent"], found["waiting"], found["error"]) == (0, 2, "SystemExit: 0")
+
+
+def test_what_waits_is_counted_of_its_lines(root, monkeypatch):
+    (root / "cdm-inspect.toml").write_text(
+        PROJECT.replace("[sinks.log.options]", '[sinks.log]\nlines = ["B"]\n[sinks.log.options]')
+    )
+    monkeypatch.setattr(delivery, "_MOST_COUNTED", 30)
+    (root / "down").touch()
+    inspect_parts(root, range(40))
+    inspect_parts(root, range(40, 45), line="B")
+    assert deliver(open_project(root))["sinks"][0]["waiting"] == 5
+    (root / "down").unlink()
+    found = deliver(open_project(root))["sinks"][0]
+    assert (found["sent"], found["waiting"]) == (5, 0)
+
+
+def test_a_line_that_is_not_there_is_no_line(root):
+    (root / "cdm-inspect.toml").write_text(
+        PROJECT.replace("[sinks.log.options]", '[sinks.log]\nlines = ["a"]\n[sinks.log.options]')
+    )
+    with pytest.raises(ConfigError, match=r"sinks\.log\.lines names a, which no table"):
+        open_project(root)

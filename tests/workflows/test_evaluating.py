@@ -13,7 +13,7 @@ from PIL import Image
 
 from cdm_inspect import workflows
 from cdm_inspect.contamination import find_contamination
-from cdm_inspect.errors import InvalidOption
+from cdm_inspect.errors import InvalidOption, NotCalibrated
 from cdm_inspect.images import find_images
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
@@ -218,10 +218,15 @@ def test_detectors_side_by_side(run, line):
     assert paired["difference"] == pytest.approx(
         rows["residual"]["image_AUROC"] - rows["fused"]["image_AUROC"], abs=1e-6
     )
-    # What was calibrated stays in force; what was not is now.
+    # Nothing that is in force changes.
+    with pytest.raises(NotCalibrated):
+        open_project(line).calibration("A", "features")
     assert open_project(line).calibration("A").version == before
     assert rows["fused"]["seconds_to_fit"] is None
     assert rows["features"]["seconds_to_fit"] > 0
+    assert (
+        run("--project", line, "calibrate", "--line", "A", "--scorer", "features").returncode == 0
+    )
     alone = run(
         "--project",
         line,
@@ -249,7 +254,7 @@ def test_a_detector_that_fails_is_left_out(run, install, line):
             def score(self, images, *, seeds): raise ValueError("no licence")
         @hookimpl
         def cdm_inspect_scorers():
-            yield ScorerOffer(name="failing", summary="Fails.", build=lambda d, o: Fails())
+            yield ScorerOffer(contract=1, name="failing", summary="s", build=lambda d, o: Fails())
         """,
     )
     data = line / "data" / "A"

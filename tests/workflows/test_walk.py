@@ -621,7 +621,7 @@ def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run, instal
                 return ScoreBatch(scores=maps.amax(dim=(1, 2)), maps=maps)
         @hookimpl
         def cdm_inspect_scorers():
-            yield ScorerOffer(name="hanging", summary="Hangs.", build=lambda d, o: Hangs())
+            yield ScorerOffer(contract=1, name="hanging", summary="s", build=lambda d, o: Hangs())
         """,
     )
     project = line / "cdm-inspect.toml"

@@ -9,6 +9,13 @@
 Plugins are used through the same objects as in the product, and nothing is trained.
 """
 
+import pytest
+
+# Failures then say what was compared; pytest does that by itself in files of tests alone.
+pytest.register_assert_rewrite(
+    *(f"cdm_inspect.hooks.conformance.{name}" for name in ("exporters", "scorers", "stores"))
+)
+
 from cdm_inspect.hooks.conformance.exporters import ExporterConformance
 from cdm_inspect.hooks.conformance.scorers import ScorerConformance
 from cdm_inspect.hooks.conformance.stores import StoreConformance

@@ -283,14 +283,14 @@ class StoreConformance:
             for writer in writers:
                 writer.start()
             seen: list[StoredInspection] = []
-            is_last = False
-            while not is_last:
-                is_last = not any(writer.is_alive() for writer in writers)
+            page: Sequence[StoredInspection] = ()
+            are_done = False
+            while not are_done or page:
+                # Asked before the page: what was written until then is in it.
+                are_done = not any(writer.is_alive() for writer in writers)
                 after = seen[-1].id if seen else 0
-                seen += store.find(InspectionQuery(after_id=after, limit=7))
-                is_last = is_last and len(seen) >= store.count(_EVERYTHING)
-                if len(seen) > 75:
-                    break
+                page = store.find(InspectionQuery(after_id=after, limit=7))
+                seen += page
             for writer in writers:
                 writer.join()
             assert sorted(part.sha256 for part in seen) == [f"{n:064x}" for n in range(75)]

@@ -27,7 +27,8 @@ class AnomalibOptions(Options):
         epochs: that the Engine trains it for.
         batch_size: of training.
         backbone_weights: safetensors file for the model's feature extractor, as timm names its
-            tensors; None leaves it as the seed has made it. Nothing is ever downloaded.
+            tensors; a whole path, or one from where the program is started. None leaves it as the
+            seed has made it. Nothing is ever downloaded.
         seed: of weights and training.
     """
 
@@ -65,7 +66,7 @@ def build(denoiser: Denoiser, options: AnomalibOptions) -> Scorer:
 
 
 OFFERS = {
-    name: ScorerOffer(name=name, summary=summary, build=build, options=options)
+    name: ScorerOffer(contract=1, name=name, summary=summary, build=build, options=options)
     for name, summary, options in (
         ("anomalib", "Any model of anomalib, trained by its Engine.", AnomalibOptions),
         ("padim", "PaDiM: a Gaussian of features at each place (anomalib).", AnomalibOptions),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import logging
 import tempfile
@@ -21,9 +22,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from cdm_inspect.contracts import ScoreBatch
-from cdm_inspect.errors import ConfigError
+from cdm_inspect.errors import CheckpointMismatch, ConfigError
 from cdm_inspect_anomalib import AnomalibOptions
 
+_DIGEST = "starting_weights_sha256"
 _TALKATIVE = ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "anomalib")
 
 
@@ -38,7 +40,7 @@ class AnomalibScorer:
         self.options = options
         self.model = self._untrained()
 
-    def train(self, images: Tensor) -> None:
+    def learn(self, images: Tensor) -> None:
         """Train anew, from the same weights."""
         with _seeded(self.options.seed), _quiet(), tempfile.TemporaryDirectory() as folder:
             self.model = self._untrained().train()
@@ -76,18 +78,27 @@ class AnomalibScorer:
         return ScoreBatch(scores=scores.float(), maps=maps)
 
     def state(self) -> Mapping[str, Any]:
-        """What training has changed; the rest comes back from the seed."""
+        """What training has changed, and a digest of the rest, which comes back from the seed."""
         before = self._untrained().state_dict()
-        return {
+        changed = {
             name: values.detach().cpu().numpy()
             for name, values in self.model.state_dict().items()
             if name not in before or not torch.equal(before[name].cpu(), values.cpu())
         }
+        return {_DIGEST: _digest_of(before), **changed}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` returned; memories have grown to sizes of their own."""
         self.model = self._untrained()
+        if not np.array_equal(state[_DIGEST], _digest_of(self.model.state_dict())):
+            raise CheckpointMismatch(
+                f"the weights that {self.options.model} starts from are not those that the line "
+                "was calibrated with: another file of backbone_weights, or another version of "
+                "torch or timm. Restore them, or run `cdm-inspect calibrate`."
+            )
         for name, values in state.items():
+            if name == _DIGEST:
+                continue
             owner, _, own = name.rpartition(".")
             module, tensor = self.model.get_submodule(owner), torch.from_numpy(np.array(values))
             if own in module._parameters:
@@ -114,6 +125,15 @@ class AnomalibScorer:
         if options.backbone_weights is not None:
             _load_backbone(model, options)
         return model.eval()
+
+
+def _digest_of(weights: Mapping[str, Tensor]) -> Any:
+    """SHA-256 over all weights, as an array of 32 bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weights[name].cpu().numpy()).tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 class _Parts(Dataset[ImageItem]):

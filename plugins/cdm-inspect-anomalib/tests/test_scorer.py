@@ -3,9 +3,10 @@
 import pytest
 from cdm_inspect_anomalib import OFFERS, AnomalibOptions
 
-from cdm_inspect.errors import ConfigError
+from cdm_inspect.errors import CheckpointMismatch, ConfigError
 from cdm_inspect.hooks import Registry
 from cdm_inspect.hooks.conformance import ScorerConformance
+from cdm_inspect.hooks.conformance.scorers import build_scorer, fitted_scorer
 
 
 class TestPadim(ScorerConformance):
@@ -21,6 +22,15 @@ class TestGanomaly(ScorerConformance):
     offer = OFFERS["ganomaly"]
     options = {"epochs": 2, "arguments": {"n_features": 8, "latent_vec_size": 10}}
     is_monotone = False  # after two epochs
+
+
+def test_other_starting_weights_are_refused_where_the_line_was_calibrated():
+    offer = OFFERS["padim"]
+    options = {"arguments": {"n_features": 20}}
+    fitted = fitted_scorer(offer, options)
+    build_scorer(offer, options).restore(fitted.state())
+    with pytest.raises(CheckpointMismatch, match="not those that the line was calibrated with"):
+        build_scorer(offer, {**options, "seed": 1}).restore(fitted.state())
 
 
 def test_the_installed_plugin_is_found():

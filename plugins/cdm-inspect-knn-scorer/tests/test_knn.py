@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 from cdm_inspect_knn import OFFER
 
 from cdm_inspect.hooks import Registry
@@ -6,6 +9,15 @@ from cdm_inspect.hooks.conformance import ScorerConformance
 
 class TestKnn(ScorerConformance):
     offer = OFFER
+
+
+def test_the_kit_runs_on_the_distribution_by_its_name():
+    words = ["-q", "-p", "cdm_inspect.pytest_plugin", "--conformance", "cdm-inspect-knn-scorer"]
+    told = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True)
+    assert "9 passed" in told.stdout, told.stdout
+    words[-1] = "nobody"
+    told = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True)
+    assert "no installed plugin belongs to the distribution 'nobody'" in told.stderr
 
 
 def test_the_installed_plugin_is_found():
