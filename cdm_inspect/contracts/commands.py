@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel
-
 from cdm_inspect.config import ProjectConfig
-from cdm_inspect.contracts.options import Options
 from cdm_inspect.contracts.stores import VerdictStore
 from cdm_inspect.records import JsonObject
 
@@ -57,5 +54,4 @@ class CommandOffer:
     name: str
     summary: str
     build: Callable[[], Any]
-    options: type[BaseModel] = Options
     contract: int

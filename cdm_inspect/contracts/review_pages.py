@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel
-
-from cdm_inspect.contracts.options import Options
 from cdm_inspect.contracts.stores import InspectionReader
 
 
@@ -40,5 +37,4 @@ class PageOffer:
     summary: str
     show: Callable[[PageView], None]
     titles: Mapping[str, str] = field(default_factory=dict)
-    options: type[BaseModel] = Options
     contract: int

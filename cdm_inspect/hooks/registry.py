@@ -60,6 +60,7 @@ _KINDS: dict[str, tuple[type[Any], str, int]] = {
     "cdm_inspect_readers": (ReaderOffer, "read", 2),
 }
 _SLOW_SECONDS = 3.0
+Configured = ScorerOffer | ExporterOffer | StoreOffer | SinkOffer | ReaderOffer
 T = TypeVar(
     "T", ScorerOffer, ExporterOffer, StoreOffer, SinkOffer, PageOffer, CommandOffer, ReaderOffer
 )
@@ -334,7 +335,7 @@ class Registry:
         _log.warning("plugin %s (%s %s): %s", row.name, row.distribution, row.version, row.reason)
 
 
-def build_options(offer: Offer, given: dict[str, Any], where: str) -> BaseModel:
+def build_options(offer: Configured, given: dict[str, Any], where: str) -> BaseModel:
     """The options of an offer from what the project file says.
 
     Raises:
@@ -359,8 +360,9 @@ def check_offer(offer: Any, kind: type[Any]) -> str:
         return f"expected a kebab-case name, found {offer.name!r}"
     if not isinstance(offer.summary, str) or "\n" in offer.summary or not offer.summary.strip():
         return f"{offer.name!r} needs a summary of one line"
-    if not (isinstance(offer.options, type) and issubclass(offer.options, BaseModel)):
-        return f"{offer.name!r} needs a Pydantic model as options, found {offer.options!r}"
+    options = getattr(offer, "options", BaseModel)  # pages and commands have none
+    if not (isinstance(options, type) and issubclass(options, BaseModel)):
+        return f"{offer.name!r} needs a Pydantic model as options, found {options!r}"
     if isinstance(offer, PageOffer) and not _are_titles(offer.titles):
         return f"{offer.name!r} needs titles by language, found {offer.titles!r}"
     build: Callable[..., Any] = getattr(offer, builder)

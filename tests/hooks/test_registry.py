@@ -276,3 +276,36 @@ def test_a_slow_import_is_said(install, monkeypatch):
     assert row.seconds >= 0.1
     assert "its import took" in row.reason
     assert "slow-scorer" in registry.scorers
+
+
+def test_a_plugin_without_metadata_is_no_bodys_trouble(install, tmp_path):
+    install("nameless", SOUND.format(name="nameless-scorer"))
+    (tmp_path / "site" / "nameless-1.0.dist-info" / "METADATA").unlink()
+    registry = Registry()
+    assert "nameless-scorer" in registry.scorers
+    (row,) = (row for row in registry.rows if row.name == "nameless")
+    assert row.distribution
+    refused = Registry(PluginsConfig(allow=("cdm-inspect-knn-scorer",)))
+    assert "nameless-scorer" not in refused.scorers
+
+
+def test_a_replacement_that_is_not_there_is_said(install):
+    install("other", SOUND.format(name="table"))  # the name of a reader, for a scorer
+    registry = Registry(PluginsConfig(replaces={"residual": "nobody", "table": "other"}))
+    with pytest.raises(PluginUnavailable, match="names 'nobody' for 'residual'"):
+        registry.scorer("residual")
+    assert registry.named(ReaderOffer, "table").summary.startswith("A CSV file")
+    assert registry.scorer("table").summary == "A specimen."
+
+
+def test_titles_of_a_page_are_checked_when_it_is_offered(install):
+    source = (
+        "from cdm_inspect.contracts import PageOffer\nfrom cdm_inspect.hooks import hookimpl\n"
+        "@hookimpl\ndef cdm_inspect_pages():\n"
+        "    yield PageOffer(contract=1, name='x', summary='s', show=lambda v: 0, titles={})\n"
+    )
+    install("untitled", source.format("{}"))
+    install("wrongly", source.format("'Title'"))
+    rows = {row.name: row for row in Registry().rows}
+    assert rows["wrongly"].status == "refused"
+    assert "titles by language" in rows["wrongly"].reason
