@@ -46,7 +46,8 @@ def measure_detectability(
     Returns:
         `defects`: for each kind, contrast and size the share found; `smallest`: for each kind and
         contrast the smallest size, in share of the short side, from which at least 90 % are found
-        at this and every larger size, or None.
+        at this and every larger size, or None; `flagged_undamaged`, the share of held-out good
+        parts that the threshold flags as they are.
     """
     inspector = open_inspector(project, line, scorer=scorer, device=device)
     _, held_out = good_parts_of(project, project.config.line(line), inspector.model)
@@ -74,6 +75,8 @@ def measure_detectability(
     return {
         "scorer": inspector.calibration.scorer,
         "threshold": threshold,
+        "flagged_undamaged": inspector.calibration.flagged_held_out
+        / len(inspector.calibration.scores),
         "repeats": repeats,
         "sizes": list(SIZES),
         "contrasts": list(CONTRASTS),

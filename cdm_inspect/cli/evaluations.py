@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from cdm_inspect.project import Project
 
 _VERDICTS = ("pass", "review", "reject", "undecided")
+# Share of good parts from which "found" says little of a defect.
+_MANY_FLAGGED = 0.1
 
 
 def evaluate(
@@ -196,6 +198,11 @@ def _show_detectability(state: Context, document: dict[str, Any]) -> None:
             for kind, smallest in document["smallest"].items()
         ],
     )
+    if document["flagged_undamaged"] > _MANY_FLAGGED:
+        state.screen.say(
+            f"[yellow]note:[/yellow] the threshold also flags {document['flagged_undamaged']:.0%} of "
+            "good parts without any defect: much of this is found without being seen."
+        )
 
 
 def _show_robustness(state: Context, rows: list[dict[str, Any]]) -> None:

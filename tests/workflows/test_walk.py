@@ -214,6 +214,7 @@ def test_how_small_a_defect_is_found(line):
     spots = {row["contrast"]: row["found"] for row in document["defects"] if row["kind"] == "spot"}
     assert sum(spots[2.0]) > sum(spots[0.5])  # even this model finds the coarse ones
     assert set(document["smallest"]) == set(KINDS)
+    assert document["flagged_undamaged"] == 0.0
     picture = line / "reports" / "found.png"
     draw_detectability(document, "A", picture)
     with Image.open(picture) as image:
