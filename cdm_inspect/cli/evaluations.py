@@ -200,8 +200,9 @@ def _show_detectability(state: Context, document: dict[str, Any]) -> None:
     )
     if document["flagged_undamaged"] > _MANY_FLAGGED:
         state.screen.say(
-            f"[yellow]note:[/yellow] the threshold also flags {document['flagged_undamaged']:.0%} of "
-            "good parts without any defect: much of this is found without being seen."
+            f"[yellow]note:[/yellow] the threshold also flags "
+            f"{document['flagged_undamaged']:.0%} of good parts without any defect: much of this "
+            "is found without being seen."
         )
 
 
