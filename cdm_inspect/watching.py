@@ -77,13 +77,16 @@ def charts_of(
     Raises:
         InvalidOption: if none is left.
     """
-    count, above = len(calibration.scores), calibration.flagged_held_out
-    parts = {_ODDNESS: count - above}
+    passing = len(calibration.scores) - calibration.flagged_held_out
+    charts, left_out = {}, {}
+    parts = {_ODDNESS: passing}
+    if not passing:
+        parts = {}
+        left_out[_ODDNESS] = "by this calibration no part passes, so that there is none to follow."
     if calibration.envelope:
         envelope = Envelope.from_json(calibration.envelope)
         parts |= dict.fromkeys(envelope.usual, envelope.parts)
     rate = between_false_alarms * len(parts)
-    charts, left_out = {}, {}
     for name, known in parts.items():
         try:
             charts[name] = Chart.for_shift(shift, rate, parts=known)

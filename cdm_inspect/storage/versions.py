@@ -48,7 +48,9 @@ def upgrade_database(url: str, *, root: Path, has_backup: bool = False) -> tuple
     try:
         with errors_explained(where), engine.connect() as connection:
             revision = find_revision(connection, where)
-        if revision is None or revision == SCHEMA:
+        if revision is None:
+            raise StorageError(f"{where} is empty: nothing to upgrade.")
+        if revision == SCHEMA:
             return "", ""
         if revision > SCHEMA:
             raise _too_new(where, revision)
@@ -106,7 +108,9 @@ def find_revision(connection: Connection, where: str) -> str | None:
         return revision
     if _FIRST in tables:
         return _FIRST_REVISION
-    if tables & set(Base.metadata.tables):
+    # A file belongs to one program; a server's database may be shared.
+    is_taken = tables if connection.dialect.name == "sqlite" else tables & set(Base.metadata.tables)
+    if is_taken:
         raise StorageError(
             f"{where} holds tables of another program. Name another database in store.url."
         )

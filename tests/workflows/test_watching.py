@@ -187,3 +187,18 @@ def test_few_held_out_parts_leave_the_charts_of_the_photographs(project):
     found = workflows.drift(project, "A")
     assert "that takes" in found["left_out"]["p-value"]
     assert [alarm["chart"] for alarm in watching.first_alarms(found["alarms"])] == ["focus"]
+
+
+def test_a_line_on_which_no_part_passes_is_followed_by_its_photographs_alone(run, project):
+    """As where costs have everything reviewed."""
+    folder = project.calibration_folder("A")
+    replace(project.calibration("A"), threshold=SCORES[0] - 1).save(folder)
+    make_parts(project, [5.0] * 30)
+    found = workflows.drift(project, "A")
+    assert "no part passes" in found["left_out"]["p-value"]
+    assert set(found["charts"]) == {"exposure", "contrast", "focus"}
+    told = run("--project", project.root, "drift", "--line", "A")
+    assert told.returncode == 0, told.stderr
+    replace(project.calibration("A"), envelope={}).save(folder)
+    with pytest.raises(InvalidOption, match="no part passes"):
+        workflows.drift(project, "A")
