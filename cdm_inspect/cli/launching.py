@@ -59,6 +59,7 @@ def run_dashboard(root: Path, *, port: int, address: str, say: Callable[[str], N
         "BROWSER_GATHER_USAGE_STATS": "false",
         "CLIENT_TOOLBAR_MODE": "minimal",
         "CLIENT_SHOW_ERROR_DETAILS": "none",
+        "CLIENT_SHOW_ERROR_LINKS": "false",  # they lead out of the plant
     }
     environment = {
         **os.environ,
