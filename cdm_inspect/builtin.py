@@ -121,6 +121,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="Norm of the score across noise levels, against its law on good parts.",
         build=_build_score_norm,
         options=ScoreNormOptions,
+        is_traceable=True,
     )
     yield ScorerOffer(
         contract=1,
@@ -128,6 +129,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="What is wrong in one direction over whole neighbourhoods of several sizes.",
         build=_build_bias,
         options=BiasOptions,
+        is_traceable=True,
     )
     yield ScorerOffer(
         contract=1,

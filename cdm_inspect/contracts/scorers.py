@@ -240,6 +240,8 @@ class ScorerOffer:
         options: what the project file may set under `[lines.NAME.scorers.<name>]`.
         needs_cells: whether its model must have learnt to restore hidden cells, which
             `Denoiser.restores_cells` tells; a line that names it does not train without.
+        is_traceable: whether `score`, with the options as they are by default, is made of tensor
+            operations alone and uses no seeds, so that it can be exported.
         contract: the version of this module the plugin was written for.
     """
 
@@ -248,4 +250,5 @@ class ScorerOffer:
     build: Callable[[Denoiser, Any], Scorer]
     options: type[BaseModel] = Options
     needs_cells: bool = False
+    is_traceable: bool = False
     contract: int

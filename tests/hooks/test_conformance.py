@@ -96,6 +96,31 @@ def test_a_fault_is_found_by_the_test_that_is_there_for_it(fault):
         run_kit(fault, FAULTS[fault])
 
 
+def test_built_in_scorers_that_say_so_can_be_traced():
+    assert {name for name, offer in OFFERS.items() if offer.is_traceable} == {"score-norm", "bias"}
+
+
 @pytest.mark.parametrize("test", sorted(set(FAULTS.values())))
 def test_a_sound_scorer_passes(test):
     run_kit("none", test)
+
+
+class Untraceable:
+    """Looks at numbers while it scores; says that it does not."""
+
+    def score(self, images, *, seeds):
+        maps = images.square().mean(dim=1)
+        return ScoreBatch(scores=maps.amax(dim=(1, 2)) + float(maps.max()), maps=maps)
+
+
+def test_a_scorer_that_cannot_be_traced_is_found_out():
+    offer = ScorerOffer(
+        contract=1,
+        name="untraceable",
+        summary="s",
+        build=lambda denoiser, options: Untraceable(),
+        is_traceable=True,
+    )
+    kit = type("Kit", (ScorerConformance,), {"offer": offer})()
+    with pytest.raises(Exception, match=r"(?i)data-dependent"):
+        kit.test_it_can_be_traced_where_it_says_so(fresh=conformance.good_parts(10, 1))

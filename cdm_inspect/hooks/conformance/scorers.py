@@ -19,7 +19,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from cdm_inspect.contracts import Posterior, ScorerOffer
+from cdm_inspect.contracts import Denoiser, Posterior, Scorer, ScorerOffer
+from cdm_inspect.diffusion import PRESETS, ConsistentDenoiser
 from cdm_inspect.fitting import fit_scorer
 from cdm_inspect.hooks.registry import check_offer
 from cdm_inspect.images import damage
@@ -122,18 +123,44 @@ def fitted_scorer(
 
 
 def build_scorer(
-    offer: ScorerOffer, options: Mapping[str, Any], region: FloatArray | None = None
+    offer: ScorerOffer,
+    options: Mapping[str, Any],
+    region: FloatArray | None = None,
+    denoiser: Denoiser | None = None,
 ) -> LineScorer:
-    """A scorer as a line uses it, not fitted yet."""
+    """A scorer as a line uses it, not fitted yet; None means the exact denoiser."""
     resolved = offer.options(**options)
     return LineScorer(
-        offer.build(field_denoiser(), resolved),
+        offer.build(denoiser or field_denoiser(), resolved),
         options=resolved.model_dump(mode="json"),
         model_id=_MODEL,
         device=torch.device("cpu"),
         region=None if region is None else region.astype(bool),
         level=(_CENTRE,),
     )
+
+
+class _Traced(torch.nn.Module):
+    """A fitted scorer as an exporter sees it."""
+
+    def __init__(self, scorer: Scorer, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network, self._scorer = network, scorer
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        batch = self._scorer.score(images, seeds=())
+        return batch.scores, batch.maps
+
+
+@cache
+def small_network() -> ConsistentDenoiser:
+    """A real network, with the weights of a seed: what is exported is traced through it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = ConsistentDenoiser(
+            size=PRESETS["tiny"], centre=(_CENTRE,), sigma_data=_SPREAD, restores_cells=True
+        )
+    return network.eval().requires_grad_(False)
 
 
 def _scores_elsewhere(offer: ScorerOffer, options: dict[str, Any], parts: FloatArray) -> FloatArray:
@@ -234,6 +261,23 @@ class ScorerConformance:
         restored = build_scorer(self.offer, self.options)
         restored.restore(state)
         assert torch.equal(restored.score(fresh).scores, scorer.score(fresh).scores)
+
+    def test_it_can_be_traced_where_it_says_so(self, fresh: FloatArray) -> None:
+        """The graph, for any batch, says what the scorer says."""
+        if not self.offer.is_traceable:
+            return
+        scorer = build_scorer(self.offer, self.options, denoiser=small_network())
+        fit_scorer(scorer, good_parts(24, 0), trained_on=good_parts(24, 3), tick=untold)
+        graph = _Traced(scorer.scorer, small_network()).eval()
+        images = torch.from_numpy(fresh)
+        sizes = ({0: torch.export.Dim("batch")},)
+        with torch.no_grad():
+            program = torch.export.export(graph, (images[:2],), dynamic_shapes=sizes)
+            for count in (1, 3):
+                scores, maps = program.module()(images[:count])
+                expected = scorer.score(fresh[:count])
+                assert self._same(scores, expected.scores, scorer.score(fresh).scores)
+                assert self._same(maps, expected.maps, expected.maps)
 
     def test_a_growing_defect_scores_higher(self, scorer: LineScorer, fresh: FloatArray) -> None:
         """On average over parts, and at its strongest well above what good parts score."""
