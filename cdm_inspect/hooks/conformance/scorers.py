@@ -19,7 +19,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser, Posterior, Scorer, ScorerOffer
+from cdm_inspect.contracts import Denoiser, Posterior, Scorer, ScorerOffer, TrainedScorer
 from cdm_inspect.diffusion import PRESETS, ConsistentDenoiser
 from cdm_inspect.fitting import fit_scorer
 from cdm_inspect.hooks.registry import check_offer
@@ -163,9 +163,11 @@ def small_network() -> ConsistentDenoiser:
     return network.eval().requires_grad_(False)
 
 
-def _scores_elsewhere(offer: ScorerOffer, options: dict[str, Any], parts: FloatArray) -> FloatArray:
+def _scores_elsewhere(
+    offer: ScorerOffer, options: dict[str, Any], parts: FloatArray, threads: int
+) -> FloatArray:
     """In a process of its own: the scorer is built, fitted and used there."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     found: FloatArray = fitted_scorer(offer, options).score(parts).scores.numpy()
     return found
 
@@ -244,9 +246,13 @@ class ScorerConformance:
         assert np.array_equal(fresh, kept)
 
     def test_another_process_says_the_same(self, scorer: LineScorer, fresh: FloatArray) -> None:
-        """Built, fitted and used there."""
+        """Built, fitted and used there; by one thread, unless it trains.
+
+        Training makes a rounding, which the number of threads decides on, into another model.
+        """
+        threads = torch.get_num_threads() if isinstance(scorer.scorer, TrainedScorer) else 1
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            there = pool.apply(_scores_elsewhere, (self.offer, self.options, fresh))
+            there = pool.apply(_scores_elsewhere, (self.offer, self.options, fresh, threads))
         here = scorer.score(fresh).scores
         assert self._same(torch.from_numpy(there), here, here)
 
