@@ -69,7 +69,7 @@ def measure(arguments: argparse.Namespace, data: Path) -> list[dict]:
     charts, _ = charts_of(inspector.calibration)
     stated = 1000 * len(charts) / next(iter(charts.values())).between_false_alarms
     good = [part for part in find_labelled(data) if part.is_good]
-    prepare = inspector.model.card.preparation
+    prepare = inspector.scorer.model.card.preparation
     images = [prepare(read_image(part.path, max_pixels=inspector.max_pixels)) for part in good]
     usual, retake = judge(inspector, charts, images, 0.0)
     rows = []
@@ -105,10 +105,11 @@ def judge(inspector, charts, images, shift: float) -> tuple[list[dict], float]:
     usual = Envelope.from_json(calibration.envelope).usual
     for image in track(images, f"shift {shift:+.0%}", transient=True):
         changed = np.clip(image + 2 * shift, -1, 1).astype(np.float32)
-        score = float(inspector.scorer.score(changed[None]).scores[0])
-        is_retake = inspector.verdict_of(changed, score) is Verdict.UNDECIDED
+        look = inspector.scorer.look_at(changed)
+        score, _ = look.appraise()
+        is_retake = inspector.verdict_of(look.seen, score) is Verdict.UNDECIDED
         retaken += is_retake
-        seen = Acquisition.of(inspector.scorer.seen(changed), inspector.scorer.region)
+        seen = Acquisition.of(look.seen, inspector.scorer.region)
         found.append(
             {
                 name: value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
@@ -22,12 +24,46 @@ from cdm_inspect.errors import (
 )
 from cdm_inspect.hooks import build_options
 from cdm_inspect.images import find_parts, load_manifest, read_region
-from cdm_inspect.inspection import Inspector
+from cdm_inspect.inspection import Inspector, Look, Scored
 from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import Project
 from cdm_inspect.quantities import parse_duration
-from cdm_inspect.records import FloatArray
+from cdm_inspect.records import FloatArray, PartImage
 from cdm_inspect.training import choose_hardware, masked_count
+
+
+@dataclass(frozen=True)
+class ModelScorer:
+    """A trained model and its scorer; see `inspection.PartScorer`."""
+
+    model: TrainedModel
+    line: LineScorer
+
+    @property
+    def model_id(self) -> str:
+        """Of the model."""
+        return self.model.id
+
+    @property
+    def region(self) -> npt.NDArray[np.bool_] | None:
+        """Where the line looks."""
+        return self.line.region
+
+    def look(self, part: PartImage) -> Look:
+        """Prepare a photograph."""
+        return self.look_at(self.model.card.preparation(part))
+
+    def look_at(self, prepared: FloatArray) -> Look:
+        """The same of a prepared image, (channels, height, width)."""
+        seen = self.line.seen(prepared)
+        return Look(seen, lambda: self._appraise(seen))
+
+    def _appraise(self, seen: FloatArray) -> Scored:
+        batch = self.line.score(seen[None])
+        return Scored(float(batch.scores[0]), batch.maps[0].numpy())
+
+
+TrainedInspector = Inspector[ModelScorer]
 
 
 def good_parts_of(
@@ -200,7 +236,7 @@ def open_inspector(
     scorer: str | None = None,
     device: str = "auto",
     calibration: Calibration | None = None,
-) -> Inspector:
+) -> TrainedInspector:
     """Everything that judges parts of a line, with calibration and options checked together.
 
     Args:
@@ -230,10 +266,10 @@ def open_inspector(
             "the line's `tile` or `images.region` changed since it was calibrated. "
             "Run `cdm-inspect calibrate`, or restore them."
         )
+    built.restore(calibration.state)
     return Inspector(
         line,
-        model,
-        built,
+        ModelScorer(model, built),
         calibration,
         max_pixels=config.images.max_pixels,
         time_limit=parse_duration(config.time_limit),

@@ -11,6 +11,8 @@ from pydantic import BeforeValidator
 from cdm_inspect.contracts import (
     DatasetPart,
     Denoiser,
+    Exporter,
+    ExporterOffer,
     Options,
     ReaderOffer,
     Scorer,
@@ -19,6 +21,7 @@ from cdm_inspect.contracts import (
     VerdictStore,
 )
 from cdm_inspect.hooks import hookimpl
+from cdm_inspect.runtime.options import OnnxOptions
 from cdm_inspect.scoring.options import (
     BiasOptions,
     FeaturesOptions,
@@ -86,6 +89,24 @@ def _build_fused(denoiser: Denoiser, options: FusedOptions) -> Scorer:
     return FusedScorer(denoiser, options)
 
 
+def _build_onnx(options: OnnxOptions) -> Exporter:
+    from cdm_inspect.onnx_export import OnnxExporter
+
+    return OnnxExporter(options)
+
+
+@hookimpl
+def cdm_inspect_exporters() -> Iterable[ExporterOffer]:
+    """ONNX."""
+    yield ExporterOffer(
+        contract=1,
+        name="onnx",
+        summary="ONNX for ONNX Runtime: float32, half precision or 8 bits; dynamic batch and size.",
+        build=_build_onnx,
+        options=OnnxOptions,
+    )
+
+
 class SqlOptions(Options):
     """Of the built-in store; both come from the `[store]` table."""
 
@@ -114,6 +135,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="One-step residual over the learnt posterior variance, at several noise levels.",
         build=_build_residual,
         options=ResidualOptions,
+        is_traceable=True,
     )
     yield ScorerOffer(
         contract=1,
@@ -137,6 +159,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="Distance to the part restored from partial noise in a few steps.",
         build=_build_reconstruction,
         options=ReconstructionOptions,
+        is_traceable=True,
     )
     yield ScorerOffer(
         contract=1,
@@ -144,6 +167,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="Hidden cells against what their surroundings lead one to expect.",
         build=_build_inpainting,
         options=InpaintingOptions,
+        is_traceable=True,
         needs_cells=True,
     )
     yield ScorerOffer(
@@ -152,6 +176,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="How usual the network's own features are at each place; nothing pretrained.",
         build=_build_features,
         options=FeaturesOptions,
+        is_traceable=True,
     )
     yield ScorerOffer(
         contract=1,
@@ -159,6 +184,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="How a part travels towards noise along the probability flow.",
         build=_build_path,
         options=PathOptions,
+        is_traceable=True,
     )
     yield ScorerOffer(
         contract=1,
@@ -166,6 +192,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="Experimental: how far the model drifts from its own prediction.",
         build=_build_martingale,
         options=MartingaleOptions,
+        is_traceable=True,
     )
     yield ScorerOffer(
         contract=1,
@@ -173,6 +200,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
         summary="Residual, score norms, bias and, where trained for, hidden cells on one scale.",
         build=_build_fused,
         options=FusedOptions,
+        is_traceable=True,
     )
 
 

@@ -85,8 +85,16 @@ class Calibration:
     def id(self) -> str:
         """First 12 digits of a SHA-256 over all but when it was made, as which version."""
         facts = {k: v for k, v in self._facts().items() if k not in _CIRCUMSTANCES}
-        statistics = [sha256_of(self.state[name].tobytes()) for name in sorted(self.state)]
-        return sha256_of(json.dumps([facts, statistics], sort_keys=True).encode())[:12]
+        return sha256_of(json.dumps([facts, self._statistics()], sort_keys=True).encode())[:12]
+
+    @cached_property
+    def scoring_id(self) -> str:
+        """First 12 digits of a SHA-256 over all that fixes scores and p-values.
+
+        Calibrations that differ by their thresholds alone have the same.
+        """
+        fixed = (self.model, self.scorer, self.options, self.view, self.scores)
+        return sha256_of(json.dumps([fixed, self._statistics()], sort_keys=True).encode())[:12]
 
     @property
     def flagged_held_out(self) -> int:
@@ -147,6 +155,22 @@ class Calibration:
             write_durably(_history(folder, self.scorer) / f"{saved.version:06}.json", text)
             write_durably(folder / f"{self.scorer}.json", text)
         return saved
+
+    def copy_to(self, folder: Path, destination: Path) -> None:
+        """Copy the record in force and its statistics, byte by byte, to another folder.
+
+        Raises:
+            CalibrationError: if another has come into force meanwhile.
+        """
+        record = (folder / f"{self.scorer}.json").read_bytes()
+        if json.loads(record)["id"] != self.id:
+            raise CalibrationError(f"the calibration in {folder} has just changed. Do it again.")
+        state = Path(json.loads(record)["state"]).name
+        write_durably(destination / state, (folder / state).read_bytes())
+        write_durably(destination / f"{self.scorer}.json", record)
+
+    def _statistics(self) -> list[str]:
+        return [sha256_of(self.state[name].tobytes()) for name in sorted(self.state)]
 
     def _facts(self) -> JsonObject:
         facts = {k: v for k, v in asdict(self).items() if k != "state"}

@@ -287,6 +287,7 @@ class LineConfig(Section):
     costs: CostsConfig = CostsConfig()
     expiry: ExpiryConfig = ExpiryConfig()
     scorers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    exporters: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("time_limit")
     @classmethod
@@ -295,8 +296,9 @@ class LineConfig(Section):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the resolved configuration in canonical JSON, lower-case hexadecimal."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of what fixes a model, in canonical JSON, lower-case hexadecimal."""
+        facts = self.model_dump(mode="json", exclude={"exporters"})
+        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 

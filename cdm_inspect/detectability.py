@@ -50,7 +50,7 @@ def measure_detectability(
         parts that the threshold flags as they are.
     """
     inspector = open_inspector(project, line, scorer=scorer, device=device)
-    _, held_out = good_parts_of(project, project.config.line(line), inspector.model)
+    _, held_out = good_parts_of(project, project.config.line(line), inspector.scorer.model)
     threshold = inspector.calibration.threshold
     found: dict[tuple[str, float, float], list[bool]] = defaultdict(list)
     total = repeats * len(KINDS) * len(SIZES) * len(CONTRASTS)
@@ -67,8 +67,8 @@ def measure_detectability(
         )
     )
     for done, part in enumerate(parts, start=1):
-        batch = inspector.scorer.score(part.image[None])
-        found[part.kind, part.contrast, part.size].append(float(batch.scores[0]) >= threshold)
+        score, _ = inspector.scorer.look_at(part.image).appraise()
+        found[part.kind, part.contrast, part.size].append(score >= threshold)
         tick(done, total)
     rates = {key: float(np.mean(values)) for key, values in found.items()}
     kinds = list(dict.fromkeys(kind for kind, _, _ in rates))

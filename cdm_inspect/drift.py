@@ -15,10 +15,8 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any, Self
-
-from scipy.optimize import brentq
-from scipy.stats import norm
 
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.records import JsonObject
@@ -84,6 +82,8 @@ class Chart:
         lowest = 0.01
         if run_length(lowest, drift) >= 2 * between_false_alarms:
             return cls(shift=shift, between_false_alarms=between_false_alarms, limit=lowest)
+        from scipy.optimize import brentq  # a second that an inspection need not wait
+
         limit = brentq(lambda h: run_length(h, drift) - 2 * between_false_alarms, lowest, highest)
         return cls(shift=shift, between_false_alarms=between_false_alarms, limit=float(limit))
 
@@ -192,7 +192,7 @@ def normal_score(p_value: float, parts: int, above: int) -> float:
         above: how many of them lie above the threshold; fewer than all.
     """
     cell = min(parts + 1, max(above + 2, round(p_value * (parts + 1))))
-    return float(norm.ppf((cell - above - 1.5) / (parts - above)))
+    return float(NormalDist().inv_cdf((cell - above - 1.5) / (parts - above)))
 
 
 def rank_score(value: float, usual: Sequence[float]) -> float:
@@ -204,7 +204,7 @@ def rank_score(value: float, usual: Sequence[float]) -> float:
     """
     # Among equal ones in the middle: what is always the same says nothing while it stays so.
     rank = (bisect_left(usual, value) + bisect_right(usual, value)) / 2
-    return float(norm.ppf((rank + 0.5) / (len(usual) + 1)))
+    return float(NormalDist().inv_cdf((rank + 0.5) / (len(usual) + 1)))
 
 
 def run_length(limit: float, drift: float) -> float:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from cdm_inspect.calibration import Calibration
-from cdm_inspect.checkpoint import TrainedModel
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import CdmInspectError, UnreadableImage
 from cdm_inspect.images import Acquisition, Envelope, decode_image, read_bytes
-from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.records import (
     FloatArray,
     Inspection,
@@ -28,13 +29,65 @@ from cdm_inspect.time_limit import TimeLimit
 _MAX_REGIONS = 20
 
 
-class Inspector:
-    """Judges parts of one line with one model, scorer and calibration.
+class Scored(NamedTuple):
+    """What is said of one part before any threshold.
+
+    Attributes:
+        score: higher is more abnormal.
+        heatmap: (height, width) float32 in calibrated units.
+    """
+
+    score: float
+    heatmap: FloatArray
+
+
+class Look(NamedTuple):
+    """A part as its judge sees it.
+
+    Attributes:
+        seen: (channels, height, width) float32 in [-1, 1], level where the line does not look.
+        appraise: what is said of it.
+    """
+
+    seen: FloatArray
+    appraise: Callable[[], Scored]
+
+
+class PartScorer(Protocol):
+    """What scores decoded photographs: a trained model, or what was exported from one.
+
+    Both leave reading, acquisition, thresholds and verdicts to the inspector, so that there is one
+    of each.
+    """
+
+    @property
+    def model_id(self) -> str:
+        """Of the trained model."""
+        ...
+
+    @property
+    def region(self) -> npt.NDArray[np.bool_] | None:
+        """(height, width) of a prepared image, true where the line looks; None is everywhere."""
+        ...
+
+    def look(self, part: PartImage) -> Look:
+        """Prepare a photograph.
+
+        Raises:
+            UnreadableImage: if the line does not take such photographs.
+        """
+        ...
+
+
+S = TypeVar("S", bound=PartScorer)
+
+
+class Inspector(Generic[S]):
+    """Judges parts of one line with one scorer and calibration.
 
     Args:
         line: its name.
-        model: that was trained.
-        scorer: built for the model; what the calibration knows is restored into it.
+        scorer: that the calibration was made with.
         calibration: in force.
         max_pixels: larger photographs are not decoded.
         time_limit: seconds for scoring one part.
@@ -49,19 +102,17 @@ class Inspector:
     def __init__(
         self,
         line: str,
-        model: TrainedModel,
-        scorer: LineScorer,
+        scorer: S,
         calibration: Calibration,
         *,
         max_pixels: int,
         time_limit: float = 120.0,
         inspected: int = 0,
     ) -> None:
-        self.line, self.model, self.scorer, self.calibration = line, model, scorer, calibration
+        self.line, self.scorer, self.calibration = line, scorer, calibration
         self.max_pixels, self.inspected = max_pixels, inspected
         self.drifted = ""
         self.envelope = Envelope.from_json(seen) if (seen := calibration.envelope) else None
-        scorer.restore(calibration.state)
         self._limited = TimeLimit(
             time_limit, advice=f"Mend the scorer, or raise lines.{line}.time_limit."
         )
@@ -86,15 +137,15 @@ class Inspector:
         """Judge one decoded photograph; never raises for what the part or a plugin does."""
         path, taken = part.path, {}
         try:
-            prepared = self.model.card.preparation(part)
-            acquisition = self._acquisition(prepared)
+            look = self._limited(lambda: self.scorer.look(part))
+            acquisition = self._acquisition(look.seen)
             taken = acquisition.charted
             if why := self._outside(acquisition):
                 detail = f"{path}: {why}."
                 return replace(
                     self._set_aside(path, "retake", detail, part.sha256), acquisition=taken
                 )
-            batch = self._limited(lambda: self.scorer.score(prepared[None]))
+            score, heatmap = self._limited(look.appraise)
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error), part.sha256)
         # Whatever else goes wrong, the part goes to a person.
@@ -104,8 +155,6 @@ class Inspector:
             return replace(
                 self._set_aside(path, "scorer_failed", detail, part.sha256), acquisition=taken
             )
-        score = float(batch.scores[0])
-        heatmap = batch.maps[0].numpy()
         verdict, reason = self._judge(score)
         return Inspection(
             image=path,
@@ -113,7 +162,7 @@ class Inspector:
             line=self.line,
             verdict=verdict,
             reason=reason,
-            model=self.model.id,
+            model=self.scorer.model_id,
             calibration=self.calibration.id,
             scorer=self.calibration.scorer,
             threshold=self.calibration.threshold,
@@ -124,13 +173,13 @@ class Inspector:
             acquisition=taken,
         )
 
-    def verdict_of(self, prepared: FloatArray, score: float) -> Verdict:
-        """What is said of a prepared image with this score, the calibration being in date."""
-        is_outside = self._outside(self._acquisition(prepared))
+    def verdict_of(self, seen: FloatArray, score: float) -> Verdict:
+        """What is said of what was seen with this score, the calibration being in date."""
+        is_outside = self._outside(self._acquisition(seen))
         return Verdict.UNDECIDED if is_outside else self.calibration.verdict(score)
 
-    def _acquisition(self, prepared: FloatArray) -> Acquisition:
-        return Acquisition.of(self.scorer.seen(prepared), self.scorer.region)
+    def _acquisition(self, seen: FloatArray) -> Acquisition:
+        return Acquisition.of(seen, self.scorer.region)
 
     def _outside(self, found: Acquisition) -> str:
         """Why it was taken as no good part was; empty if it was not, or nobody knows."""
@@ -151,7 +200,7 @@ class Inspector:
             sha256=sha256 or _identity_without_bytes(path),
             line=self.line,
             verdict=Verdict.UNDECIDED,
-            model=self.model.id,
+            model=self.scorer.model_id,
             calibration=self.calibration.id,
             scorer=self.calibration.scorer,
             threshold=self.calibration.threshold,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -56,7 +57,8 @@ class LineScorer:
         self.scorer, self.options, self.view = scorer, options, view or {}
         self.model_id, self.device = model_id, device
         self.region = region
-        self._level = np.asarray(level, np.float32)[:, None, None]
+        self._inside = None if region is None else torch.from_numpy(region).to(device)
+        self._level = torch.tensor(level, dtype=torch.float32, device=device)[:, None, None]
         if region is not None and isinstance(scorer, RegionalScorer):
             with _blamed_on_the_scorer():
                 scorer.restrict(torch.from_numpy(region))
@@ -75,7 +77,21 @@ class LineScorer:
         """Prepared images, (..., channels, height, width), without what lies outside the region."""
         if self.region is None:
             return prepared
-        return np.where(self.region, prepared, self._level)
+        images = torch.from_numpy(prepared).to(self.device)
+        found: FloatArray = self.level_outside(images).cpu().numpy()
+        return found
+
+    def level_outside(self, images: Tensor) -> Tensor:
+        """The same of tensors; it can be traced."""
+        return images if self._inside is None else torch.where(self._inside, images, self._level)
+
+    def floor_outside(self, batch: ScoreBatch) -> ScoreBatch:
+        """The batch, its maps lowest outside the region; it can be traced."""
+        if self._inside is None:
+            return batch
+        inside = self._inside.to(batch.maps.device)
+        lowest = batch.maps.masked_fill(~inside, math.inf).amin(dim=(1, 2), keepdim=True)
+        return batch._replace(maps=torch.where(inside, batch.maps, lowest))
 
     def observe(self, prepared: FloatArray, *, shape: Sequence[int] | None = None) -> Tensor:
         """Evidence in one prepared image, (channels, height, width): (1, ...) float32 on the CPU.
@@ -210,12 +226,7 @@ class LineScorer:
         return image_seed(self.model_id, image)
 
     def _checked(self, batch: ScoreBatch, count: int, size: Sequence[int]) -> ScoreBatch:
-        checked = check_scores(batch, count=count, size=size)
-        if self.region is None:
-            return checked
-        inside = torch.from_numpy(self.region)
-        lowest = checked.maps[:, inside].amin(dim=1)[:, None, None]
-        return checked._replace(maps=torch.where(inside, checked.maps, lowest))
+        return self.floor_outside(check_scores(batch, count=count, size=size))
 
 
 @contextlib.contextmanager

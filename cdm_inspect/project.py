@@ -47,6 +47,10 @@ class Project:
         model = model_id(self.model_folder(line))
         return load_calibration(self.calibration_folder(line), name, model)
 
+    def export_folder(self, line: str, name: str) -> Path:
+        """Where what was exported of a line under a name is."""
+        return self.root / "exports" / line / name
+
     def manifest_file(self, line: str) -> Path:
         """Where it says which good parts of a line belong together, and which are excluded."""
         return self.root / "manifests" / f"{line}.csv"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
+PixelArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 class Verdict(StrEnum):
@@ -45,7 +46,7 @@ class PartImage:
 
     path: Path
     sha256: str
-    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    pixels: PixelArray
     media_type: str
 
     @property

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from cdm_inspect.assembly import TrainedInspector
 from cdm_inspect.guarantees import rate_interval
 from cdm_inspect.images import LabelledPart, spread_evenly
-from cdm_inspect.inspection import Inspector
 from cdm_inspect.records import FloatArray, JsonObject, Tick, Verdict
 
 # Of each kind, good and defective, at most so many parts.
@@ -83,7 +83,7 @@ GRID = (
 
 
 def measure_robustness(
-    inspector: Inspector,
+    inspector: TrainedInspector,
     labelled: Sequence[LabelledPart],
     prepare: Callable[[LabelledPart], FloatArray],
     *,
@@ -110,8 +110,9 @@ def measure_robustness(
         scores, verdicts = np.zeros(len(images)), []
         for number, image in enumerate(images):
             changed = disturbance.apply(image).astype(np.float32)
-            scores[number] = float(inspector.scorer.score(changed[None]).scores[0])
-            verdicts.append(inspector.verdict_of(changed, scores[number]))
+            look = inspector.scorer.look_at(changed)
+            scores[number], _ = look.appraise()
+            verdicts.append(inspector.verdict_of(look.seen, scores[number]))
             tick(done := done + 1, total)
         flagged = np.array([verdict is not Verdict.PASS for verdict in verdicts])
         false, missed = int(flagged[~is_bad].sum()), int((~flagged[is_bad]).sum())

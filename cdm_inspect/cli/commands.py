@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from cdm_inspect.cli import evaluations, plugging, steps, thresholds
+from cdm_inspect.cli import evaluations, exporting, plugging, steps, thresholds
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.cli.storing import store_app
@@ -382,12 +382,17 @@ def inspect(
     paths: Annotated[list[Path], typer.Argument(help="Image files or folders.")],
     scorer: ScorerName = None,
     device: Device = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="torch, or the name that the line was exported under.")
+    ] = "torch",
     overrides: Overrides = None,
 ) -> None:
     """Judge parts and store what was said of them."""
     state: Context = context.obj
     project = state.open(line, overrides)
-    found = steps.inspect(state, project, line, paths, scorer=scorer, device=device)
+    found = steps.inspect(
+        state, project, line, paths, scorer=scorer, device=device, runtime=runtime
+    )
     state.screen.finish({"inspections": found})
 
 
@@ -453,6 +458,8 @@ def lines(context: typer.Context) -> None:
     state.screen.finish(steps.lines(state, state.open()))
 
 
+app.command()(exporting.export)
+app.command()(exporting.parity)
 app.command()(plugging.plugins)
 app.command()(plugging.deliver)
 app.command("import")(plugging.import_parts)

@@ -2,7 +2,7 @@
 
 from cdm_inspect.contracts.commands import CommandHost, CommandOffer
 from cdm_inspect.contracts.datasets import GOOD, DatasetPart, ReaderOffer
-from cdm_inspect.contracts.exporters import ExportedGraph, Exporter, ExporterOffer
+from cdm_inspect.contracts.exporters import ExportedGraph, Exporter, ExporterOffer, GraphOutputs
 from cdm_inspect.contracts.options import CONTRACT, Options
 from cdm_inspect.contracts.review_pages import PageOffer, PageView
 from cdm_inspect.contracts.scorers import (
@@ -43,6 +43,7 @@ __all__ = [
     "Exporter",
     "ExporterOffer",
     "FittedScorer",
+    "GraphOutputs",
     "InspectionReader",
     "Offer",
     "Options",

@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic import BaseModel
 
 from cdm_inspect.contracts.options import Options
-from cdm_inspect.records import FloatArray
+from cdm_inspect.records import FloatArray, PixelArray
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+
+class GraphOutputs(NamedTuple):
+    """What an exported graph says of a batch, all float32; the names are those of its outputs.
+
+    Attributes:
+        score: (batch,); higher is more abnormal.
+        p_value: (batch,); share of held-out good parts that look at least as odd, in (0, 1].
+        heatmap: (batch, height, width) of prepared images, in calibrated units.
+        prepared: (batch, channels, height, width); what the network was shown.
+    """
+
+    score: FloatArray
+    p_value: FloatArray
+    heatmap: FloatArray
+    prepared: FloatArray
 
 
 class ExportedGraph(Protocol):
@@ -24,12 +40,12 @@ class ExportedGraph(Protocol):
         """What was written into the files beside the graph."""
         ...
 
-    def __call__(self, images: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Scores (batch,) and maps (batch, height, width), float32.
+    def __call__(self, images: PixelArray) -> GraphOutputs:
+        """Score photographs.
 
         Args:
-            images: (batch, channels, height, width) float32; any batch, height and width as in the
-                example.
+            images: (batch, height, width, channels) of the example's type and channels; any batch,
+                and any height and width where the graph was exported for all.
         """
         ...
 
@@ -37,16 +53,33 @@ class ExportedGraph(Protocol):
 class Exporter(Protocol):
     """Writes a graph for another runtime, and can open there what it wrote."""
 
+    @property
+    def tolerance(self) -> float:
+        """Largest difference of a score or a map value, relative to the largest in the maps.
+
+        By how much the runtime, with these options, may differ; verdicts never may.
+        """
+        ...
+
     def export(
-        self, graph: Module, example: FloatArray, folder: Path, *, metadata: Mapping[str, str]
+        self,
+        graph: Module,
+        examples: Sequence[PixelArray],
+        folder: Path,
+        *,
+        any_size: bool,
+        metadata: Mapping[str, str],
     ) -> Sequence[Path]:
         """Write the graph; the host then runs both and refuses what does not agree.
 
         Args:
-            graph: takes images as `ExportedGraph` does and returns a tuple of scores and maps; no
-                control flow, no randomness, in evaluation mode.
-            example: (1, channels, height, width) float32.
+            graph: takes images as `ExportedGraph` does and returns a tuple, the outputs in the
+                order of `GraphOutputs`; no control flow, no randomness, in evaluation mode.
+            examples: photographs of good parts, each (1, height, width, channels), of one type and
+                number of channels; a runtime that rounds can learn from them what range to expect.
             folder: exists; everything belongs into it.
+            any_size: whether the graph must take photographs of any height and width, or only of
+                those of the first example.
             metadata: to be kept inside the main file.
 
         Returns:
@@ -55,22 +88,16 @@ class Exporter(Protocol):
         ...
 
     def open(self, files: Sequence[Path]) -> ExportedGraph:
-        """Open what `export` wrote."""
+        """Open what `export` wrote; where torch is not installed, too."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExporterOffer:
-    """An exporter, by name; the fields are those of `ScorerOffer`.
-
-    Attributes:
-        tolerance: largest difference of a score or a map value, relative to the largest in the
-            map, that its runtime may make.
-    """
+    """An exporter, by name; the fields are those of `ScorerOffer`."""
 
     name: str
     summary: str
     build: Callable[[Any], Exporter]
     options: type[BaseModel] = Options
-    tolerance: float = 1e-3
     contract: int

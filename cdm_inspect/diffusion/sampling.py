@@ -7,7 +7,8 @@ arXiv:2011.13456 (Euler-Maruyama on the reverse SDE).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -22,21 +23,25 @@ StepFunction = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 """`(x, mean, sigma, sigma_next, normal) -> x'`, one step of a stochastic reverse process."""
 
 
-def sample_dpm_solver(denoiser: MeanFunction, x: Tensor, sigmas: Tensor) -> Tensor:
+def sample_dpm_solver(
+    denoiser: MeanFunction, x: Tensor, sigmas: Tensor | Sequence[float]
+) -> Tensor:
     """Deterministic, second order, one evaluation a step.
 
     Args:
         denoiser: posterior mean.
         x: start at `sigmas[0]`, any shape.
-        sigmas: (steps + 1,) falling; the last may be 0, where the mean itself is returned.
+        sigmas: (steps + 1,) falling; the last may be 0, where the mean itself is returned. Given as
+            numbers, the steps can be traced.
     """
     former: Tensor | None = None
-    former_step = torch.zeros(())
-    for sigma, sigma_next in _steps(sigmas, x):
-        mean = denoiser(x, sigma)
+    former_step = 0.0
+    levels = sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas
+    for sigma, sigma_next in pairwise(levels):
+        mean = denoiser(x, torch.full((), sigma, dtype=x.dtype, device=x.device))
         if sigma_next == 0:
             return mean
-        step = (sigma / sigma_next).log()  # in half log signal-to-noise ratio
+        step = math.log(sigma / sigma_next)  # in half log signal-to-noise ratio
         if former is None:
             blended = mean
         else:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from cdm_inspect.records import FloatArray
 
@@ -69,6 +66,9 @@ def join_groups(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list
     Returns:
         For each part the first name, in alphabetical order, of all that are joined with its own.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     names = sorted(set(groups))
     number = {name: place for place, name in enumerate(names)}
     links = np.array([[number[groups[a]], number[groups[b]]] for a, b in pairs], int).reshape(-1, 2)
@@ -81,5 +81,7 @@ def join_groups(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list
 
 
 def _bits(image: FloatArray) -> npt.NDArray[np.bool_]:
+    import imagehash  # with scipy half a second, which reading a photograph need not wait
+
     grey = np.rint((image.mean(axis=0) + 1) * 127.5).astype(np.uint8)
     return np.asarray(imagehash.phash(Image.fromarray(grey), hash_size=_HASH).hash).ravel()

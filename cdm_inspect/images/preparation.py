@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from cdm_inspect.errors import UnreadableImage
-from cdm_inspect.records import FloatArray, JsonObject, PartImage
+from cdm_inspect.images.resampling import resampled
+from cdm_inspect.records import FloatArray, JsonObject, PartImage, PixelArray
 
 # The deepest preset halves its feature maps three times.
 SIZE_MULTIPLE = 8
@@ -160,23 +161,35 @@ class Preparation:
         Raises:
             UnreadableImage: see `refuse`.
         """
+        return np.ascontiguousarray(self.scaled(self.admit(part).astype(np.float32), np))
+
+    def admit(self, part: PartImage) -> PixelArray:
+        """The pixels of a photograph that the line takes, grey where it looks at grey.
+
+        Returns:
+            (height, width, channels) uint8 or uint16: what an exported graph is given.
+
+        Raises:
+            UnreadableImage: see `refuse`.
+        """
         self.refuse(Shape.of(part), part.path)
-        pixels = part.pixels
-        if self.channels == 1 and pixels.shape[2] == 3:
-            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None]
-        height, width = pixels.shape[:2]
-        values = pixels.astype(np.float32)
-        if (height, width) != (self.height, self.width):
-            # Area averaging neither rings nor skips pixels on the way down; on the way up it
-            # would repeat them.
-            shrinks = height * width > self.height * self.width
-            values = cv2.resize(
-                values,
-                (self.width, self.height),
-                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-            ).reshape(self.height, self.width, self.channels)
-        scaled = np.clip(values * (2.0 / self.white) - 1.0, -1.0, 1.0)
-        return np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32)
+        if self.channels == 1 and part.channels == 3:
+            grey: PixelArray = cv2.cvtColor(part.pixels, cv2.COLOR_RGB2GRAY)[:, :, None]
+            return grey
+        return part.pixels
+
+    def scaled(self, samples: Any, xp: Any) -> Any:
+        """Admitted pixels at the size and in the range that the model sees.
+
+        Args:
+            samples: (..., height, width, channels) float32, an array of `xp`.
+            xp: `numpy`, or `torch` where a graph is traced.
+
+        Returns:
+            (..., channels, height, width) float32 in [-1, 1].
+        """
+        values = resampled(xp.moveaxis(samples, -1, -3), self.height, self.width, xp)
+        return xp.clip(values * (2.0 / self.white) - 1.0, -1.0, 1.0)
 
     def to_json(self) -> JsonObject:
         """A JSON object from which `Preparation(**object)` makes the same again."""

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity
-from cdm_inspect.scoring.levels import DensityScorer, level
+from cdm_inspect.scoring.levels import DensityScorer
 from cdm_inspect.scoring.options import BiasOptions
-from cdm_inspect.scoring.pooling import at_size
+from cdm_inspect.scoring.sharing import evaluated
 from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 _RIDGE = 0.1
@@ -46,17 +46,17 @@ class BiasScorer(DensityScorer):
         """Boxes, levels and channels."""
         return len(self.options.boxes) * len(self.options.sigmas) * self.denoiser.channels
 
-    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    def energy(self, images: Tensor) -> Tensor:
         """Standardised residuals, (batch, levels x channels, height, width), of either sign."""
         found = []
         for sigma in self.options.sigmas:
-            posterior = self.denoiser(images, level(sigma, images))
+            posterior = evaluated(self.denoiser, images, sigma)
             found.append(posterior.displacement * (-0.5 * posterior.log_variance).exp())
         return torch.cat(found, dim=1)
 
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Their means over each box inside the region."""
-        residuals = self.energy(images, seeds)
-        region = at_size(self.region, residuals)
-        return torch.cat([box_blur(residuals, box, region) for box in self.options.boxes], dim=1)
+        residuals = self.energy(images)
+        boxes = self.options.boxes
+        return torch.cat([box_blur(residuals, box, self._inside) for box in boxes], dim=1)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -44,7 +46,12 @@ class FeaturesScorer(DensityScorer):
         """Projected features."""
         return len(self.options.sigmas) * self.denoiser.resolutions * self.options.dimensions
 
-    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    @property
+    def stride(self) -> int:
+        """Of the evidence."""
+        return _STRIDE
+
+    def energy(self, images: Tensor) -> Tensor:
         """Projected features, (batch, depth, height / 4, width / 4), of either sign."""
         size = (images.shape[-2] // _STRIDE, images.shape[-1] // _STRIDE)
         found = []
@@ -58,7 +65,7 @@ class FeaturesScorer(DensityScorer):
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """The features themselves, averaged over their neighbourhood."""
-        return self.blurred(self.energy(images, seeds))
+        return self.blurred(self.energy(images))
 
     def combine(self, evidence: Tensor) -> Tensor:
         """Distance from good parts, as large as the image."""
@@ -67,9 +74,11 @@ class FeaturesScorer(DensityScorer):
         return F.interpolate(distance, size, mode="bilinear")[:, 0]
 
     def _projection(self, features: Tensor) -> Tensor:
-        """(depth, dimensions), the same in every process."""
-        depth = features.shape[1]
-        drawn = torch.randn(
-            depth, self.options.dimensions, generator=torch.Generator().manual_seed(depth)
-        )
-        return drawn.to(features) / math.sqrt(depth)
+        return _drawn(features.shape[1], self.options.dimensions).to(features)
+
+
+@lru_cache(maxsize=32)
+def _drawn(depth: int, dimensions: int) -> Tensor:
+    """A random projection, (depth, dimensions), the same in every process."""
+    normal = np.random.RandomState(depth).standard_normal((depth, dimensions))
+    return torch.from_numpy((normal / math.sqrt(depth)).astype(np.float32))

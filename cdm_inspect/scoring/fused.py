@@ -25,7 +25,7 @@ from cdm_inspect.scoring.bias import BiasScorer
 from cdm_inspect.scoring.inpainting import InpaintingScorer
 from cdm_inspect.scoring.levels import LevelScorer
 from cdm_inspect.scoring.options import FusedOptions
-from cdm_inspect.scoring.pooling import is_worth_it, with_peaks, won_pairs
+from cdm_inspect.scoring.pooling import Area, is_worth_it, with_peaks, won_pairs
 from cdm_inspect.scoring.residual import ResidualScorer
 from cdm_inspect.scoring.score_norm import ScoreNormScorer
 from cdm_inspect.scoring.sharing import SharedEvaluations
@@ -53,11 +53,11 @@ class FusedScorer:
         count = len(self.members)
         self.weights = torch.full((count,), 1 / count)
         self._scale = ValueScale()
-        self._region: Tensor | None = None
+        self._area: Area | None = None
 
     def restrict(self, region: Tensor) -> None:
         """Heed only these pixels; see `contracts.RegionalScorer`."""
-        self._region = region
+        self._area = Area.of(region)
         for member in self.members.values():
             member.restrict(region)
 
@@ -98,10 +98,11 @@ class FusedScorer:
         standardised = self._scale(pooled)
         weights = self.weights.to(layers)
         sharp = (self._scale(smoothed.movedim(1, -1)) @ weights)[:, None]
-        boxes = [box_blur(sharp, side, self._region)[:, 0] for side in _BOXES]
+        inside = None if self._area is None else self._area.inside
+        boxes = [box_blur(sharp, side, inside)[:, 0] for side in _BOXES]
         maps = torch.stack(boxes).mean(dim=0)
         scores = standardised @ weights
-        return ScoreBatch(scores, with_peaks(maps, scores, self._region))
+        return ScoreBatch(scores, with_peaks(maps, scores, self._area))
 
     def judge(self, evidence: Tensor) -> ScoreBatch:
         """The same, from evidence."""

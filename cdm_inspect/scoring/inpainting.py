@@ -12,15 +12,13 @@ here); the learnt variance is this project's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.diffusion import checkerboard, masked_sigma
 from cdm_inspect.errors import CheckpointMismatch
-from cdm_inspect.scoring.levels import LevelScorer, seeded_noise
+from cdm_inspect.scoring.levels import LevelScorer, noise_bank
 from cdm_inspect.scoring.options import InpaintingOptions
 
 
@@ -45,9 +43,9 @@ class InpaintingScorer(LevelScorer):
         """Cell sizes."""
         return len(self.options.cells)
 
-    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    def energy(self, images: Tensor) -> Tensor:
         """Mean over channels of z^2 for each cell size; see `LevelScorer.energy`."""
-        noise = seeded_noise(images, seeds)
+        noise = noise_bank(images)
         return torch.stack([self._at(cell, images, noise) for cell in self.options.cells], dim=1)
 
     def _at(self, cell: int, images: Tensor, noise: Tensor) -> Tensor:
@@ -55,7 +53,7 @@ class InpaintingScorer(LevelScorer):
         height, width = images.shape[-2:]
         for phase in (0, 1):
             hidden = checkerboard(height, width, cell, phase=phase, device=images.device)
-            sigma = masked_sigma(hidden, self.options.sigma).expand(len(images), -1, -1, -1)
+            sigma = masked_sigma(hidden, self.options.sigma).expand(images.shape[0], -1, -1, -1)
             perturbation = sigma * noise
             posterior = self.denoiser(images + perturbation, sigma)
             square = (posterior.displacement + perturbation).square()

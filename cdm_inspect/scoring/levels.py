@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from cdm_inspect.contracts import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.options import PoolingOptions
-from cdm_inspect.scoring.pooling import Pooling, at_size, choose_pooling
+from cdm_inspect.scoring.pooling import Area, Pooling, choose_pooling, region_at
 from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 # Keeps the logarithm finite where a residual is exactly zero.
@@ -31,7 +33,8 @@ class LevelScorer(ABC):
         self.denoiser = denoiser
         self.common = options
         self.pooling = Pooling(smooth=1, top=options.top)
-        self.region: Tensor | None = None
+        self.area: Area | None = None
+        self._inside: Tensor | None = None
         self.statistics = PixelStatistics(
             prior=options.prior, smooth_mean=options.blur, smooth_variance=options.blur
         )
@@ -42,25 +45,30 @@ class LevelScorer(ABC):
         """Size of the second dimension of what `observe` returns."""
 
     @abstractmethod
-    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    def energy(self, images: Tensor) -> Tensor:
         """Evidence against each pixel, (batch, levels, height, width) float32, >= 0."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image along a side of a pixel of the evidence."""
+        return 1
 
     def restrict(self, region: Tensor) -> None:
         """Heed only these pixels; see `contracts.RegionalScorer`."""
-        self.region = region
+        self.area, self._inside = Area.of(region), region_at(region, self.stride)
 
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Logarithm of the blurred evidence, (batch, levels, height, width) float32."""
-        return (self.blurred(self.energy(images, seeds)) + _FLOOR).log()
+        return (self.blurred(self.energy(images)) + _FLOOR).log()
 
     def blurred(self, energy: Tensor) -> Tensor:
         """Energy averaged over its neighbourhood inside the region."""
-        return box_blur(energy, self.common.blur, at_size(self.region, energy))
+        return box_blur(energy, self.common.blur, self._inside)
 
     def fit(self, evidence: Tensor) -> None:
         """Learn the statistics of (count, levels, height, width)."""
-        self.statistics.fit(evidence, at_size(self.region, evidence))
+        self.statistics.fit(evidence, self._inside)
 
     def combine(self, evidence: Tensor) -> Tensor:
         """One map a part, (batch, height, width), from (batch, levels, height, width)."""
@@ -68,13 +76,11 @@ class LevelScorer(ABC):
 
     def tune(self, good: Tensor, damaged: DamagedParts) -> None:
         """Choose the pooling; see `contracts.TunedScorer`."""
-        self.pooling = choose_pooling(
-            good, damaged.layers, default=self.common.top, region=self.region
-        )
+        self.pooling = choose_pooling(good, damaged.layers, default=self.common.top, area=self.area)
 
     def pool(self, layers: Tensor) -> ScoreBatch:
         """The combined map, and the mean of its highest pixels."""
-        return self.pooling(layers, self.region)
+        return self.pooling(layers, self.area)
 
     def judge(self, evidence: Tensor) -> ScoreBatch:
         """The same, from evidence."""
@@ -118,8 +124,8 @@ class DensityScorer(LevelScorer):
         """Learn mean, variance, and the density of what they leave."""
         super().fit(evidence)
         vectors = self.statistics.standardise(evidence).movedim(1, -1)
-        region = at_size(self.region, evidence)
-        self.density.fit((vectors if region is None else vectors[:, region]).flatten(0, -2))
+        inside = vectors if self._inside is None else vectors[:, self._inside]
+        self.density.fit(inside.flatten(0, -2))
 
     def combine(self, evidence: Tensor) -> Tensor:
         """Distance from the mode of the density at each pixel."""
@@ -139,15 +145,24 @@ class DensityScorer(LevelScorer):
         )
 
 
-def seeded_noise(images: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Standard normal noise for each image from its own seed, the same on every device.
+def noise_bank(images: Tensor, draw: int = 0) -> Tensor:
+    """Standard normal noise, the same for every image, process and device: (1, ...) as `images`.
 
-    Returns:
-        As `images`; independent of the images beside each other.
+    Common random numbers: parts differ by what they are, not by what was drawn for them, and an
+    exported graph holds the noise as a constant.
+
+    Args:
+        images: whose size and device it gets.
+        draw: number of the draw.
     """
-    shape = images.shape[1:]
-    draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(draws).to(images.device)
+    return _drawn(draw, *images.shape[1:]).to(images.device)
+
+
+@lru_cache(maxsize=32)
+def _drawn(draw: int, channels: int, height: int, width: int) -> Tensor:
+    # NumPy keeps this generator's stream as it is for good; that of others may change.
+    normal = np.random.RandomState(draw).standard_normal((1, channels, height, width))
+    return torch.from_numpy(normal.astype(np.float32))
 
 
 def level(sigma: float, images: Tensor) -> Tensor:

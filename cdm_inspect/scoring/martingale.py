@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.diffusion import ancestral_step, u_statistic
-from cdm_inspect.scoring.levels import LevelScorer, level, seeded_noise
+from cdm_inspect.scoring.levels import LevelScorer, level, noise_bank
 from cdm_inspect.scoring.options import MartingaleOptions
 
 # Of m^2 / sigma^2 on good parts, by order of magnitude: above it the scale is logarithmic.
@@ -37,22 +37,21 @@ class MartingaleScorer(LevelScorer):
         """Noise levels."""
         return len(self.options.sigmas)
 
-    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    def energy(self, images: Tensor) -> Tensor:
         """m^2 over sigma^2 at each level, mean over channels: an estimate, of either sign."""
-        return torch.stack([self._at(sigma, images, seeds) for sigma in self.options.sigmas], dim=1)
+        return torch.stack([self._at(sigma, images) for sigma in self.options.sigmas], dim=1)
 
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """The estimates, averaged over their neighbourhood, on a scale that is linear near zero."""
-        return torch.asinh(self.blurred(self.energy(images, seeds)) / _USUAL)
+        return torch.asinh(self.blurred(self.energy(images)) / _USUAL)
 
-    def _at(self, sigma: float, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    def _at(self, sigma: float, images: Tensor) -> Tensor:
         upper, lower = level(sigma, images), level((1 - self.options.fall) * sigma, images)
-        x = images + upper * seeded_noise(images, seeds)
+        x = images + upper * noise_bank(images)
         first = self.denoiser(x, upper).mean
         differences = []
         for path in range(1, self.options.paths + 1):
-            noise = seeded_noise(images, [seed + path for seed in seeds])
-            below = ancestral_step(x, first, upper, lower, noise)
+            below = ancestral_step(x, first, upper, lower, noise_bank(images, path))
             differences.append(self.denoiser(below, lower).mean - first)
         return u_statistic(torch.stack(differences)).mean(dim=1) / sigma**2

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,10 +39,10 @@ class PathScorer(DensityScorer):
         """Three powers of two quantities."""
         return 6
 
-    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    def energy(self, images: Tensor) -> Tensor:
         """Means along the path of e, e^2, e^3 and of the powers of its change, of either sign."""
-        low, high = (torch.tensor(end).log() for end in (self.options.lowest, self.options.highest))
-        sigmas = torch.linspace(float(low), float(high), self.options.steps).exp().tolist()
+        lowest, highest = self.options.lowest, self.options.highest
+        sigmas = np.geomspace(lowest, highest, self.options.steps).tolist()
         x, former = images, None
         slopes, changes = [], []
         for sigma, following in pairwise([*sigmas, sigmas[-1]]):
@@ -55,9 +56,11 @@ class PathScorer(DensityScorer):
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Squares by their logarithm, odd powers as they are."""
-        blurred = self.blurred(self.energy(images, seeds))
-        blurred[:, 1::3] = (blurred[:, 1::3] + _FLOOR).log()
-        return blurred
+        first, *others = self.blurred(self.energy(images)).unbind(dim=1)
+        scaled = [first]
+        for number, values in enumerate(others, start=1):
+            scaled.append((values + _FLOOR).log() if number % 3 == 1 else values)
+        return torch.stack(scaled, dim=1)
 
 
 def _powers(values: list[Tensor]) -> list[Tensor]:

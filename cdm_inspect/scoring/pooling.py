@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch.nn.functional as F
@@ -24,6 +25,23 @@ _WORTH = 0.005
 _SURE = 3
 
 
+class Area(NamedTuple):
+    """Pixels that count.
+
+    Attributes:
+        inside: (height, width) boolean.
+        size: how many they are; known beforehand, since no graph could be traced that asks.
+    """
+
+    inside: Tensor
+    size: int
+
+    @classmethod
+    def of(cls, region: Tensor) -> Area:
+        """Count them."""
+        return cls(inside=region, size=int(region.sum()))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pooling:
     """How a map becomes a score.
@@ -36,12 +54,16 @@ class Pooling:
     smooth: int
     top: float
 
-    def __call__(self, maps: Tensor, region: Tensor | None = None) -> ScoreBatch:
-        """Score maps, (batch, height, width), by what lies in `region`, (height, width)."""
-        region = None if region is None else region.to(maps.device)
-        smoothed = box_blur(maps[:, None], self.smooth, region)[:, 0]
-        flat = smoothed.flatten(1) if region is None else smoothed[:, region]
-        highest = flat.topk(max(1, round(self.top * flat.shape[1])), dim=1).values
+    def __call__(self, maps: Tensor, area: Area | None = None) -> ScoreBatch:
+        """Score maps, (batch, height, width), by what lies in an area."""
+        if area is None:
+            smoothed = box_blur(maps[:, None], self.smooth)[:, 0]
+            flat, count = smoothed.flatten(1), smoothed[0].numel()
+        else:
+            inside = area.inside.to(maps.device)
+            smoothed = box_blur(maps[:, None], self.smooth, inside)[:, 0]
+            flat, count = smoothed.masked_fill(~inside, -math.inf).flatten(1), area.size
+        highest = flat.topk(max(1, round(self.top * count)), dim=1).values
         return ScoreBatch(scores=highest.mean(dim=1), maps=smoothed)
 
     def describe(self) -> dict[str, object]:
@@ -59,9 +81,7 @@ class Pooling:
         return cls(smooth=int(smooth), top=float(top))
 
 
-def choose_pooling(
-    good: Tensor, damaged: Tensor, *, default: float, region: Tensor | None
-) -> Pooling:
+def choose_pooling(good: Tensor, damaged: Tensor, *, default: float, area: Area | None) -> Pooling:
     """The pooling that best tells damaged parts from good ones, by the AUROC of their scores.
 
     Another than the default must be better by three standard errors; see `is_worth_it`.
@@ -70,23 +90,23 @@ def choose_pooling(
         good: (count, height, width) maps of good parts.
         damaged: the same of synthetic defects.
         default: `top` of the default, which does not smooth.
-        region: pixels that count; None means all.
+        area: pixels that count; None means all.
     """
     first = Pooling(smooth=1, top=default)
     found = {
-        pooling: won_pairs(pooling(good, region).scores, pooling(damaged, region).scores)
+        pooling: won_pairs(pooling(good, area).scores, pooling(damaged, area).scores)
         for pooling in (first, *candidates())
     }
     best = max(found, key=lambda pooling: float(found[pooling].mean()))
     return best if is_worth_it(found[best], found[first]) else first
 
 
-def with_peaks(maps: Tensor, scores: Tensor, region: Tensor | None) -> Tensor:
+def with_peaks(maps: Tensor, scores: Tensor, area: Area | None) -> Tensor:
     """Maps, each shifted as a whole so that the mean of its highest pixels is the score.
 
     A threshold of scores then means the same on the map.
     """
-    peaks = Pooling(smooth=1, top=_PEAK)(maps, region).scores
+    peaks = Pooling(smooth=1, top=_PEAK)(maps, area).scores
     return maps + (scores - peaks)[:, None, None]
 
 
@@ -120,10 +140,16 @@ def won_pairs(good: Tensor, damaged: Tensor) -> Tensor:
     return (difference > 0).double() + 0.5 * (difference == 0).double()
 
 
-def at_size(region: Tensor | None, evidence: Tensor) -> Tensor | None:
-    """A region at the height and width of evidence: true where most of it lies inside."""
-    if region is None or region.shape == evidence.shape[-2:]:
+def region_at(region: Tensor, stride: int) -> Tensor:
+    """A region for evidence that is smaller than the image: true where most of it lies inside.
+
+    Where none of it is most of a pixel, what comes closest counts.
+
+    Args:
+        region: (height, width) boolean.
+        stride: its pixels along a side of a pixel of the evidence.
+    """
+    if stride == 1:
         return region
-    height, width = evidence.shape[-2:]
-    share = F.adaptive_avg_pool2d(region[None, None].float(), (height, width))[0, 0]
+    share = F.avg_pool2d(region[None, None].float(), stride)[0, 0]
     return share > 0.5 if bool((share > 0.5).any()) else share >= share.max()

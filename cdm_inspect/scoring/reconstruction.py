@@ -11,7 +11,7 @@ Mousakhan et al. 2023, DDAD, arXiv:2305.15956 (a distance between features besid
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from cdm_inspect.scoring.distances import (
     backbone_distance,
     feature_distance,
 )
-from cdm_inspect.scoring.levels import LevelScorer, level, seeded_noise
+from cdm_inspect.scoring.levels import LevelScorer, noise_bank
 from cdm_inspect.scoring.options import ReconstructionOptions
 
 # Below this the restoration changes less than an 8-bit grey step; see method notes on levels.
@@ -42,34 +42,36 @@ class ReconstructionScorer(LevelScorer):
         super().__init__(denoiser, options)
         self.options = options
         self.distances = [self._distance(name) for name in options.distances]
+        self._levels: dict[float, list[float]] = {
+            start: karras_sigmas(
+                options.steps, sigma_max=start, sigma_min=min(_LAST_SIGMA, start / 2)
+            ).tolist()
+            for start in options.starts
+        }
 
     @property
     def depth(self) -> int:
         """Depths times distances."""
         return len(self.options.starts) * len(self.distances)
 
-    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    def energy(self, images: Tensor) -> Tensor:
         """Each distance from the restoration, mean over draws, at each depth."""
         found = []
         for start in self.options.starts:
             draws = []
             for draw in range(self.options.draws):
-                noise = seeded_noise(images, [seed + draw for seed in seeds])
-                restored = self.restore_part(images, start, noise)
+                restored = self.restore_part(images, start, noise_bank(images, draw))
                 draws.append(torch.stack([d(images, restored) for d in self.distances], dim=1))
             found.append(torch.stack(draws).mean(dim=0))
         return torch.cat(found, dim=1)
 
     def restore_part(self, images: Tensor, start: float, noise: Tensor) -> Tensor:
         """What the model makes of the parts from noise level `start`; as `images`."""
-        sigmas = karras_sigmas(
-            self.options.steps, sigma_max=start, sigma_min=min(_LAST_SIGMA, start / 2)
-        )
 
         def mean(noisy: Tensor, sigma: Tensor) -> Tensor:
-            return self.denoiser(noisy, level(float(sigma), noisy)).mean
+            return self.denoiser(noisy, sigma.expand(noisy.shape[0], 1, 1, 1)).mean
 
-        return sample_dpm_solver(mean, images + start * noise, sigmas)
+        return sample_dpm_solver(mean, images + start * noise, self._levels[start])
 
     def state(self) -> Mapping[str, FloatArray]:
         """The fitted statistics, the pooling, and which weights they were fitted with."""

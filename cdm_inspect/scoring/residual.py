@@ -26,9 +26,9 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.records import FloatArray
-from cdm_inspect.scoring.levels import LevelScorer, level, seeded_noise
+from cdm_inspect.scoring.levels import LevelScorer, level, noise_bank
 from cdm_inspect.scoring.options import ResidualOptions
-from cdm_inspect.scoring.pooling import at_size
+from cdm_inspect.scoring.sharing import evaluated
 from cdm_inspect.scoring.statistics import PixelStatistics
 
 # Mean and standard deviation of |z| for standard normal z.
@@ -62,7 +62,7 @@ class ResidualScorer(LevelScorer):
         """Learn the statistics of the levels and of the layout."""
         levels, image = self._split(evidence)
         super().fit(levels)
-        self.layout.fit(image, at_size(self.region, image))
+        self.layout.fit(image, self._inside)
 
     def combine(self, evidence: Tensor) -> Tensor:
         """The mean over levels, or the weighted layout where that is higher."""
@@ -90,11 +90,11 @@ class ResidualScorer(LevelScorer):
         count = len(self.options.sigmas)
         return evidence[:, :count], evidence[:, count:]
 
-    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    def energy(self, images: Tensor) -> Tensor:
         """Mean over channels and draws of z^2 at each level; see `LevelScorer.energy`."""
         bank: list[Tensor | None] = []
         for pair in range((self.options.draws + 1) // 2):
-            noise = seeded_noise(images, [seed + pair for seed in seeds])
+            noise = noise_bank(images, pair)
             bank += [noise, -noise]
         bank = bank[: self.options.draws] or [None]
         return torch.stack([self._at(sigma, images, bank) for sigma in self.options.sigmas], dim=1)
@@ -103,7 +103,7 @@ class ResidualScorer(LevelScorer):
         total = torch.zeros_like(images[:, 0])
         for noise in bank:
             if noise is None:
-                posterior = self.denoiser(images, level(sigma, images))
+                posterior = evaluated(self.denoiser, images, sigma)
                 square = posterior.displacement.square()
             else:
                 posterior = self.denoiser(images + sigma * noise, level(sigma, images))

@@ -12,7 +12,7 @@ Source: Mahmood et al. 2021, MSMA, arXiv:2010.13132 (per image; per pixel is thi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -20,9 +20,10 @@ from torch import Tensor
 from cdm_inspect.contracts import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.density import EvidenceDensity
-from cdm_inspect.scoring.levels import DensityScorer, level
+from cdm_inspect.scoring.levels import DensityScorer
 from cdm_inspect.scoring.options import ScoreNormOptions
-from cdm_inspect.scoring.pooling import at_size, with_peaks
+from cdm_inspect.scoring.pooling import with_peaks
+from cdm_inspect.scoring.sharing import evaluated
 from cdm_inspect.scoring.statistics import ValueScale
 
 # Added to the standardised variances: neighbouring levels say nearly the same.
@@ -50,10 +51,10 @@ class ScoreNormScorer(DensityScorer):
         """Whether the score is that of the norms over the whole image."""
         return self.options.scope == "image"
 
-    def energy(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    def energy(self, images: Tensor) -> Tensor:
         """Mean over channels of (sigma score)^2 at each level; see `LevelScorer.energy`."""
         norms = [
-            (self.denoiser(images, level(sigma, images)).displacement / sigma).square().mean(dim=1)
+            (evaluated(self.denoiser, images, sigma).displacement / sigma).square().mean(dim=1)
             for sigma in self.options.sigmas
         ]
         return torch.stack(norms, dim=1)
@@ -84,7 +85,7 @@ class ScoreNormScorer(DensityScorer):
         if not self.is_of_images:
             return super().pool(layers)
         maps, scores = layers[:, 0], layers[:, 1, 0, 0]
-        return ScoreBatch(scores=scores, maps=with_peaks(maps, scores, self.region))
+        return ScoreBatch(scores=scores, maps=with_peaks(maps, scores, self.area))
 
     def describe(self) -> Mapping[str, object]:
         """The pooling, where something is pooled, and whether places say something."""
@@ -107,6 +108,5 @@ class ScoreNormScorer(DensityScorer):
 
     def _norms(self, evidence: Tensor) -> Tensor:
         """Logarithm of each level's mean over the image, (batch, levels)."""
-        region = at_size(self.region, evidence)
-        inside = evidence.flatten(2) if region is None else evidence[..., region]
+        inside = evidence.flatten(2) if self._inside is None else evidence[..., self._inside]
         return inside.exp().mean(dim=2).log()

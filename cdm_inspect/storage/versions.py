@@ -6,17 +6,16 @@ import sqlite3
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, column, inspect, select, table, text
 
 from cdm_inspect.errors import StorageError
 from cdm_inspect.storage.engine import errors_explained, make_engine, resolve_url
 from cdm_inspect.storage.schema import SCHEMA, VERSION_TABLE, Base
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 # Any number, the same in every process.
 _SCHEMA_LOCK = 4_207_849_483
@@ -102,10 +101,12 @@ def find_revision(connection: Connection, where: str) -> str | None:
     """
     # Looked up first: whoever makes the tables meanwhile has then written the version as well.
     tables = set(inspect(connection).get_table_names())
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    revision = context.get_current_revision()
-    if revision is not None:
-        return revision
+    if VERSION_TABLE in tables:
+        # As Alembic would; loading it takes longer than all else that opening a store takes.
+        versions = table(VERSION_TABLE, column("version_num"))
+        revision = connection.execute(select(versions.c.version_num)).scalar_one_or_none()
+        if revision is not None:
+            return str(revision)
     if _FIRST in tables:
         return _FIRST_REVISION
     # A file belongs to one program; a server's database may be shared.
@@ -122,6 +123,8 @@ def migrate(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         # Of two that start at once, the second waits, and then finds nothing to do.
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"))
+    from alembic import command
+
     config = _alembic_config(connection)
     if _FIRST in inspect(connection).get_table_names():
         command.stamp(config, _FIRST_REVISION)
@@ -130,6 +133,8 @@ def migrate(connection: Connection) -> None:
 
 def _alembic_config(connection: Connection) -> Config:
     """What Alembic is told; its scripts lie inside the package."""
+    from alembic.config import Config
+
     config = Config()
     folder = str(files("cdm_inspect.storage") / "migrations")
     # Alembic reads options through a parser to which a percent sign means something.
@@ -163,6 +168,9 @@ def _back_up_sqlite(database: Path, revision: str) -> Path:
 
 def compare_schema(connection: Connection) -> list[Any]:
     """In what the tables of a database differ from those that the program describes."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
     context = MigrationContext.configure(
         connection, opts={"compare_type": True, "version_table": VERSION_TABLE}
     )

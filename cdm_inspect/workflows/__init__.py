@@ -3,7 +3,8 @@
 from cdm_inspect.watching import drift
 from cdm_inspect.workflows.benching import bench
 from cdm_inspect.workflows.checking import CheckReport, check, review_parts
-from cdm_inspect.workflows.judging import evaluate, expand_paths, inspect
+from cdm_inspect.workflows.exporting import export
+from cdm_inspect.workflows.judging import evaluate, inspect
 from cdm_inspect.workflows.learning import calibrate, train
 from cdm_inspect.workflows.looking import diagnose, sample
 
@@ -15,7 +16,7 @@ __all__ = [
     "diagnose",
     "drift",
     "evaluate",
-    "expand_paths",
+    "export",
     "inspect",
     "review_parts",
     "sample",

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cdm_inspect.assembly import open_inspector
+from cdm_inspect.assembly import TrainedInspector, open_inspector
 from cdm_inspect.comparison import compare_auroc
 from cdm_inspect.durable import as_json, to_json, write_durably
 from cdm_inspect.errors import CdmInspectError, ConfigError, NotCalibrated
 from cdm_inspect.evaluation import ScoredPart, evaluate_scores
 from cdm_inspect.figures import draw_bench
 from cdm_inspect.images import find_labelled, thin_labelled
-from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, StepTick
 from cdm_inspect.workflows.judging import count_reading, judge_labelled
@@ -120,7 +119,7 @@ def bench(
 
 def _calibrated(
     project: Project, line: str, name: str, device: str, tick: StepTick
-) -> tuple[Inspector, float | None]:
+) -> tuple[TrainedInspector, float | None]:
     """An inspector, and the seconds that it took to calibrate it; None where it was."""
     try:
         return open_inspector(project, line, scorer=name, device=device), None
@@ -135,7 +134,7 @@ def _calibrated(
     return inspector, seconds
 
 
-def _figures(scored: Sequence[ScoredPart], inspector: Inspector) -> JsonObject:
+def _figures(scored: Sequence[ScoredPart], inspector: TrainedInspector) -> JsonObject:
     found: JsonObject = as_json(asdict(evaluate_scores(scored, inspector.calibration.threshold)))
     return {key: found[key] for key in _KEPT}
 

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from cdm_inspect.assembly import open_inspector
+from cdm_inspect.assembly import TrainedInspector, open_inspector
 from cdm_inspect.comparison import compare_auroc, compare_errors
-from cdm_inspect.contracts import VerdictStore
-from cdm_inspect.delivery import delivering
 from cdm_inspect.detectability import draw_detectability, measure_detectability
 from cdm_inspect.durable import as_json, to_json, write_durably
 from cdm_inspect.errors import (
-    STRANGERS,
-    CdmInspectError,
     ImageError,
     InvalidOption,
     PluginFailed,
@@ -32,19 +27,16 @@ from cdm_inspect.evaluation import ScoredPart, evaluate_scores
 from cdm_inspect.evaluation_report import draw_evaluation, write_evaluation_report
 from cdm_inspect.images import (
     LabelledPart,
-    find_images,
     find_labelled,
     read_image,
     read_mask,
     thin_labelled,
     to_display,
 )
-from cdm_inspect.inspection import Inspector
+from cdm_inspect.inspecting import inspect_with
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     FloatArray,
-    Inspection,
-    InspectionQuery,
     JsonObject,
     StoredInspection,
     Tick,
@@ -52,12 +44,9 @@ from cdm_inspect.records import (
     untold,
 )
 from cdm_inspect.robustness import measure_robustness
-from cdm_inspect.watching import LineWatch, charts_of
 
 # How much more often a detector may let defects pass and still be called no worse.
 MARGIN = 0.02
-# What is lost of the charts is read again from the inspections.
-_SAVED_EVERY = 50
 _REPORTS = ("report", "report_html", "report_json")
 
 
@@ -69,57 +58,9 @@ def inspect(
     scorer: str | None = None,
     device: str = "auto",
 ) -> Iterator[StoredInspection]:
-    """Judge files and the images in folders, one by one; each is stored before it is yielded."""
+    """Judge files and the images in folders by the trained model; see `inspecting`."""
     inspector = open_inspector(project, line, scorer=scorer, device=device)
-    with project.open_store() as store, delivering(project, store) as deliveries:
-        inspector.inspected = store.count(
-            InspectionQuery(
-                line=line,
-                calibration=inspector.calibration.id,
-                since=inspector.calibration.made_at,
-            )
-        )
-        calibration = inspector.calibration
-        is_watched = calibration.expiry_drift
-        watch = LineWatch(store, calibration, charts_of(calibration)[0]) if is_watched else None
-        for path in expand_paths(paths):
-            if watch is not None:
-                # Other stations may have stored parts of the line as well.
-                watch.catch_up()
-                watch.save(after=_SAVED_EVERY)
-                inspector.drifted = watch.found
-            inspection, evidence = inspector.inspect_file(path)
-            stored = _append(store, inspection, evidence)
-            # What the store had already, observers have heard of.
-            if stored.inspected_at == inspection.inspected_at:
-                project.registry.notify("cdm_inspect_verdict_reached", inspection=inspection)
-                deliveries.wake()
-            yield stored
-
-
-def _append(
-    store: VerdictStore, inspection: Inspection, evidence: bytes | None
-) -> StoredInspection:
-    """Store, or end the inspection: no part is judged whose verdict would be lost."""
-    try:
-        return store.append(inspection, evidence=evidence)
-    except CdmInspectError:
-        raise
-    except STRANGERS as error:
-        raise StorageError(
-            f"the store failed: {type(error).__name__}: {error}. {inspection.image} was not "
-            "recorded; inspect it again when the store works."
-        ) from error
-
-
-def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as they are, folders as the images in them."""
-    for path in paths:
-        # os.path says no where pathlib raises: a name that is too long is no folder.
-        if os.path.isdir(path):
-            yield from find_images(path)
-        else:
-            yield path
+    yield from inspect_with(project, inspector, paths)
 
 
 def evaluate(
@@ -170,7 +111,7 @@ def evaluate(
     document: JsonObject = {
         "line": line,
         "scorer": calibration.scorer,
-        "model": inspector.model.id,
+        "model": inspector.scorer.model_id,
         "calibration": calibration.id,
         "data": str(data),
         "readings": count_reading(project.model_folder(line) / "readings.json", scored),
@@ -231,7 +172,7 @@ def _write_reports(document: JsonObject, scored: Sequence[ScoredPart], picture: 
 
 
 def judge_labelled(
-    inspector: Inspector, labelled: Sequence[LabelledPart], data: Path, tick: Tick
+    inspector: TrainedInspector, labelled: Sequence[LabelledPart], data: Path, tick: Tick
 ) -> tuple[list[ScoredPart], list[str], float]:
     """The parts that could be judged, what was wrong with the others, and the time it took."""
     scored: list[ScoredPart] = []
@@ -252,12 +193,12 @@ def judge_labelled(
     return scored, undecided, seconds
 
 
-def _score_labelled(inspector: Inspector, part: LabelledPart) -> ScoredPart:
+def _score_labelled(inspector: TrainedInspector, part: LabelledPart) -> ScoredPart:
     photograph = read_image(part.path, max_pixels=inspector.max_pixels)
-    prepared = inspector.model.card.preparation(photograph)
-    batch = inspector.scorer.score(prepared[None])
-    score = float(batch.scores[0])
-    height, width = prepared.shape[1:]
+    prepared = inspector.scorer.model.card.preparation(photograph)
+    look = inspector.scorer.look_at(prepared)
+    score, heatmap = look.appraise()
+    height, width = heatmap.shape
     mask = np.zeros((height, width), bool) if part.is_good else _mask_of(part, height, width)
     picture = np.rint((prepared.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
     return ScoredPart(
@@ -268,8 +209,8 @@ def _score_labelled(inspector: Inspector, part: LabelledPart) -> ScoredPart:
         score=score,
         p_value=inspector.calibration.p_value(score),
         # A retake has a score, so that figures are about all parts.
-        verdict=inspector.verdict_of(prepared, score),
-        heatmap=batch.maps[0].numpy(),
+        verdict=inspector.verdict_of(look.seen, score),
+        heatmap=heatmap,
         mask=mask,
         picture=to_display(picture),
     )
@@ -286,8 +227,9 @@ def _mask_of(part: LabelledPart, height: int, width: int) -> npt.NDArray[np.bool
     return mask if mask.any() else None
 
 
-def _prepared(inspector: Inspector, path: Path) -> FloatArray:
-    return inspector.model.card.preparation(read_image(path, max_pixels=inspector.max_pixels))
+def _prepared(inspector: TrainedInspector, path: Path) -> FloatArray:
+    photograph = read_image(path, max_pixels=inspector.max_pixels)
+    return inspector.scorer.model.card.preparation(photograph)
 
 
 def count_reading(file: Path, scored: Sequence[ScoredPart]) -> int:

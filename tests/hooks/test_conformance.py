@@ -1,13 +1,15 @@
 """The built-in scorers pass the kit that is given to authors of plugins, and bad ones do not."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 
-from cdm_inspect.builtin import cdm_inspect_scorers
+from cdm_inspect.builtin import cdm_inspect_exporters, cdm_inspect_scorers
 from cdm_inspect.contracts import Options, ScoreBatch, ScorerOffer
 from cdm_inspect.errors import PluginFailed
-from cdm_inspect.hooks.conformance import ScorerConformance
+from cdm_inspect.hooks.conformance import ExporterConformance, ScorerConformance
 from cdm_inspect.hooks.conformance import scorers as conformance
 
 OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
@@ -26,6 +28,21 @@ def kit_of(name):
 
 
 globals().update({kit.__name__: kit for kit in map(kit_of, OFFERS)})
+(ONNX,) = cdm_inspect_exporters()
+
+
+class TestOnnx(ExporterConformance):
+    offer = ONNX
+
+
+class TestOnnxInHalfPrecision(ExporterConformance):
+    offer = ONNX
+    options: ClassVar = {"precision": "fp16"}
+
+
+class TestOnnxInEightBits(ExporterConformance):
+    offer = ONNX
+    options: ClassVar = {"precision": "int8"}
 
 
 def test_the_denoiser_of_the_kit_is_exact():

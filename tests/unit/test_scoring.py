@@ -20,8 +20,8 @@ from cdm_inspect.inspection import find_regions
 from cdm_inspect.line_scorer import LineScorer, check_scores, image_seed
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.fused import choose_weights
-from cdm_inspect.scoring.levels import seeded_noise
-from cdm_inspect.scoring.pooling import Pooling, at_size, choose_pooling, won_pairs
+from cdm_inspect.scoring.levels import noise_bank
+from cdm_inspect.scoring.pooling import Pooling, choose_pooling, region_at, won_pairs
 from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
@@ -156,7 +156,7 @@ def test_draws_of_a_pair_cancel_for_a_linear_denoiser():
     offer, denoiser = OFFERS["residual"], Linear()
     scorer = offer.build(denoiser, offer.options(sigmas=(0.3,), draws=2))
     image = torch.zeros(1, 1, 8, 8)
-    scorer.energy(image, [3])
+    scorer.energy(image)
     assert torch.allclose(denoiser.seen[0] + denoiser.seen[1], 2 * image, atol=1e-6)
     assert not torch.allclose(denoiser.seen[0], image)
 
@@ -278,14 +278,14 @@ def test_pooling_is_chosen_by_what_finds_the_defects():
     wide[:, 8:24, 8:24] += 0.4  # a quarter of the map, faint
     for damaged, is_fine in ((sharp, True), (wide, False)):
         default = Pooling(smooth=1, top=0.001 if not is_fine else 0.1)
-        chosen = choose_pooling(good, damaged, default=default.top, region=None)
+        chosen = choose_pooling(good, damaged, default=default.top, area=None)
         before, after = (
             float(won_pairs(pooling(good).scores, pooling(damaged).scores).mean())
             for pooling in (default, chosen)
         )
         assert after > before + 0.05
         assert (chosen.smooth == 1) is is_fine
-    assert choose_pooling(good, good, default=0.07, region=None) == Pooling(smooth=1, top=0.07)
+    assert choose_pooling(good, good, default=0.07, area=None) == Pooling(smooth=1, top=0.07)
 
 
 def test_the_mean_of_won_pairs_is_the_area_under_the_curve():
@@ -300,18 +300,17 @@ def test_a_gain_that_may_be_chance_changes_no_pooling():
     changed = 0
     for _ in range(40):
         good, damaged = (torch.randn(40, 16, 16, generator=random) for _ in range(2))
-        changed += choose_pooling(good, damaged, default=0.001, region=None) != default
+        changed += choose_pooling(good, damaged, default=0.001, area=None) != default
     assert changed <= 4
 
 
 def test_a_region_at_another_size_never_vanishes():
     region = torch.zeros(32, 32, dtype=torch.bool)
     region[:16] = True
-    assert torch.equal(at_size(region, torch.zeros(1, 1, 8, 8)), region[::4, ::4])
+    assert torch.equal(region_at(region, 4), region[::4, ::4])
     region[:] = False
     region[5, 5] = True
-    assert at_size(region, torch.zeros(1, 1, 8, 8)).nonzero().tolist() == [[1, 1]]
-    assert at_size(None, torch.zeros(1, 1, 8, 8)) is None
+    assert region_at(region, 4).nonzero().tolist() == [[1, 1]]
 
 
 def test_nothing_outside_the_region_reaches_score_or_map(denoiser, images):
@@ -322,7 +321,7 @@ def test_nothing_outside_the_region_reaches_score_or_map(denoiser, images):
         """Knows nothing of regions."""
 
         def score(self, images, *, seeds):
-            noise = seeded_noise(images, seeds)
+            noise = noise_bank(images)
             return ScoreBatch((images + noise).amax(dim=(1, 2, 3)), (images + noise)[:, 0])
 
     built = [offer.build(denoiser, sharp(offer)) for offer in OFFERS.values()]
@@ -412,9 +411,9 @@ def test_inpainting_sees_only_what_the_surroundings_do_not_say(denoiser, images)
             flat = torch.full_like(noisy, float(len(calls)))
             return Posterior(noisy, flat - sigma * scorer_noise, torch.zeros_like(noisy))
 
-    scorer_noise = seeded_noise(images[:2], [1, 2])
+    scorer_noise = noise_bank(images[:2])
     scorer.denoiser = Recording()
-    found = scorer.energy(images[:2], [1, 2])[:, 0]
+    found = scorer.energy(images[:2])[:, 0]
     first = checkerboard(32, 32, 4, phase=0)[0, 0]
     assert torch.allclose(found[:, first], torch.tensor(1.0), atol=1e-4)
     assert torch.allclose(found[:, ~first], torch.tensor(4.0), atol=1e-4)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from cdm_inspect import workflows
-from cdm_inspect.assembly import open_inspector
+from cdm_inspect.assembly import ModelScorer, open_inspector
 from cdm_inspect.checkpoint import load_model
 from cdm_inspect.detectability import (
     CONTRASTS,
@@ -303,14 +303,15 @@ def test_a_failing_scorer_is_undecided(line, failure):
                 raise RuntimeError("no idea")
             if failure == "exits":
                 raise MemoryError
-            batch = inspector.scorer.scorer.score(images, seeds=seeds)
+            batch = inspector.scorer.line.scorer.score(images, seeds=seeds)
             if failure == "nan":
                 return batch._replace(scores=batch.scores * float("nan"))
             return batch._replace(maps=batch.maps[:, 1:])
 
-    model = inspector.model
+    model = inspector.scorer.model
     scorer = LineScorer(Broken(), options={}, model_id=model.id, device=model.device)
-    broken = Inspector("A", model, scorer, inspector.calibration, max_pixels=10**6)
+    judge = ModelScorer(model, scorer)
+    broken = Inspector("A", judge, inspector.calibration, max_pixels=10**6)
     part = line / "data" / "A" / "test" / "good" / "000.png"
     inspection, evidence = broken.inspect_file(part)
     assert inspection.verdict is Verdict.UNDECIDED

@@ -10,6 +10,11 @@ class TestOpenVino(ExporterConformance):
     offer = OFFER
 
 
+class TestOpenVinoInHalfPrecision(ExporterConformance):
+    offer = OFFER
+    options = {"precision": "bf16"}
+
+
 def test_the_installed_plugin_is_found():
     assert Registry().named(type(OFFER), "openvino") == OFFER
 

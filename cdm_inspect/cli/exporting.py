@@ -1,0 +1,102 @@
+"""`export` and `parity`: from a calibrated line to a station, and a look whether it arrived."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from cdm_inspect.cli.steps import Context
+
+if TYPE_CHECKING:
+    from cdm_inspect.cli.rendering import Screen
+
+Line = Annotated[str, typer.Option("--line", "-l", help="Name of the line.")]
+
+
+def export(
+    context: typer.Context,
+    line: Line,
+    exporter: Annotated[str, typer.Option("--format", help="Name of an exporter.")] = "onnx",
+    precision: Annotated[
+        str | None, typer.Option(help="Of the network: fp32, fp16, int8; as the format has it.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="To export it under.")] = None,
+    scorer: Annotated[str | None, typer.Option("--scorer", help="Instead of the line's.")] = None,
+    fixed_size: Annotated[
+        bool, typer.Option("--fixed-size", help="For photographs of one size only.")
+    ] = False,
+    licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "not stated",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the line."),
+    ] = None,
+) -> None:
+    """Write a line for a station without PyTorch; fails unless its verdicts are the same."""
+    from cdm_inspect import workflows
+
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    with state.screen.counting("export") as tick:
+        document = workflows.export(
+            project,
+            line,
+            exporter,
+            name=name,
+            options={} if precision is None else {"precision": precision},
+            scorer=scorer,
+            any_size=not fixed_size,
+            licence=licence,
+            tick=lambda step, done, total: tick(done, total, step),
+        )
+    _say_parity(state.screen, document["parity"])
+    size = sum(document["files"].values()) / 1e6
+    state.screen.say(f"exported: {escape(document['folder'])} ({size:.1f} MB)")
+    state.screen.say(f"report: {escape(document['report'])}")
+    state.screen.finish(document)
+
+
+def parity(
+    context: typer.Context,
+    line: Line,
+    runtime: Annotated[str, typer.Option(help="Name that it was exported under.")] = "onnx",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the line."),
+    ] = None,
+) -> None:
+    """Does this machine say of the golden set what the trained model said? Needs no PyTorch."""
+    from cdm_inspect.artefact import GOLDEN, read_artefact, read_golden
+    from cdm_inspect.durable import to_json, write_durably
+    from cdm_inspect.parity import compare_parts
+    from cdm_inspect.runtime.station import open_station
+
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    artefact = read_artefact(project.export_folder(line, runtime))
+    inspector = open_station(project, line, runtime, scorer=artefact.scorer)
+    with state.screen.counting("parity") as tick:
+        found = compare_parts(
+            inspector.scorer,
+            inspector.calibration,
+            read_golden(artefact.folder / GOLDEN),
+            tolerance=artefact.parity["tolerance"],
+            tick=tick,
+        )
+    report = project.root / "reports" / f"{line}-{runtime}-parity-here.json"
+    write_durably(report, to_json(found.to_json(), indent=1))
+    found.demand(f"{runtime} of line {line!r} on this machine", report)
+    _say_parity(state.screen, found.summary())
+    state.screen.finish({**found.summary(), "report": str(report)})
+
+
+def _say_parity(screen: Screen, found: dict[str, Any]) -> None:
+    """The figures, for people."""
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in found["verdicts"].items())
+    screen.say(f"golden set: {found['parts']} photographs, {verdicts}; no verdict differs")
+    screen.say(
+        f"largest difference: {found['score_difference']:.2g} of a score, "
+        f"{found['heatmap_difference']:.2g} of a heat map "
+        f"(values up to {found['scale']:.3g}, tolerance {found['tolerance']:g})"
+    )

@@ -1,0 +1,1 @@
+"""What runs at a station: an exported line, judged without torch."""

@@ -1,0 +1,195 @@
+"""An exported line as an inspector: the same reading, envelope, thresholds and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cdm_inspect.artefact import REGION, Artefact, read_artefact
+from cdm_inspect.calibration import Calibration, load_calibration
+from cdm_inspect.contracts import ExportedGraph, Exporter, ExporterOffer
+from cdm_inspect.errors import (
+    STRANGERS,
+    CdmInspectError,
+    ExportError,
+    ExportMismatch,
+    NotCalibrated,
+    PluginFailed,
+)
+from cdm_inspect.hooks import build_options
+from cdm_inspect.images import Preparation
+from cdm_inspect.inspection import Inspector, Look, Scored
+from cdm_inspect.project import Project
+from cdm_inspect.quantities import parse_duration
+from cdm_inspect.records import FloatArray, JsonObject, PartImage
+
+
+@dataclass(frozen=True)
+class ExportedScorer:
+    """A graph that takes photographs as they are; see `inspection.PartScorer`.
+
+    Attributes:
+        model_id: of the model that it was exported from.
+        preparation: that says which photographs the line takes.
+        region: where the line looks.
+        graph: opened.
+    """
+
+    model_id: str
+    preparation: Preparation
+    region: npt.NDArray[np.bool_] | None
+    graph: ExportedGraph
+
+    def look(self, part: PartImage) -> Look:
+        """Run the graph: it prepares, and scores in the same breath.
+
+        Raises:
+            UnreadableImage: if the line does not take such photographs.
+            PluginFailed: if what the runtime says has the wrong shape or is not finite.
+        """
+        pixels = self.preparation.admit(part)
+        try:
+            found = self.graph(pixels[None])
+        except CdmInspectError:
+            raise
+        except STRANGERS as error:
+            raise PluginFailed(f"{type(error).__name__}: {error}") from error
+        prepared = (self.preparation.height, self.preparation.width)
+        for values, shape in (
+            (found.score, (1,)),
+            (found.heatmap, (1, *prepared)),
+            (found.prepared, (1, self.preparation.channels, *prepared)),
+        ):
+            if values.shape != shape or not np.isfinite(values).all():
+                raise PluginFailed(f"expected finite values {shape}, found {values.shape}.")
+        seen: FloatArray = found.prepared[0]
+        return Look(seen, lambda: Scored(float(found.score[0]), found.heatmap[0]))
+
+
+ExportedInspector = Inspector[ExportedScorer]
+
+
+def open_station(
+    project: Project, line: str, runtime: str, *, scorer: str | None = None
+) -> ExportedInspector:
+    """Everything that judges parts of a line by what was exported of it.
+
+    Args:
+        project: opened; neither good parts nor the model's weights need be there.
+        line: its name.
+        runtime: the name that it was exported under, such as "onnx" or "onnx-int8".
+        scorer: that it must have been exported with; None means the line's.
+
+    Raises:
+        ExportError: if nothing was exported under that name, or it cannot be opened.
+        ExportMismatch: if a file was changed, belongs to another line, or the line has been trained
+            or calibrated anew since.
+    """
+    config = project.config.line(line)
+    artefact = read_artefact(project.export_folder(line, runtime))
+    wanted = scorer or config.scorer
+    if (artefact.line, artefact.scorer) != (line, wanted):
+        raise ExportMismatch(
+            f"expected in {artefact.folder} line {line!r} with scorer {wanted!r}, found line "
+            f"{artefact.line!r} with {artefact.scorer!r}. Run `cdm-inspect export --line {line}`."
+        )
+    return Inspector(
+        line,
+        open_exported(project, artefact),
+        _calibration_for(project, artefact),
+        max_pixels=config.images.max_pixels,
+        time_limit=parse_duration(config.time_limit),
+    )
+
+
+def open_exported(project: Project, artefact: Artefact) -> ExportedScorer:
+    """The scorer in an exported folder.
+
+    Raises:
+        ExportError: if it cannot be opened.
+        ExportMismatch: if the graph is not the one that the manifest speaks of.
+    """
+    exporter, _ = exporter_of(project, artefact.line, artefact.exporter, artefact.options)
+    return ExportedScorer(
+        model_id=artefact.model,
+        preparation=Preparation(**artefact.preparation),
+        region=_read_region(artefact.folder / REGION) if REGION in artefact.files else None,
+        graph=open_graph(exporter, artefact.graph_files, artefact),
+    )
+
+
+def open_graph(exporter: Exporter, files: Sequence[Path], artefact: Artefact) -> ExportedGraph:
+    """Open a graph, and see that what stands in it is what stands in its manifest.
+
+    Raises:
+        ExportError: if it cannot be opened.
+        ExportMismatch: if it is another.
+    """
+    try:
+        graph = exporter.open(files)
+        inside = dict(graph.metadata)
+    except CdmInspectError:
+        raise
+    except STRANGERS as error:
+        raise ExportError(
+            f"{files[0]} cannot be opened: {type(error).__name__}: {error}. Export again."
+        ) from error
+    for name, expected in artefact.metadata.items():
+        if inside.get(name) != expected:
+            raise ExportMismatch(
+                f"{files[0]} is not the graph of its manifest: expected {name} = {expected!r}, "
+                f"found {inside.get(name)!r}. Export again."
+            )
+    return graph
+
+
+def exporter_of(
+    project: Project, line: str, name: str, options: JsonObject
+) -> tuple[Exporter, JsonObject]:
+    """An exporter, and its options, those of the line's configuration last.
+
+    Raises:
+        PluginUnavailable: if nobody offers it.
+        ConfigError: with every mistake in the options.
+        PluginFailed: if it cannot be built.
+    """
+    offer = project.registry.named(ExporterOffer, name)
+    given = {**options, **project.config.line(line).exporters.get(name, {})}
+    try:
+        resolved = build_options(offer, given, f"exporters.{name}")
+        return offer.build(resolved), resolved.model_dump(mode="json")
+    except CdmInspectError:
+        raise
+    except STRANGERS as error:
+        raise PluginFailed(f"exporter {name!r} could not be built: {error}.") from error
+
+
+def _calibration_for(project: Project, artefact: Artefact) -> Calibration:
+    """The line's own calibration where the station has one, else that of the export."""
+    folder = project.calibration_folder(artefact.line)
+    if not (folder / f"{artefact.scorer}.json").is_file():
+        return artefact.load_calibration()
+    advice = f"Run `cdm-inspect export --line {artefact.line}`."
+    try:
+        calibration = load_calibration(folder, artefact.scorer, artefact.model)
+    except NotCalibrated as error:
+        raise ExportMismatch(
+            f"{artefact.folder} was exported from model {artefact.model}, and the line's "
+            f"calibration is for another: it has been trained anew since. {advice}"
+        ) from error
+    if calibration.scoring_id != artefact.scoring_id:
+        raise ExportMismatch(
+            f"{artefact.folder} was exported with calibration {artefact.calibration}; in that in "
+            f"force, {calibration.id}, more has changed than thresholds. {advice}"
+        )
+    return calibration
+
+
+def _read_region(file: Path) -> npt.NDArray[np.bool_]:
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("L")) > 0

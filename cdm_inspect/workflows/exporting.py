@@ -1,0 +1,264 @@
+"""From a calibrated line to a folder that a station runs, if it says what the line says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cdm_inspect.artefact import (
+    CALIBRATION,
+    GOLDEN,
+    REGION,
+    Artefact,
+    GoldenPart,
+    read_artefact,
+    replace_folder,
+    write_golden,
+)
+from cdm_inspect.assembly import TrainedInspector, open_inspector
+from cdm_inspect.contracts import ExporterOffer
+from cdm_inspect.durable import to_json, write_durably
+from cdm_inspect.errors import CheckpointMismatch, UnreadableImage
+from cdm_inspect.images import (
+    KINDS,
+    Preparation,
+    Shape,
+    damage,
+    find_images,
+    read_image,
+    spread_evenly,
+)
+from cdm_inspect.parity import compare_parts
+from cdm_inspect.project import Project
+from cdm_inspect.records import JsonObject, PartImage, PixelArray, StepTick, Tick
+from cdm_inspect.runtime.station import exporter_of, open_exported
+from cdm_inspect.scoring_graph import ScoringGraph
+
+# Good parts of the golden set, and how their damaged copies are damaged: a set that takes a minute,
+# in which scores lie below, between and above the thresholds.
+_GOOD_PARTS = 12
+_DAMAGED = 24
+_SIZES, _CONTRASTS = (0.06, 0.15, 0.3), (1.0, 3.0, 9.0)
+_SEED = 7
+# Of the pixels in the golden set; large photographs are fewer.
+_MOST_BYTES = 96 * 2**20
+NO_LICENCE = "not stated"
+
+
+def export(
+    project: Project,
+    line: str,
+    exporter: str,
+    *,
+    name: str | None = None,
+    options: JsonObject | None = None,
+    scorer: str | None = None,
+    any_size: bool = True,
+    licence: str = NO_LICENCE,
+    tick: StepTick,
+) -> JsonObject:
+    """Export a calibrated line; fails unless the other runtime gives the same verdicts.
+
+    Args:
+        project: opened.
+        line: trained and calibrated.
+        exporter: its name, such as "onnx".
+        name: that it is exported under; None means the exporter's, and a precision other than its
+            first.
+        options: of the exporter, over those of the project file.
+        scorer: another than the line's.
+        any_size: whether the graph takes photographs of any size.
+        licence: under which the model may be used, as a text for its metadata.
+        tick: told what is done, and how far it is.
+
+    Returns:
+        `line`, `name`, `folder`, `files` with sizes in bytes, `model`, `scorer`, `calibration`,
+        `exporter`, `options`, `parity`, and `report`, the file that holds it part by part.
+
+    Raises:
+        ExportError: if the scorer cannot be exported.
+        ExportMismatch: if scores, maps or verdicts differ; nothing is then exported.
+    """
+    inspector = open_inspector(project, line, scorer=scorer, device="cpu")
+    built, resolved = exporter_of(project, line, exporter, options or {})
+    name = name or _name_of(project, exporter, resolved)
+    folder = project.export_folder(line, name)
+    report = project.root / "reports" / f"{line}-{name}-parity.json"
+    golden = list(_golden_set(project, inspector, partial(tick, "golden set")))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}.") as temporary:
+        made = Path(temporary) / name
+        made.mkdir()
+        tick("graph", 0, 1)
+        draft = _draft(inspector, made, exporter, resolved, golden, any_size, licence)
+        files = built.export(
+            ScoringGraph(
+                inspector.scorer.model.denoiser,
+                inspector.scorer.line,
+                inspector.scorer.model.card.preparation,
+                inspector.calibration.scores,
+            ).eval(),
+            [part.pixels[None] for part in golden[: _good_in(golden)]],
+            made,
+            any_size=any_size,
+            metadata=draft.metadata,
+        )
+        tick("graph", 1, 1)
+        _write_beside(project, inspector, made, golden)
+        draft = replace(draft, graph=tuple(f.relative_to(made).as_posix() for f in files)).sealed()
+        parity = compare_parts(
+            open_exported(project, draft),
+            inspector.calibration,
+            golden,
+            tolerance=built.tolerance,
+            tick=partial(tick, "parity"),
+        )
+        write_durably(report, to_json(parity.to_json(), indent=1))
+        parity.demand(f"{name} of line {line!r}", report)
+        write_durably(made / "parity.json", report.read_bytes())
+        replace(draft, parity=parity.summary()).sealed().write_manifest()
+        replace_folder(made, folder)
+    written = read_artefact(folder)
+    return {
+        "line": line,
+        "name": name,
+        "folder": str(folder),
+        "files": {file: (folder / file).stat().st_size for file in written.files},
+        "model": written.model,
+        "scorer": written.scorer,
+        "calibration": written.calibration,
+        "exporter": exporter,
+        "options": resolved,
+        "parity": written.parity,
+        "report": str(report),
+    }
+
+
+def _name_of(project: Project, exporter: str, options: JsonObject) -> str:
+    """The exporter's name; where it rounds, that it does so."""
+    field = project.registry.named(ExporterOffer, exporter).options.model_fields.get("precision")
+    precision = options.get("precision")
+    return exporter if field is None or precision == field.default else f"{exporter}-{precision}"
+
+
+def _golden_set(project: Project, inspector: TrainedInspector, tick: Tick) -> Iterator[GoldenPart]:
+    """Good parts that the model has not seen, then copies of them with synthetic defects.
+
+    Photographs as the camera gave them, so that preparation is part of what is compared.
+
+    Raises:
+        CheckpointMismatch: if too few of the held-out parts are still there.
+    """
+    card = inspector.scorer.model.card
+    photographs = list(_held_out(project, inspector))
+    if len(photographs) < 2:
+        raise CheckpointMismatch(
+            f"expected at least 2 good parts that were held out from {inspector.scorer.model_id}, "
+            f"found {len(photographs)}. Restore the images, or train again."
+        )
+    admitted = [(part.path.name, card.preparation.admit(part)) for part in photographs]
+    room = max(2, _MOST_BYTES // max(pixels.nbytes for _, pixels in admitted))
+    good = min(_GOOD_PARTS, len(admitted), max(2, room // 3))
+    chosen = [admitted[index] for index in spread_evenly(len(admitted), good)]
+    damaged = list(_damaged(chosen, card.preparation, min(_DAMAGED, room - good)))
+    for done, (name, pixels) in enumerate([*chosen, *damaged], start=1):
+        part = PartImage(path=Path(name), sha256="", pixels=pixels, media_type="image/png")
+        score, heatmap = inspector.scorer.look(part).appraise()
+        yield GoldenPart(name, pixels, score, heatmap)
+        tick(done, len(chosen) + len(damaged))
+
+
+def _held_out(project: Project, inspector: TrainedInspector) -> Iterator[PartImage]:
+    """The photographs of parts that were held out and are still there and whole."""
+    config, card = project.config.line(inspector.line), inspector.scorer.model.card
+    kept = set(card.held_out)
+    for path in find_images(project.path(config.normal)):
+        try:
+            part = read_image(path, max_pixels=config.images.max_pixels)
+            if part.sha256 in kept:
+                card.preparation.refuse(Shape.of(part), path)
+                yield part
+        except UnreadableImage:
+            continue  # nobody calibrates with it either
+
+
+def _damaged(
+    chosen: Sequence[tuple[str, PixelArray]], preparation: Preparation, count: int
+) -> Iterator[tuple[str, PixelArray]]:
+    """Copies with defects of all kinds, from faint and small to plain and large."""
+    random = np.random.default_rng(_SEED)
+    kinds = list(KINDS)
+    for number in range(count):
+        name, pixels = chosen[number % len(chosen)]
+        kind, size, contrast = (
+            kinds[number % len(kinds)],
+            _SIZES[number % len(_SIZES)],
+            _CONTRASTS[number // len(_SIZES) % len(_CONTRASTS)],
+        )
+        image = pixels.astype(np.float32).transpose(2, 0, 1) * (2 / preparation.white) - 1
+        hurt = damage(image, kind, size=size, contrast=contrast, random=random).image
+        samples = np.rint((hurt + 1) * (preparation.white / 2)).clip(0, preparation.white)
+        changed = samples.transpose(1, 2, 0).astype(pixels.dtype)
+        yield f"{name}, {kind} of {size:g} at {contrast:g}", np.ascontiguousarray(changed)
+
+
+def _good_in(golden: Sequence[GoldenPart]) -> int:
+    return sum("," not in part.name for part in golden)
+
+
+def _draft(
+    inspector: TrainedInspector,
+    folder: Path,
+    exporter: str,
+    options: JsonObject,
+    golden: Sequence[GoldenPart],
+    any_size: bool,
+    licence: str,
+) -> Artefact:
+    """All that is known before there is a graph."""
+    card, calibration = inspector.scorer.model.card, inspector.calibration
+    height, width, channels = golden[0].pixels.shape
+    return Artefact(
+        folder=folder,
+        line=inspector.line,
+        exporter=exporter,
+        options=options,
+        graph=(),
+        model=inspector.scorer.model_id,
+        data_sha256=card.data_sha256,
+        config_sha256=card.config.digest,
+        scorer=calibration.scorer,
+        scoring_id=calibration.scoring_id,
+        calibration=calibration.id,
+        preparation=card.preparation.to_json(),
+        input={
+            "dtype": str(golden[0].pixels.dtype),
+            "layout": "batch, height, width, channels",
+            "channels": channels,
+            "height": None if any_size else height,
+            "width": None if any_size else width,
+        },
+        parity={},
+        licence=licence,
+        version=version("cdm-inspect"),
+        made_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        files={},
+    )
+
+
+def _write_beside(
+    project: Project, inspector: TrainedInspector, folder: Path, golden: Sequence[GoldenPart]
+) -> None:
+    """What a station needs beside the graph: calibration, region, golden set."""
+    inspector.calibration.copy_to(project.calibration_folder(inspector.line), folder / CALIBRATION)
+    write_golden(folder / GOLDEN, golden)
+    if (region := inspector.scorer.region) is not None:
+        Image.fromarray(region.astype(np.uint8) * 255).save(folder / REGION)
