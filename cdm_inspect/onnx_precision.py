@@ -68,11 +68,11 @@ def halved(model: Any) -> Any:
 
 
 def quantised(model: Any, examples: Sequence[PixelArray], folder: Path) -> Any:
-    """A graph whose convolutions work on 8-bit numbers, with ranges that good parts have.
+    """A graph whose convolutions work on 8-bit numbers, with ranges that parts have.
 
     Args:
         model: an ONNX ModelProto in float32.
-        examples: photographs of good parts, each (1, height, width, channels).
+        examples: photographs, good and odd, each (1, height, width, channels).
         folder: that temporary files may be written beside.
 
     Raises:
@@ -87,7 +87,7 @@ def quantised(model: Any, examples: Sequence[PixelArray], folder: Path) -> Any:
     import onnx
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        """The good parts, one by one."""
+        """The photographs, one by one."""
 
         def __init__(self) -> None:
             self._left: Iterator[PixelArray] = iter(examples)

@@ -75,8 +75,9 @@ class Exporter(Protocol):
         Args:
             graph: takes images as `ExportedGraph` does and returns a tuple, the outputs in the
                 order of `GraphOutputs`; no control flow, no randomness, in evaluation mode.
-            examples: photographs of good parts, each (1, height, width, channels), of one type and
-                number of channels; a runtime that rounds can learn from them what range to expect.
+            examples: photographs, each (1, height, width, channels), of one type and number of
+                channels: good parts, then damaged ones; a runtime that rounds can learn from them
+                what range to expect.
             folder: exists; everything belongs into it.
             any_size: whether the graph must take photographs of any height and width, or only of
                 those of the first example.

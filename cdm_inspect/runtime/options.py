@@ -15,8 +15,8 @@ class OnnxOptions(Options):
     """Of the exporter `onnx`.
 
     Attributes:
-        precision: of the network: "fp32"; "fp16" for GPUs; "int8", quantised by what good parts
-            make of it, for CPUs.
+        precision: of the network: "fp32"; "fp16" for GPUs; "int8", quantised by what the line's
+            parts make of it, for CPUs.
         opset: of ONNX.
         provider: of ONNX Runtime that runs the graph, by its full name; never another instead.
         threads: that it may use; 0 means one a core.

@@ -39,7 +39,7 @@ class EvidenceDensity:
     def __init__(self, *, components: int, ridge: float) -> None:
         self.components, self.ridge = components, ridge
         self._weights: Tensor | None = None
-        self._means = self._factors = torch.empty(0)
+        self._means = self._factors = self._heights = torch.empty(0)
 
     def fit(self, vectors: Tensor) -> None:
         """Learn from (count, dimensions)."""
@@ -56,12 +56,12 @@ class EvidenceDensity:
         self._weights = torch.from_numpy(weights).float()
         self._means = torch.from_numpy(means).float()
         self._factors = torch.from_numpy(np.linalg.cholesky(precisions)).float()
+        self._measure()
 
     def distance(self, vectors: Tensor) -> Tensor:
         """(...,) >= 0 from (..., dimensions): sqrt(2 (log p(mode) - log p(v)) / dimensions)."""
-        weights, means, factors = (value.to(vectors) for value in self._fitted())
-        # log w - log det(covariance) / 2 of each component: its height, less a common constant.
-        heights = weights.log() + factors.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+        _, means, factors = (value.to(vectors) for value in self._fitted())
+        heights = self._heights.to(vectors)
         terms = []
         for height, mean, factor in zip(heights, means, factors, strict=True):
             terms.append(height - 0.5 * ((vectors - mean) @ factor).square().sum(dim=-1))
@@ -82,6 +82,12 @@ class EvidenceDensity:
         self._weights, self._means, self._factors = (
             torch.from_numpy(state[name]) for name in ("weights", "means", "factors")
         )
+        self._measure()
+
+    def _measure(self) -> None:
+        """The height of each component, less a common constant: log w - log det(covariance) / 2."""
+        weights, _, factors = self._fitted()
+        self._heights = weights.log() + factors.diagonal(dim1=1, dim2=2).log().sum(dim=1)
 
     def _fitted(self) -> tuple[Tensor, Tensor, Tensor]:
         if self._weights is None:

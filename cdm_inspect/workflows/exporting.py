@@ -24,9 +24,15 @@ from cdm_inspect.artefact import (
     write_golden,
 )
 from cdm_inspect.assembly import TrainedInspector, open_inspector
-from cdm_inspect.contracts import ExporterOffer
+from cdm_inspect.contracts import Exporter, ExporterOffer
 from cdm_inspect.durable import to_json, write_durably
-from cdm_inspect.errors import CheckpointMismatch, UnreadableImage
+from cdm_inspect.errors import (
+    STRANGERS,
+    CdmInspectError,
+    CheckpointMismatch,
+    ExportError,
+    UnreadableImage,
+)
 from cdm_inspect.images import (
     KINDS,
     Preparation,
@@ -99,18 +105,7 @@ def export(
         made.mkdir()
         tick("graph", 0, 1)
         draft = _draft(inspector, made, exporter, resolved, golden, any_size, licence)
-        files = built.export(
-            ScoringGraph(
-                inspector.scorer.model.denoiser,
-                inspector.scorer.line,
-                inspector.scorer.model.card.preparation,
-                inspector.calibration.scores,
-            ).eval(),
-            [part.pixels[None] for part in golden[: _good_in(golden)]],
-            made,
-            any_size=any_size,
-            metadata=draft.metadata,
-        )
+        files = _write_graph(inspector, built, golden, draft, any_size)
         tick("graph", 1, 1)
         _write_beside(project, inspector, made, golden)
         draft = replace(draft, graph=tuple(f.relative_to(made).as_posix() for f in files)).sealed()
@@ -140,6 +135,39 @@ def export(
         "parity": written.parity,
         "report": str(report),
     }
+
+
+def _write_graph(
+    inspector: TrainedInspector,
+    exporter: Exporter,
+    golden: Sequence[GoldenPart],
+    draft: Artefact,
+    any_size: bool,
+) -> list[Path]:
+    """Let the exporter write what scores parts; whatever stops it is an `ExportError`."""
+    graph = ScoringGraph(
+        inspector.scorer.model.denoiser,
+        inspector.scorer.line,
+        inspector.scorer.model.card.preparation,
+        inspector.calibration.scores,
+    )
+    # Other defects than those that it is judged by.
+    good = [(part.name, part.pixels) for part in golden if "," not in part.name]
+    hurt = _damaged(good, graph.preparation, _DAMAGED, seed=_SEED + 1)
+    examples = [pixels[None] for _, pixels in [*good, *hurt]]
+    try:
+        files = exporter.export(
+            graph.eval(), examples, draft.folder, any_size=any_size, metadata=draft.metadata
+        )
+    except CdmInspectError:
+        raise
+    except STRANGERS as error:
+        raise ExportError(
+            f"scorer {draft.scorer!r} cannot be exported as {draft.exporter}: "
+            f"{type(error).__name__}: {error}\nOnly what is made of operations that the format has "
+            "can be; name another scorer, or another format."
+        ) from error
+    return list(files)
 
 
 def _name_of(project: Project, exporter: str, options: JsonObject) -> str:
@@ -191,10 +219,14 @@ def _held_out(project: Project, inspector: TrainedInspector) -> Iterator[PartIma
 
 
 def _damaged(
-    chosen: Sequence[tuple[str, PixelArray]], preparation: Preparation, count: int
+    chosen: Sequence[tuple[str, PixelArray]],
+    preparation: Preparation,
+    count: int,
+    *,
+    seed: int = _SEED,
 ) -> Iterator[tuple[str, PixelArray]]:
     """Copies with defects of all kinds, from faint and small to plain and large."""
-    random = np.random.default_rng(_SEED)
+    random = np.random.default_rng(seed)
     kinds = list(KINDS)
     for number in range(count):
         name, pixels = chosen[number % len(chosen)]
@@ -208,10 +240,6 @@ def _damaged(
         samples = np.rint((hurt + 1) * (preparation.white / 2)).clip(0, preparation.white)
         changed = samples.transpose(1, 2, 0).astype(pixels.dtype)
         yield f"{name}, {kind} of {size:g} at {contrast:g}", np.ascontiguousarray(changed)
-
-
-def _good_in(golden: Sequence[GoldenPart]) -> int:
-    return sum("," not in part.name for part in golden)
 
 
 def _draft(
