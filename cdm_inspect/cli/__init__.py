@@ -6,7 +6,12 @@ import io
 import os
 import sys
 
-from cdm_inspect.errors import CdmInspectError, StorageError
+from cdm_inspect.errors import CdmInspectError, PluginError, StorageError
+
+# What the extra `train` installs and a station lacks.
+_OF_TRAINING = frozenset(
+    "torch torchvision lightning torchmetrics sklearn matplotlib jinja2 imagehash onnx".split()
+)
 
 
 def main() -> None:
@@ -29,6 +34,14 @@ def main() -> None:
     except CdmInspectError as error:
         show_error(str(error))
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _OF_TRAINING:
+            raise
+        show_error(
+            f"this needs {error.name}, which is not installed. Run: pip install "
+            "'cdm-inspect[train]'. A station judges by what was exported: --runtime onnx."
+        )
+        sys.exit(PluginError.exit_code)
     except OSError as error:
         # A full disk, a folder without rights, a share that is gone: no fault of the program.
         show_error(

@@ -41,6 +41,7 @@ from cdm_inspect.images.manifest import (
     load_manifest,
 )
 from cdm_inspect.images.preparation import Preparation, Shape
+from cdm_inspect.images.resampling import resampled
 from cdm_inspect.images.synthesis import KINDS, SyntheticPart, battery, damage
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "read_images",
     "read_mask",
     "read_region",
+    "resampled",
     "spread_evenly",
     "thin_labelled",
     "to_display",
