@@ -9,9 +9,8 @@ import sys
 from cdm_inspect.errors import CdmInspectError, PluginError, StorageError
 
 # What the extra `train` installs and a station lacks.
-_OF_TRAINING = frozenset(
-    "torch torchvision lightning torchmetrics sklearn matplotlib jinja2 imagehash onnx".split()
-)
+_OF_TRAINING = ("torch", "torchvision", "lightning", "torchmetrics", "sklearn", "matplotlib")
+_OF_TRAINING += ("jinja2", "imagehash", "onnx", "onnxscript")
 
 
 def main() -> None:

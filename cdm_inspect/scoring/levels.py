@@ -17,7 +17,8 @@ from cdm_inspect.scoring.options import PoolingOptions
 from cdm_inspect.scoring.pooling import Area, Pooling, choose_pooling, region_at
 from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
-# Keeps the logarithm finite where a residual is exactly zero.
+# Keeps the logarithm finite where a residual is exactly zero. A bound, not a summand: optimisers of
+# graphs take the addition of so little for none.
 _FLOOR = 1e-12
 
 
@@ -60,7 +61,7 @@ class LevelScorer(ABC):
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Logarithm of the blurred evidence, (batch, levels, height, width) float32."""
-        return (self.blurred(self.energy(images)) + _FLOOR).log()
+        return self.blurred(self.energy(images)).clamp(min=_FLOOR).log()
 
     def blurred(self, energy: Tensor) -> Tensor:
         """Energy averaged over its neighbourhood inside the region."""

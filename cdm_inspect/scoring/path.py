@@ -59,7 +59,7 @@ class PathScorer(DensityScorer):
         first, *others = self.blurred(self.energy(images)).unbind(dim=1)
         scaled = [first]
         for number, values in enumerate(others, start=1):
-            scaled.append((values + _FLOOR).log() if number % 3 == 1 else values)
+            scaled.append(values.clamp(min=_FLOOR).log() if number % 3 == 1 else values)
         return torch.stack(scaled, dim=1)
 
 
