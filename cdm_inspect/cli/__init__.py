@@ -9,8 +9,10 @@ import sys
 from cdm_inspect.errors import CdmInspectError, PluginError, StorageError
 
 # What the extra `train` installs and a station lacks.
-_OF_TRAINING = ("torch", "torchvision", "lightning", "torchmetrics", "sklearn", "matplotlib")
-_OF_TRAINING += ("jinja2", "imagehash", "onnx", "onnxscript")
+_OF_TRAINING = (
+    *("torch", "torchvision", "lightning", "torchmetrics", "sklearn", "matplotlib"),
+    *("jinja2", "imagehash", "onnx", "onnxscript"),
+)
 
 
 def main() -> None:

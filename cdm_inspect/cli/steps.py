@@ -381,6 +381,12 @@ def drift(state: Context, project: Project, line: str, **options: Any) -> dict[s
     return document
 
 
+def exports_of(project: Project, line: str) -> list[str]:
+    """Names that a line was exported under."""
+    folder = project.export_folder(line, "")
+    return sorted(path.parent.name for path in folder.glob("[!.]*/manifest.json"))
+
+
 def lines(state: Context, project: Project) -> dict[str, Any]:
     """A table of the lines: what each is set to, and whether it is trained and calibrated."""
     rows, document = [], []
@@ -394,12 +400,12 @@ def lines(state: Context, project: Project) -> dict[str, Any]:
             "normal": config.normal,
             "is_trained": has_model,
             "is_calibrated": is_calibrated,
+            "exports": (exports := exports_of(project, name)),
         }
         document.append(entry)
-        rows.append([str(value) for value in entry.values()])
-    state.screen.table(
-        "Lines", ("line", "preset", "scorer", "good parts", "trained", "calibrated"), rows
-    )
+        rows.append([*(str(value) for value in list(entry.values())[:-1]), ", ".join(exports)])
+    header = ("line", "preset", "scorer", "good parts", "trained", "calibrated", "exported")
+    state.screen.table("Lines", header, rows)
     return {"lines": document}
 
 
