@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ _SAVED_EVERY = 50
 
 
 def inspect_with(
-    project: Project, inspector: Inspector[Any], paths: Sequence[Path]
+    project: Project, inspector: Inspector[Any], paths: Iterable[Path]
 ) -> Iterator[StoredInspection]:
     """Judge files and the images in folders, one by one; each is stored before it is yielded."""
     with project.open_store() as store, delivering(project, store) as deliveries:

@@ -230,6 +230,8 @@ def find_regions(
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         (heatmap >= threshold).astype(np.uint8), connectivity=8
     )
+    peaks = np.full(count, -np.inf, np.float32)
+    np.maximum.at(peaks, labels.ravel(), heatmap.ravel())
     regions = [
         Region(
             x=round(stats[i, cv2.CC_STAT_LEFT] * scale_x),
@@ -237,7 +239,7 @@ def find_regions(
             width=max(1, round(stats[i, cv2.CC_STAT_WIDTH] * scale_x)),
             height=max(1, round(stats[i, cv2.CC_STAT_HEIGHT] * scale_y)),
             area=max(1, round(stats[i, cv2.CC_STAT_AREA] * scale_x * scale_y)),
-            peak=float(heatmap[labels == i].max()),
+            peak=float(peaks[i]),
         )
         for i in range(1, count)
     ]

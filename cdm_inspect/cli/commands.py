@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from cdm_inspect.cli import evaluations, exporting, plugging, steps, thresholds
+from cdm_inspect.cli import evaluations, exporting, judging, plugging, steps, thresholds
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.cli.storing import store_app
@@ -376,27 +376,6 @@ def sample(
 
 
 @app.command()
-def inspect(
-    context: typer.Context,
-    line: Line,
-    paths: Annotated[list[Path], typer.Argument(help="Image files or folders.")],
-    scorer: ScorerName = None,
-    device: Device = "auto",
-    runtime: Annotated[
-        str, typer.Option(help="torch, or the name that the line was exported under.")
-    ] = "torch",
-    overrides: Overrides = None,
-) -> None:
-    """Judge parts and store what was said of them."""
-    state: Context = context.obj
-    project = state.open(line, overrides)
-    found = steps.inspect(
-        state, project, line, paths, scorer=scorer, device=device, runtime=runtime
-    )
-    state.screen.finish({"inspections": found})
-
-
-@app.command()
 def drift(
     context: typer.Context,
     line: Line,
@@ -458,6 +437,8 @@ def lines(context: typer.Context) -> None:
     state.screen.finish(steps.lines(state, state.open()))
 
 
+app.command()(judging.inspect)
+app.command()(judging.watch)
 app.command()(exporting.export)
 app.command()(exporting.parity)
 app.command()(plugging.plugins)

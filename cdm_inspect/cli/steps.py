@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from cdm_inspect.cli.rendering import Screen
-from cdm_inspect.errors import InvalidOption
-from cdm_inspect.records import inspection_json
 
 if TYPE_CHECKING:
     from cdm_inspect.config import ProjectConfig
     from cdm_inspect.contracts import VerdictStore
-    from cdm_inspect.inspection import Inspector
     from cdm_inspect.project import Project
     from cdm_inspect.records import JsonObject, TrainingTick
 
@@ -296,53 +292,6 @@ def pilot(
     state.screen.say(f"[bold]{verdict['answer']}[/bold] ({verdict['rule']}: {verdict['endpoint']})")
     state.screen.say(f"report: {destination}")
     return {**document, "report": str(destination)}
-
-
-def inspect(
-    state: Context,
-    project: Project,
-    line: str,
-    paths: list[Path],
-    *,
-    scorer: str | None = None,
-    device: str = "auto",
-    runtime: str = "torch",
-    is_quiet: bool = False,
-) -> list[dict[str, Any]]:
-    """Judge and store parts; a line for each unless quiet, then a summary."""
-    from cdm_inspect.inspecting import expand_paths, inspect_with
-
-    inspector = _open_inspector(project, line, scorer=scorer, device=device, runtime=runtime)
-    total = sum(1 for _ in expand_paths(paths))
-    found, counts = [], Counter[str]()
-    with state.screen.counting("inspect") as tick:
-        for stored in inspect_with(project, inspector, paths):
-            found.append(inspection_json(stored))
-            counts[stored.verdict.value] += 1
-            if not is_quiet:
-                state.screen.verdict(stored)
-            tick(len(found), total)
-    summary = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    state.screen.say(f"{len(found)} parts inspected: {summary or 'none'}")
-    return found
-
-
-def _open_inspector(
-    project: Project, line: str, *, scorer: str | None, device: str, runtime: str
-) -> Inspector[Any]:
-    """By the trained model, or by what was exported of it, which needs no torch."""
-    if runtime == "torch":
-        from cdm_inspect.assembly import open_inspector
-
-        return open_inspector(project, line, scorer=scorer, device=device)
-    from cdm_inspect.runtime.station import open_station
-
-    if device != "auto":
-        raise InvalidOption(
-            f"--device is for --runtime torch; {runtime} runs where its exporter says: set "
-            f"lines.{line}.exporters.NAME."
-        )
-    return open_station(project, line, runtime, scorer=scorer)
 
 
 def drift(state: Context, project: Project, line: str, **options: Any) -> dict[str, Any]:

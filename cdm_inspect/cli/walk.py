@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from cdm_inspect.cli import evaluations, steps, thresholds
+from cdm_inspect.cli import evaluations, judging, steps, thresholds
 from cdm_inspect.cli.steps import Context
 
 
@@ -41,7 +41,7 @@ def walk_demo(state: Context, directory: Path, *, budget: str | None, seed: int)
     evaluated = evaluations.evaluate(state, project, line, data, None)
     evaluations.show_evaluations(state, [evaluated])
     screen.say("[bold]6/6[/bold] inspect: verdicts into the store")
-    inspected = steps.inspect(state, project, line, [data / "test"], is_quiet=True)
+    inspected = judging.inspect_paths(state, project, line, [data / "test"], is_quiet=True)
     screen.say(f"\nreport with curves and worst cases: {escape(evaluated['report_html'])}")
     screen.say("judge the flagged parts in the review app:")
     program = Path(sys.argv[0])

@@ -14,6 +14,7 @@ from cdm_inspect.images.dataset import (
 )
 from cdm_inspect.images.folder import (
     FORMATS,
+    SUFFIXES,
     decode_image,
     find_images,
     find_others,
@@ -48,6 +49,7 @@ __all__ = [
     "CHARTED",
     "FORMATS",
     "KINDS",
+    "SUFFIXES",
     "Acquisition",
     "Envelope",
     "FoundParts",
