@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cdm_inspect.contracts import VerdictStore
-from cdm_inspect.delivery import delivering
+from cdm_inspect.delivery import Deliveries, delivering
 from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
 from cdm_inspect.images import find_images
 from cdm_inspect.inspection import Inspector
@@ -24,30 +25,70 @@ def inspect_with(
     project: Project, inspector: Inspector[Any], paths: Iterable[Path]
 ) -> Iterator[StoredInspection]:
     """Judge files and the images in folders, one by one; each is stored before it is yielded."""
+    with recording(project, inspector) as record:
+        for path in expand_paths(paths):
+            yield record.file(path)
+
+
+@contextmanager
+def recording(project: Project, inspector: Inspector[Any]) -> Iterator[Recorder]:
+    """A recorder with the project's store and sinks, which are closed behind it."""
     with project.open_store() as store, delivering(project, store) as deliveries:
+        yield Recorder(project, inspector, store, deliveries)
+
+
+class Recorder:
+    """Judges parts of one line and stores what is said of them, before anybody hears of it."""
+
+    def __init__(
+        self,
+        project: Project,
+        inspector: Inspector[Any],
+        store: VerdictStore,
+        deliveries: Deliveries,
+    ) -> None:
+        self._project, self._inspector = project, inspector
+        self._store, self._deliveries = store, deliveries
+        calibration = inspector.calibration
         inspector.inspected = store.count(
             InspectionQuery(
-                line=inspector.line,
-                calibration=inspector.calibration.id,
-                since=inspector.calibration.made_at,
+                line=inspector.line, calibration=calibration.id, since=calibration.made_at
             )
         )
-        calibration = inspector.calibration
-        is_watched = calibration.expiry_drift
-        watch = LineWatch(store, calibration, charts_of(calibration)[0]) if is_watched else None
-        for path in expand_paths(paths):
-            if watch is not None:
-                # Other stations may have stored parts of the line as well.
-                watch.catch_up()
-                watch.save(after=_SAVED_EVERY)
-                inspector.drifted = watch.found
-            inspection, evidence = inspector.inspect_file(path)
-            stored = _append(store, inspection, evidence)
-            # What the store had already, observers have heard of.
-            if stored.inspected_at == inspection.inspected_at:
-                project.registry.notify("cdm_inspect_verdict_reached", inspection=inspection)
-                deliveries.wake()
-            yield stored
+        self._watch = (
+            LineWatch(store, calibration, charts_of(calibration)[0])
+            if calibration.expiry_drift
+            else None
+        )
+
+    def file(self, path: Path) -> StoredInspection:
+        """Judge a file.
+
+        Raises:
+            StorageError: if it cannot be recorded.
+        """
+        self._look_for_drift()
+        return self._keep(*self._inspector.inspect_file(path))
+
+    def photograph(self, data: bytes, name: Path) -> StoredInspection:
+        """Judge the bytes of an image file, which is called so; raises as `file` does."""
+        self._look_for_drift()
+        return self._keep(self._inspector.inspect_bytes(data, name), data)
+
+    def _look_for_drift(self) -> None:
+        if self._watch is not None:
+            # Other stations may have stored parts of the line as well.
+            self._watch.catch_up()
+            self._watch.save(after=_SAVED_EVERY)
+            self._inspector.drifted = self._watch.found
+
+    def _keep(self, inspection: Inspection, evidence: bytes | None) -> StoredInspection:
+        stored = _append(self._store, inspection, evidence)
+        # What the store had already, observers have heard of.
+        if stored.inspected_at == inspection.inspected_at:
+            self._project.registry.notify("cdm_inspect_verdict_reached", inspection=inspection)
+            self._deliveries.wake()
+        return stored
 
 
 def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:

@@ -127,11 +127,15 @@ class Inspector(Generic[S]):
             data = read_bytes(path)
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error)), None
+        return self.inspect_bytes(data, path), data
+
+    def inspect_bytes(self, data: bytes, path: Path) -> Inspection:
+        """Judge the bytes of an image file; `path` is what it is called."""
         try:
             part = decode_image(data, path, max_pixels=self.max_pixels)
         except UnreadableImage as error:
-            return self._set_aside(path, error.reason, str(error), sha256_of(data)), data
-        return self.inspect(part), data
+            return self._set_aside(path, error.reason, str(error), sha256_of(data))
+        return self.inspect(part)
 
     def inspect(self, part: PartImage) -> Inspection:
         """Judge one decoded photograph; never raises for what the part or a plugin does."""

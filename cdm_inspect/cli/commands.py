@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from cdm_inspect.cli import evaluations, exporting, judging, plugging, steps, thresholds
+from cdm_inspect.cli import (
+    evaluations,
+    exporting,
+    judging,
+    plugging,
+    serving,
+    steps,
+    thresholds,
+)
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.cli.storing import store_app
@@ -439,6 +447,7 @@ def lines(context: typer.Context) -> None:
 
 app.command()(judging.inspect)
 app.command()(judging.watch)
+app.command()(serving.serve)
 app.command()(exporting.export)
 app.command()(exporting.parity)
 app.command()(plugging.plugins)

@@ -11,7 +11,7 @@ from pathlib import Path
 from cdm_inspect.errors import CdmInspectError, InvalidOption
 
 PROJECT_VARIABLE = "CDM_INSPECT_PROJECT"
-_LOCAL = ("127.0.0.1", "localhost", "::1")
+LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def review_app() -> Path:
@@ -44,7 +44,7 @@ def run_dashboard(root: Path, *, port: int, address: str, say: Callable[[str], N
         raise CdmInspectError(
             "the review app needs Streamlit. Run: pip install 'cdm-inspect[dashboard]'."
         )
-    if address not in _LOCAL:
+    if address not in LOCAL:
         raise InvalidOption(
             f"--address {address}: the app has no login of its own yet, so it listens on this "
             "machine only. Put a proxy with a login before it."
