@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event
 from typing import NamedTuple
 
 from cdm_inspect.durable import write_durably
@@ -22,6 +22,10 @@ from cdm_inspect.images import SUFFIXES
 
 # Names that programs give to what they are still writing.
 _UNFINISHED = (".", "~")
+# Times that a file which cannot be read is tried again; it then stays undecided.
+_MOST_FAILURES = 60
+# Seconds after which a request to stop is noticed at the latest.
+_SLICE = 0.2
 
 
 class _Look(NamedTuple):
@@ -29,6 +33,27 @@ class _Look(NamedTuple):
 
     size: int
     changed: int
+
+
+class Stop:
+    """A request to end; unlike a threading event it may be made by a signal handler."""
+
+    def __init__(self) -> None:
+        self._is_asked = False
+
+    def set(self) -> None:
+        """Ask."""
+        self._is_asked = True
+
+    def is_set(self) -> bool:
+        """Whether somebody has."""
+        return self._is_asked
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but not after somebody has asked."""
+        end = time.monotonic() + seconds
+        while not self._is_asked and (left := end - time.monotonic()) > 0:
+            time.sleep(min(_SLICE, left))
 
 
 class Arrivals:
@@ -47,6 +72,7 @@ class Arrivals:
         self._journal = journal
         self._handled = self._read_journal()
         self._seen: dict[str, _Look] = {}
+        self._failures: dict[str, int] = {}
 
     def follow(
         self,
@@ -54,7 +80,7 @@ class Arrivals:
         every: float,
         once: bool = False,
         on_problem: Callable[[str], None] = lambda text: None,
-        stop: Event | None = None,
+        stop: Stop | None = None,
     ) -> Iterator[Path]:
         """Files in the order of their arrival; one counts as handled when the next is asked for.
 
@@ -66,14 +92,16 @@ class Arrivals:
             stop: once set, the part in hand is the last.
 
         Raises:
-            StorageError: if the journal cannot be written.
+            StorageError: if the journal cannot be written, or, once, the folder not be read.
         """
-        stop = stop or Event()
+        stop = stop or Stop()
         while not stop.is_set():
             former = self.problem
             ready, waiting = self._look()
             if self.problem != former:
                 on_problem(self.problem)
+            if once and self.problem:
+                raise StorageError(f"{self.problem}. Nothing more was judged; start again.")
             for name, look in ready:
                 yield self.folder / name
                 self._remember(name, look)
@@ -85,13 +113,8 @@ class Arrivals:
 
     def _look(self) -> tuple[list[tuple[str, _Look]], bool]:
         """What is complete and new, the oldest first, and whether something is not complete yet."""
-        try:
-            found = dict(self._scan())
-            self.problem = ""
-        except OSError as error:
-            # A share that is gone comes back; what is in it is not lost.
-            self.problem = f"{self.folder} cannot be read: {error.strerror or error}"
-            return [], False
+        self.problem = ""
+        found = dict(self._scan())
         new = {name: look for name, look in found.items() if self._handled.get(name) != look}
         ready = [(name, look) for name, look in new.items() if self._seen.get(name) == look]
         self._seen = new
@@ -103,15 +126,16 @@ class Arrivals:
             folder = folders.pop()
             try:
                 entries = list(os.scandir(folder))
-            except OSError:
-                if folder == self.folder:
-                    raise
-                continue  # a folder below that has just gone
+            except OSError as error:
+                # A share that is gone comes back; what is in it is not lost.
+                if folder == self.folder or not isinstance(error, FileNotFoundError):
+                    self.problem = f"{folder} cannot be read: {error.strerror or error}"
+                continue
             for entry in entries:
                 if entry.name.startswith(_UNFINISHED):
                     continue
                 with contextlib.suppress(OSError):  # gone between two calls
-                    if entry.is_dir():
+                    if entry.is_dir(follow_symlinks=False):
                         folders.append(Path(entry.path))
                     elif Path(entry.name).suffix.lower() in SUFFIXES:
                         status = entry.stat()
@@ -119,6 +143,12 @@ class Arrivals:
                         yield name, _Look(status.st_size, status.st_mtime_ns)
 
     def _remember(self, name: str, look: _Look) -> None:
+        """Keep that a file was handled, unless it could not have been read just now."""
+        if self._failures.get(name, 0) < _MOST_FAILURES and not _is_readable(self.folder / name):
+            # The share went, or somebody holds the file: it is judged when it can be.
+            self._failures[name] = self._failures.get(name, 0) + 1
+            return
+        self._failures.pop(name, None)
         self._handled[name] = look
         line = json.dumps([name, *look]) + "\n"
         try:
@@ -141,7 +171,18 @@ class Arrivals:
             with contextlib.suppress(ValueError, TypeError):  # the last one may be torn
                 name, size, changed = json.loads(line)
                 handled[str(name)] = _Look(int(size), int(changed))
-        kept = {name: look for name, look in handled.items() if (self.folder / name).exists()}
+        # Where nothing is left, the share is away, and what is on it is not forgotten.
+        there = {name: look for name, look in handled.items() if (self.folder / name).exists()}
+        kept = there or handled
         rows = "".join(json.dumps([name, *look]) + "\n" for name, look in kept.items())
         write_durably(self._journal, rows.encode("utf-8", "surrogateescape"))
         return kept
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            opened.read(1)
+    except OSError:
+        return False
+    return True

@@ -228,8 +228,10 @@ def replace_folder(made: Path, folder: Path) -> None:
         StorageError: if that cannot be done; the older one is then as it was.
     """
     former = folder.with_name(f".{folder.name}.former")
-    shutil.rmtree(former, ignore_errors=True)
     try:
+        if former.exists() and not folder.exists():
+            former.rename(folder)  # who was to put a new one there was killed
+        shutil.rmtree(former, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
             folder.rename(former)

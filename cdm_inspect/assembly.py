@@ -23,7 +23,7 @@ from cdm_inspect.errors import (
     UnreadableImage,
 )
 from cdm_inspect.hooks import build_options
-from cdm_inspect.images import find_parts, load_manifest, read_region
+from cdm_inspect.images import Preparation, find_parts, load_manifest, read_region
 from cdm_inspect.inspection import Inspector, Look, Scored
 from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import Project
@@ -43,6 +43,11 @@ class ModelScorer:
     def model_id(self) -> str:
         """Of the model."""
         return self.model.id
+
+    @property
+    def preparation(self) -> Preparation:
+        """Of photographs."""
+        return self.model.card.preparation
 
     @property
     def region(self) -> npt.NDArray[np.bool_] | None:

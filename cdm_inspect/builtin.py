@@ -104,6 +104,7 @@ def cdm_inspect_exporters() -> Iterable[ExporterOffer]:
         summary="ONNX for ONNX Runtime: float32, half precision or 8 bits; dynamic batch and size.",
         build=_build_onnx,
         options=OnnxOptions,
+        set_by_station=frozenset({"provider", "threads"}),
     )
 
 

@@ -14,7 +14,7 @@ from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
 from cdm_inspect.images import find_images
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
-from cdm_inspect.records import Inspection, InspectionQuery, StoredInspection
+from cdm_inspect.records import Inspection, InspectionQuery, PartImage, StoredInspection
 from cdm_inspect.watching import LineWatch, charts_of
 
 # What is lost of the charts is read again from the inspections.
@@ -74,6 +74,15 @@ class Recorder:
         """Judge the bytes of an image file, which is called so; raises as `file` does."""
         self._look_for_drift()
         return self._keep(self._inspector.inspect_bytes(data, name), data)
+
+    def judge(self, part: PartImage) -> Inspection:
+        """Judge a decoded photograph, and neither record nor count it."""
+        self._look_for_drift()
+        counted = self._inspector.inspected
+        try:
+            return self._inspector.inspect(part)
+        finally:
+            self._inspector.inspected = counted
 
     def _look_for_drift(self) -> None:
         if self._watch is not None:

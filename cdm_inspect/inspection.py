@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cdm_inspect.calibration import Calibration
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import CdmInspectError, UnreadableImage
-from cdm_inspect.images import Acquisition, Envelope, decode_image, read_bytes
+from cdm_inspect.images import Acquisition, Envelope, Preparation, decode_image, read_bytes
 from cdm_inspect.records import (
     FloatArray,
     Inspection,
@@ -63,6 +63,11 @@ class PartScorer(Protocol):
     @property
     def model_id(self) -> str:
         """Of the trained model."""
+        ...
+
+    @property
+    def preparation(self) -> Preparation:
+        """Of photographs."""
         ...
 
     @property

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cdm_inspect.artefact import GoldenPart
-from cdm_inspect.calibration import Calibration
 from cdm_inspect.errors import ExportMismatch
-from cdm_inspect.inspection import PartScorer
-from cdm_inspect.records import JsonObject, PartImage, Tick, Verdict
+from cdm_inspect.inspection import Inspector
+from cdm_inspect.records import FloatArray, JsonObject, PartImage, Tick, Verdict
+
+# Of a range of 2: an eighth of the step of an 8-bit camera.
+_PREPARED = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +26,14 @@ class PartParity:
         score: by the trained model.
         found: by the other runtime.
         heatmap_difference: the largest of any pixel, absolute.
+        prepared_difference: the same of what was scored, in image units, where the line looks.
     """
 
     name: str
     score: float
     found: float
     heatmap_difference: float
+    prepared_difference: float
     verdict: Verdict
     verdict_found: Verdict
 
@@ -63,6 +68,11 @@ class Parity:
         return max(part.heatmap_difference for part in self.parts)
 
     @property
+    def prepared_difference(self) -> float:
+        """The largest of any sample, absolute; exposure and focus are measured on these."""
+        return max(part.prepared_difference for part in self.parts)
+
+    @property
     def flips(self) -> int:
         """Parts with another verdict."""
         return sum(part.is_flipped for part in self.parts)
@@ -76,6 +86,7 @@ class Parity:
             "flips": self.flips,
             "score_difference": self.score_difference,
             "heatmap_difference": self.heatmap_difference,
+            "prepared_difference": self.prepared_difference,
             "scale": self.scale,
             "tolerance": self.tolerance,
             "calibration": self.calibration,
@@ -110,6 +121,11 @@ class Parity:
         ):
             if not found <= limit:  # nor where it is no number
                 faults.append(f"{kind} differ by up to {found:.3g}, expected at most {limit:.3g}")
+        if not self.prepared_difference <= _PREPARED:
+            faults.append(
+                f"prepared images differ by up to {self.prepared_difference:.3g}, expected at most "
+                f"{_PREPARED:g}"
+            )
         if faults:
             raise ExportMismatch(
                 f"{what} does not say what the trained model says: {'; '.join(faults)}. "
@@ -118,8 +134,7 @@ class Parity:
 
 
 def compare_parts(
-    scorer: PartScorer,
-    calibration: Calibration,
+    inspector: Inspector[Any],
     golden: Sequence[GoldenPart],
     *,
     tolerance: float,
@@ -128,8 +143,7 @@ def compare_parts(
     """Judge the golden set by another runtime.
 
     Args:
-        scorer: the other runtime.
-        calibration: whose thresholds both are held against.
+        inspector: by the other runtime; both are held against its thresholds and its envelope.
         golden: with what the trained model says.
         tolerance: of differences, relative to the largest value in the maps.
         tick: told how many parts are done.
@@ -138,27 +152,33 @@ def compare_parts(
         PluginFailed: if the runtime fails on a part.
     """
     return Parity(
-        parts=tuple(_compared(scorer, calibration, golden, tick)),
+        parts=tuple(_compared(inspector, golden, tick)),
         scale=float(max(np.abs(part.heatmap).max() for part in golden)),
         tolerance=tolerance,
-        calibration=calibration.id,
+        calibration=inspector.calibration.id,
     )
 
 
 def _compared(
-    scorer: PartScorer, calibration: Calibration, golden: Sequence[GoldenPart], tick: Tick
+    inspector: Inspector[Any], golden: Sequence[GoldenPart], tick: Tick
 ) -> Iterator[PartParity]:
+    scorer, region = inspector.scorer, inspector.scorer.region
     for done, part in enumerate(golden, start=1):
         image = PartImage(
             path=Path(part.name), sha256="", pixels=part.pixels, media_type="image/png"
         )
-        score, heatmap = scorer.look(image).appraise()
+        look = scorer.look(image)
+        score, heatmap = look.appraise()
+        # Without torch, as the product prepares; what lies outside the region nobody measures.
+        prepared: FloatArray = scorer.preparation(image)
+        apart = np.abs(prepared - look.seen)
         yield PartParity(
             name=part.name,
             score=part.score,
             found=score,
             heatmap_difference=float(np.abs(heatmap - part.heatmap).max()),
-            verdict=calibration.verdict(part.score),
-            verdict_found=calibration.verdict(score),
+            prepared_difference=float((apart if region is None else apart[:, region]).max()),
+            verdict=inspector.verdict_of(prepared, part.score),
+            verdict_found=inspector.verdict_of(look.seen, score),
         )
         tick(done, len(golden))

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path, PurePath
@@ -86,11 +86,12 @@ class Service:
         self._token = token
         self._recorders: dict[str, Recorder] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
+        self._open_lines = contextlib.ExitStack()
         self._waiting = 0
         self._registry = CollectorRegistry()
         self._verdicts = Counter(
             "cdm_inspect_inspections",
-            "Parts that were judged and recorded.",
+            "Photographs that were judged and recorded; sent again, they count again.",
             ["line", "verdict"],
             registry=self._registry,
         )
@@ -127,21 +128,34 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        """Stores are opened, used and closed by the one thread that judges."""
-        loop, open_lines = asyncio.get_running_loop(), contextlib.ExitStack()
-
-        def begin() -> None:
-            for line, inspector in self._inspectors.items():
-                record = open_lines.enter_context(recording(self._projects[line], inspector))
-                self._recorders[line] = record
-
-        await loop.run_in_executor(self._worker, begin)
         try:
             yield
         finally:
-            self._recorders.clear()
-            await loop.run_in_executor(self._worker, open_lines.close)
-            self._worker.shutdown()
+            await asyncio.to_thread(self.close)
+
+    def open(self) -> None:
+        """Open stores and sinks; before the server begins, so that what is wrong ends the command.
+
+        Raises:
+            StorageError: if a store cannot be opened.
+        """
+        try:
+            # They are opened, used and closed by the one thread that judges.
+            self._worker.submit(self._open).result()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        for line, inspector in self._inspectors.items():
+            record = self._open_lines.enter_context(recording(self._projects[line], inspector))
+            self._recorders[line] = record
+
+    def close(self) -> None:
+        """Close them, after the part in hand."""
+        self._recorders.clear()
+        self._worker.submit(self._open_lines.close).result()
+        self._worker.shutdown()
 
     async def _server(self, request: Request) -> Response:
         return JSONResponse(
@@ -160,12 +174,18 @@ class Service:
 
     async def _model(self, request: Request) -> Response:
         inspector = self._line(request)
+        preparation = inspector.scorer.preparation
+        taken = {
+            "name": "images",
+            "datatype": "UINT16" if preparation.white > _HIGHEST["UINT8"] else "UINT8",
+            "shape": [1, -1, -1, preparation.channels],
+        }
         return JSONResponse(
             {
                 "name": inspector.line,
                 "versions": [inspector.scorer.model_id],
                 "platform": "cdm-inspect",
-                "inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, -1, -1, -1]}],
+                "inputs": [taken],
                 "outputs": [
                     {"name": "score", "datatype": "FP64", "shape": [1]},
                     {"name": "p_value", "datatype": "FP64", "shape": [1]},
@@ -179,18 +199,15 @@ class Service:
         """Judge, and record nothing."""
         self._admit(request)
         inspector = self._line(request)
-        try:
-            asked = _InferRequest.model_validate_json(await _body(request))
-            pixels = _pixels_of(asked.inputs[0])
-        except (ValidationError, ValueError, TypeError) as error:
-            raise HTTPException(400, f"no inference request: {_first_line(error)}") from error
-        part = PartImage(
-            path=Path(asked.id or "request"),
-            sha256=sha256_of(pixels.tobytes()),
-            pixels=pixels,
-            media_type="application/octet-stream",
-        )
-        found = await self._in_turn(lambda: inspector.inspect(part))
+        with self._place():
+            data = await _body(request)
+            try:
+                # Not in the loop, which answers others meanwhile.
+                asked, part = await asyncio.to_thread(_parse_request, data, inspector.max_pixels)
+            except (ValidationError, ValueError, TypeError) as error:
+                raise HTTPException(400, f"no inference request: {_first_line(error)}") from error
+            recorder = self._recorders[inspector.line]
+            found = await self._in_turn(lambda: recorder.judge(part))
         outputs = [
             {"name": "score", "datatype": "FP64", "shape": [1], "data": [found.score]},
             {"name": "p_value", "datatype": "FP64", "shape": [1], "data": [found.p_value]},
@@ -213,13 +230,15 @@ class Service:
         """
         self._admit(request)
         line = self._line(request).line
-        data = await _body(request)
-        if not data:
-            raise HTTPException(400, "expected an image file as the body, found nothing")
         # A name, never a path: nothing is read or written by it.
         name = PurePath(request.headers.get("x-part-name", "") or "part").name or "part"
-        began = time.perf_counter()
-        stored = await self._in_turn(lambda: self._recorders[line].photograph(data, Path(name)))
+        with self._place():
+            data = await _body(request)
+            if not data:
+                raise HTTPException(400, "expected an image file as the body, found nothing")
+            began = time.perf_counter()
+            recorder = self._recorders[line]
+            stored = await self._in_turn(lambda: recorder.photograph(data, Path(name)))
         self._seconds.labels(line).observe(time.perf_counter() - began)
         self._verdicts.labels(line, stored.verdict.value).inc()
         return _json(inspection_json(stored))
@@ -235,7 +254,9 @@ class Service:
         return self._inspectors[line]
 
     def _admit(self, request: Request) -> None:
-        """Only who bears the token."""
+        """Only who bears the token, and no page of the web that a browser here has open."""
+        if "origin" in request.headers or "sec-fetch-site" in request.headers:
+            raise HTTPException(403, "expected a program, found a browser")
         borne = request.headers.get("authorization", "")
         expected = f"Bearer {self._token}"
         if self._token is not None and not hmac.compare_digest(borne.encode(), expected.encode()):
@@ -243,16 +264,21 @@ class Service:
                 401, "expected the token of this server", {"WWW-Authenticate": "Bearer"}
             )
 
-    async def _in_turn(self, work: Callable[[], T]) -> T:
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places of those that wait, taken before the body is read."""
         if self._waiting >= MOST_WAITING:
             raise HTTPException(
                 503, f"{self._waiting} parts wait already; send it again", {"Retry-After": "2"}
             )
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+            yield
         finally:
             self._waiting -= 1
+
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
 
 async def _body(request: Request) -> bytes:
@@ -264,6 +290,26 @@ async def _body(request: Request) -> bytes:
             raise HTTPException(413, f"expected at most {MOST_BYTES} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _parse_request(data: bytes, max_pixels: int) -> tuple[_InferRequest, PartImage]:
+    """A request and its photograph.
+
+    Raises:
+        ValueError: if it is none, or the photograph is too large.
+    """
+    asked = _InferRequest.model_validate_json(data)
+    _, height, width, _ = asked.inputs[0].shape
+    if height * width > max_pixels:
+        raise ValueError(f"expected at most {max_pixels} pixels, found {height} x {width}")
+    pixels = _pixels_of(asked.inputs[0])
+    part = PartImage(
+        path=Path(asked.id or "request"),
+        sha256=sha256_of(pixels.tobytes()),
+        pixels=pixels,
+        media_type="application/octet-stream",
+    )
+    return asked, part
 
 
 def _pixels_of(given: _InferInput) -> Any:

@@ -78,8 +78,7 @@ def parity(
     inspector = open_station(project, line, runtime, scorer=artefact.scorer)
     with state.screen.counting("parity") as tick:
         found = compare_parts(
-            inspector.scorer,
-            inspector.calibration,
+            inspector,
             read_golden(artefact.folder / GOLDEN),
             tolerance=artefact.parity["tolerance"],
             tick=tick,

@@ -6,7 +6,6 @@ import signal
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from threading import Event
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +19,7 @@ from cdm_inspect.quantities import parse_duration
 from cdm_inspect.records import inspection_json
 
 if TYPE_CHECKING:
+    from cdm_inspect.arrivals import Stop
     from cdm_inspect.inspection import Inspector
     from cdm_inspect.project import Project
 
@@ -151,9 +151,11 @@ def _pause(text: str) -> float:
     return seconds
 
 
-def _stopped_by_signals() -> Event:
+def _stopped_by_signals() -> Stop:
     """Set by Ctrl-C or a request to end, after the part in hand; a second one ends at once."""
-    stop = Event()
+    from cdm_inspect.arrivals import Stop
+
+    stop = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
         stop.set()

@@ -52,7 +52,10 @@ def serve(
         inspector = open_inspector(project, name, scorer=None, device=device, runtime=runtime)
         lines[name] = project, inspector
     hosts = [*(host or []), *LOCAL, address]
+    if wild := [name for name in hosts if "*" in name]:
+        raise InvalidOption(f"--host {wild[0]}: expected the name of a machine, found a pattern.")
     service = Service(lines, token=token, hosts=hosts)
+    service.open()
     state.screen.say(f"serving {', '.join(line)} at http://{address}:{port} (Ctrl-C stops it)")
     uvicorn.run(
         service.app,

@@ -95,10 +95,16 @@ class Exporter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ExporterOffer:
-    """An exporter, by name; the fields are those of `ScorerOffer`."""
+    """An exporter, by name; the other fields are those of `ScorerOffer`.
+
+    Attributes:
+        set_by_station: names of options that say where a graph runs, and may be set anew wherever
+            it is opened; all others are fixed when it is exported.
+    """
 
     name: str
     summary: str
     build: Callable[[Any], Exporter]
     options: type[BaseModel] = Options
+    set_by_station: frozenset[str] = frozenset()
     contract: int

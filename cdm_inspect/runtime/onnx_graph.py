@@ -41,7 +41,10 @@ class OnnxGraph:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors are raised; warnings tell an operator nothing
-        providers = [provider] if provider == CPU else [provider, CPU]
+        providers: list[Any] = [provider] if provider == CPU else [provider, CPU]
+        if provider == CUDA:
+            # Otherwise convolutions have ten bits, and scores are not those that were compared.
+            providers[0] = (CUDA, {"use_tf32": "0"})
         try:
             # Without fallback: a session that cannot have its provider must not run on another.
             self._session = runtime.InferenceSession(

@@ -24,6 +24,7 @@ from cdm_inspect.errors import (
 from cdm_inspect.hooks import build_options
 from cdm_inspect.images import Preparation
 from cdm_inspect.inspection import Inspector, Look, Scored
+from cdm_inspect.model_manifest import MANIFEST, model_id
 from cdm_inspect.project import Project
 from cdm_inspect.quantities import parse_duration
 from cdm_inspect.records import FloatArray, JsonObject, PartImage
@@ -114,7 +115,9 @@ def open_exported(project: Project, artefact: Artefact) -> ExportedScorer:
         ExportError: if it cannot be opened.
         ExportMismatch: if the graph is not the one that the manifest speaks of.
     """
-    exporter, _ = exporter_of(project, artefact.line, artefact.exporter, artefact.options)
+    exporter, _ = exporter_of(
+        project, artefact.line, artefact.exporter, artefact.options, is_exported=True
+    )
     return ExportedScorer(
         model_id=artefact.model,
         preparation=Preparation(**artefact.preparation),
@@ -149,9 +152,17 @@ def open_graph(exporter: Exporter, files: Sequence[Path], artefact: Artefact) ->
 
 
 def exporter_of(
-    project: Project, line: str, name: str, options: JsonObject
+    project: Project, line: str, name: str, options: JsonObject, *, is_exported: bool
 ) -> tuple[Exporter, JsonObject]:
-    """An exporter, and its options, those of the line's configuration last.
+    """An exporter, and its options.
+
+    Args:
+        project: opened.
+        line: its name.
+        name: of the exporter.
+        options: before a graph is exported, those that outdo the line's configuration; afterwards
+            those that it was exported with, of which the configuration may change where it runs.
+        is_exported: whether there is a graph already.
 
     Raises:
         PluginUnavailable: if nobody offers it.
@@ -159,7 +170,12 @@ def exporter_of(
         PluginFailed: if it cannot be built.
     """
     offer = project.registry.named(ExporterOffer, name)
-    given = {**options, **project.config.line(line).exporters.get(name, {})}
+    configured = project.config.line(line).exporters.get(name, {})
+    if is_exported:
+        placed = {key: v for key, v in configured.items() if key in offer.set_by_station}
+        given = {**options, **placed}
+    else:
+        given = {**configured, **options}
     try:
         resolved = build_options(offer, given, f"exporters.{name}")
         return offer.build(resolved), resolved.model_dump(mode="json")
@@ -170,11 +186,24 @@ def exporter_of(
 
 
 def _calibration_for(project: Project, artefact: Artefact) -> Calibration:
-    """The line's own calibration where the station has one, else that of the export."""
+    """The calibration that is newer: the line's own, where it has one here, or the export's."""
     folder = project.calibration_folder(artefact.line)
-    if not (folder / f"{artefact.scorer}.json").is_file():
-        return artefact.load_calibration()
     advice = f"Run `cdm-inspect export --line {artefact.line}`."
+    exported = artefact.load_calibration()
+    if (exported.id, exported.scoring_id) != (artefact.calibration, artefact.scoring_id):
+        raise ExportMismatch(
+            f"{artefact.folder} holds calibration {exported.id}, and was exported with "
+            f"{artefact.calibration}. {advice}"
+        )
+    if (manifest := project.model_folder(artefact.line) / MANIFEST).is_file():
+        model = model_id(manifest.parent)
+        if model != artefact.model:
+            raise ExportMismatch(
+                f"{artefact.folder} was exported from model {artefact.model}, and the line has "
+                f"been trained anew since: it has {model}. {advice}"
+            )
+    if not (folder / f"{artefact.scorer}.json").is_file():
+        return exported
     try:
         calibration = load_calibration(folder, artefact.scorer, artefact.model)
     except NotCalibrated as error:
@@ -187,7 +216,7 @@ def _calibration_for(project: Project, artefact: Artefact) -> Calibration:
             f"{artefact.folder} was exported with calibration {artefact.calibration}; in that in "
             f"force, {calibration.id}, more has changed than thresholds. {advice}"
         )
-    return calibration
+    return max(calibration, exported, key=lambda one: one.made_at)
 
 
 def _read_region(file: Path) -> npt.NDArray[np.bool_]:

@@ -108,5 +108,8 @@ class ScoreNormScorer(DensityScorer):
 
     def _norms(self, evidence: Tensor) -> Tensor:
         """Logarithm of each level's mean over the image, (batch, levels)."""
-        inside = evidence.flatten(2) if self._inside is None else evidence[..., self._inside]
-        return inside.exp().mean(dim=2).log()
+        norms = evidence.exp()
+        if self._inside is None:
+            return norms.mean(dim=(2, 3)).log()
+        inside = self._inside.to(norms)
+        return ((norms * inside).sum(dim=(2, 3)) / inside.sum()).log()

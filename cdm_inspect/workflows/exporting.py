@@ -25,7 +25,7 @@ from cdm_inspect.artefact import (
 )
 from cdm_inspect.assembly import TrainedInspector, open_inspector
 from cdm_inspect.contracts import Exporter, ExporterOffer
-from cdm_inspect.durable import to_json, write_durably
+from cdm_inspect.durable import sha256_of, to_json, write_durably
 from cdm_inspect.errors import (
     STRANGERS,
     CdmInspectError,
@@ -39,9 +39,11 @@ from cdm_inspect.images import (
     Shape,
     damage,
     find_images,
+    read_bytes,
     read_image,
     spread_evenly,
 )
+from cdm_inspect.inspection import Inspector
 from cdm_inspect.parity import compare_parts
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, PartImage, PixelArray, StepTick, Tick
@@ -54,8 +56,9 @@ _GOOD_PARTS = 12
 _DAMAGED = 24
 _SIZES, _CONTRASTS = (0.06, 0.15, 0.3), (1.0, 3.0, 9.0)
 _SEED = 7
-# Of the pixels in the golden set; large photographs are fewer.
+# Of the pixels in the golden set; large photographs are fewer, but a third of them is good.
 _MOST_BYTES = 96 * 2**20
+_LEAST, _LEAST_GOOD = 9, 2
 NO_LICENCE = "not stated"
 
 
@@ -94,24 +97,28 @@ def export(
         ExportMismatch: if scores, maps or verdicts differ; nothing is then exported.
     """
     inspector = open_inspector(project, line, scorer=scorer, device="cpu")
-    built, resolved = exporter_of(project, line, exporter, options or {})
+    built, resolved = exporter_of(project, line, exporter, options or {}, is_exported=False)
     name = name or _name_of(project, exporter, resolved)
     folder = project.export_folder(line, name)
     report = project.root / "reports" / f"{line}-{name}-parity.json"
-    golden = list(_golden_set(project, inspector, partial(tick, "golden set")))
+    good, golden = _golden_set(project, inspector, any_size, partial(tick, "golden set"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}.") as temporary:
         made = Path(temporary) / name
         made.mkdir()
         tick("graph", 0, 1)
         draft = _draft(inspector, made, exporter, resolved, golden, any_size, licence)
-        files = _write_graph(inspector, built, golden, draft, any_size)
+        files = _write_graph(inspector, built, good, draft, any_size)
         tick("graph", 1, 1)
         _write_beside(project, inspector, made, golden)
         draft = replace(draft, graph=tuple(f.relative_to(made).as_posix() for f in files)).sealed()
         parity = compare_parts(
-            open_exported(project, draft),
-            inspector.calibration,
+            Inspector(
+                line,
+                open_exported(project, draft),
+                inspector.calibration,
+                max_pixels=inspector.max_pixels,
+            ),
             golden,
             tolerance=built.tolerance,
             tick=partial(tick, "parity"),
@@ -140,7 +147,7 @@ def export(
 def _write_graph(
     inspector: TrainedInspector,
     exporter: Exporter,
-    golden: Sequence[GoldenPart],
+    good: Sequence[tuple[str, PixelArray]],
     draft: Artefact,
     any_size: bool,
 ) -> list[Path]:
@@ -152,8 +159,8 @@ def _write_graph(
         inspector.calibration.scores,
     )
     # Other defects than those that it is judged by.
-    good = [(part.name, part.pixels) for part in golden if "," not in part.name]
-    hurt = _damaged(good, graph.preparation, _DAMAGED, seed=_SEED + 1)
+    count = min(_DAMAGED, _room(good) - len(good))
+    hurt = _damaged(good, graph.preparation, count, seed=_SEED + 1)
     examples = [pixels[None] for _, pixels in [*good, *hurt]]
     try:
         files = exporter.export(
@@ -177,43 +184,59 @@ def _name_of(project: Project, exporter: str, options: JsonObject) -> str:
     return exporter if field is None or precision == field.default else f"{exporter}-{precision}"
 
 
-def _golden_set(project: Project, inspector: TrainedInspector, tick: Tick) -> Iterator[GoldenPart]:
-    """Good parts that the model has not seen, then copies of them with synthetic defects.
+def _golden_set(
+    project: Project, inspector: TrainedInspector, any_size: bool, tick: Tick
+) -> tuple[list[tuple[str, PixelArray]], list[GoldenPart]]:
+    """Good parts that the model has not seen, and those with copies that have synthetic defects.
 
-    Photographs as the camera gave them, so that preparation is part of what is compared.
+    Photographs of the size that the camera gave them, so that resampling is part of what is
+    compared; colour is grey already where the line looks at grey.
 
     Raises:
         CheckpointMismatch: if too few of the held-out parts are still there.
     """
-    card = inspector.scorer.model.card
-    photographs = list(_held_out(project, inspector))
-    if len(photographs) < 2:
+    preparation = inspector.scorer.preparation
+    paths = list(_held_out(project, inspector))
+    if len(paths) < _LEAST_GOOD:
         raise CheckpointMismatch(
-            f"expected at least 2 good parts that were held out from {inspector.scorer.model_id}, "
-            f"found {len(photographs)}. Restore the images, or train again."
+            f"expected at least {_LEAST_GOOD} good parts that were held out from "
+            f"{inspector.scorer.model_id}, found {len(paths)}. Restore the images, or train again."
         )
-    admitted = [(part.path.name, card.preparation.admit(part)) for part in photographs]
-    room = max(2, _MOST_BYTES // max(pixels.nbytes for _, pixels in admitted))
-    good = min(_GOOD_PARTS, len(admitted), max(2, room // 3))
-    chosen = [admitted[index] for index in spread_evenly(len(admitted), good)]
-    damaged = list(_damaged(chosen, card.preparation, min(_DAMAGED, room - good)))
-    for done, (name, pixels) in enumerate([*chosen, *damaged], start=1):
+    good: list[tuple[str, PixelArray]] = []
+    for index in spread_evenly(len(paths), min(_GOOD_PARTS, len(paths))):
+        part = read_image(paths[index], max_pixels=inspector.max_pixels)
+        pixels = preparation.admit(part)
+        # A graph for one size is that of the first.
+        if any_size or not good or pixels.shape == good[0][1].shape:
+            good.append((part.path.name, pixels))
+        if len(good) >= max(_LEAST_GOOD, _room(good) // 3):
+            break
+    damaged = _damaged(good, preparation, min(_DAMAGED, _room(good) - len(good)))
+    chosen = [*good, *damaged]
+    golden = []
+    for done, (name, pixels) in enumerate(chosen, start=1):
         part = PartImage(path=Path(name), sha256="", pixels=pixels, media_type="image/png")
         score, heatmap = inspector.scorer.look(part).appraise()
-        yield GoldenPart(name, pixels, score, heatmap)
-        tick(done, len(chosen) + len(damaged))
+        golden.append(GoldenPart(name, pixels, score, heatmap))
+        tick(done, len(chosen))
+    return good, golden
 
 
-def _held_out(project: Project, inspector: TrainedInspector) -> Iterator[PartImage]:
-    """The photographs of parts that were held out and are still there and whole."""
+def _room(good: Sequence[tuple[str, PixelArray]]) -> int:
+    """Photographs of such a size that memory is spent on: at least a few, of which some are odd."""
+    return int(max(_LEAST, _MOST_BYTES // max(pixels.nbytes for _, pixels in good)))
+
+
+def _held_out(project: Project, inspector: TrainedInspector) -> Iterator[Path]:
+    """Files of parts that were held out and can still be judged."""
     config, card = project.config.line(inspector.line), inspector.scorer.model.card
     kept = set(card.held_out)
     for path in find_images(project.path(config.normal)):
         try:
-            part = read_image(path, max_pixels=config.images.max_pixels)
-            if part.sha256 in kept:
+            if sha256_of(read_bytes(path)) in kept:
+                part = read_image(path, max_pixels=inspector.max_pixels)
                 card.preparation.refuse(Shape.of(part), path)
-                yield part
+                yield path
         except UnreadableImage:
             continue  # nobody calibrates with it either
 

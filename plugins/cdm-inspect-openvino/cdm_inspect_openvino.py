@@ -122,6 +122,7 @@ OFFER = ExporterOffer(
     summary="OpenVINO IR, run by OpenVINO in float32 or bfloat16.",
     build=build,
     options=OpenVinoOptions,
+    set_by_station=frozenset({"device", "threads"}),
 )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cdm_inspect.arrivals import Arrivals
+from cdm_inspect.errors import StorageError
 from cdm_inspect.images import find_images
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
@@ -128,6 +129,34 @@ def test_a_share_that_is_lost_comes_back(folder, journal):
     assert len(problems) == 2
     assert "cannot be read" in problems[0]
     assert problems[1] == ""
+
+
+def test_a_file_that_could_not_be_read_comes_again(folder, journal):
+    write(folder / "a.png")
+    away = folder / "away.txt"
+    arrivals, found = Arrivals(folder, journal), []
+    steps = [nothing, lambda: away.rename(folder / "a.png"), nothing, nothing]
+    with contextlib.suppress(Ended):
+        for path in arrivals.follow(every=1, stop=Clock(*steps)):
+            found.append(path.name)
+            if len(found) == 1:
+                path.rename(away)  # between the look and the reading
+    assert found == ["a.png", "a.png"]
+
+
+def test_a_journal_outlives_a_share_that_is_away(folder, journal):
+    write(folder / "a.png", at=1)
+    assert follow(folder, journal, nothing) == ["a.png"]
+    away = folder.with_name("away")
+    folder.rename(away)
+    folder.mkdir()  # the empty place where it is mounted
+    assert follow(folder, journal, nothing) == []
+    folder.rmdir()
+    away.rename(folder)
+    assert follow(folder, journal, nothing, nothing) == []
+    folder.rename(away)
+    with pytest.raises(StorageError, match="cannot be read"):
+        list(Arrivals(folder, journal).follow(every=1, once=True, stop=Clock()))
 
 
 def judged(root):

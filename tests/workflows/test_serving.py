@@ -117,6 +117,8 @@ def test_what_is_wrong_is_said(server):
     assert ask(inspections, b"x")[0] == 401
     assert ask(inspections, b"x", Authorization="Bearer wrong")[0] == 401
     assert ask(infer, b"{}")[0] == 401
+    # A page of the web, in a browser at the station.
+    assert ask(inspections, b"x", Authorization=bearer, Origin="http://evil.example")[0] == 403
     status, answer = ask(f"{server}/v1/lines/B/inspections", b"x", Authorization=bearer)
     assert status == 404
     assert "there are: A" in answer["error"]
@@ -132,6 +134,7 @@ def test_what_is_wrong_is_said(server):
         {"data": []},
         {"datatype": "FP32"},
         {"name": "other"},
+        {"shape": [1, 100_000, 100_000, 1]},
     ):
         body = json.dumps({"inputs": [{**tensor, **change}]}).encode()
         status, answer = ask(infer, body, Authorization=bearer)
