@@ -103,7 +103,7 @@ def test_container_and_make_install_what_the_project_declares():
         for name, text in (("docker", docker), ("make", make))
     }
     # Both install this project with pip and nothing beside it; make adds the tools of the tests.
-    assert named == {"docker": ["all", "all"], "make": ["dev"]}
+    assert named == {"docker": ["all", "station,postgres", "all"], "make": ["dev"]}
     assert {"all", "dev"} <= set(extras)
     assert "cdm-inspect[all,authoring]" in extras["dev"]
     assert 'ENTRYPOINT ["cdm-inspect"]' in docker

@@ -448,7 +448,7 @@ PREPARATION = Preparation(
 SHORT = {
     "martingale": {"sigmas": [0.2], "paths": 2},
     "path": {"steps": 3},
-    "reconstruction": {"starts": [0.5], "steps": 3, "distances": ["l2", "ssim", "features"]},
+    "reconstruction": {"starts": [0.5], "steps": 3, "distances": ["l2", "features"]},
     "residual": {"sigmas": [0.2]},
     "score-norm": {"sigmas": [0.1, 0.4]},
     "bias": {"sigmas": [0.25]},
