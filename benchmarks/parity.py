@@ -20,6 +20,7 @@ from rich.table import Table
 
 from cdm_inspect import workflows
 from cdm_inspect.assembly import open_inspector
+from cdm_inspect.cli.steps import exports_of
 from cdm_inspect.contracts import ExporterOffer
 from cdm_inspect.errors import ExportMismatch
 from cdm_inspect.images import find_labelled
@@ -40,28 +41,37 @@ def main() -> None:
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--line", action="append", required=True)
     parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--form", action="append", choices=[" ".join(f) for f in FORMS])
+    parser.add_argument("--reuse", action="store_true", help="take what is exported already")
     arguments = parser.parse_args()
     rows = []
     for line, data in zip(arguments.line, arguments.data, strict=True):
-        rows += judge(arguments.project, line, data)
-    show(rows)
+        rows += judge(arguments, line, data)
+        show(rows)
     print(json.dumps(rows))
 
 
-def judge(root: Path, line: str, data: Path) -> list[dict]:
-    project = open_project(root, line=line)
+def judge(arguments: argparse.Namespace, line: str, data: Path) -> list[dict]:
+    project = open_project(arguments.project, line=line)
     forms, rows = {}, []
     for exporter, precision in FORMS:
+        form = f"{exporter} {precision}"
         if exporter not in project.registry.usable(ExporterOffer):
+            continue
+        if arguments.form and form not in arguments.form:
+            continue
+        name = exporter if precision == "fp32" else f"{exporter}-{precision}"
+        if arguments.reuse and name in exports_of(project, line):
+            forms[form] = open_station(project, line, name)
             continue
         try:
             document = workflows.export(
                 project, line, exporter, options={"precision": precision}, tick=lambda *at: None
             )
         except ExportMismatch as error:
-            rows.append({"line": line, "form": f"{exporter} {precision}", "refused": str(error)})
+            rows.append({"line": line, "form": form, "refused": str(error)})
             continue
-        forms[f"{exporter} {precision}"] = open_station(project, line, document["name"])
+        forms[form] = open_station(project, line, document["name"])
     return rows + compare(project, line, data, forms)
 
 

@@ -12,10 +12,7 @@ import numpy as np
 from cdm_inspect.artefact import GoldenPart
 from cdm_inspect.errors import ExportMismatch
 from cdm_inspect.inspection import Inspector
-from cdm_inspect.records import FloatArray, JsonObject, PartImage, Tick, Verdict
-
-# Of a range of 2: an eighth of the step of an 8-bit camera.
-_PREPARED = 1e-3
+from cdm_inspect.records import JsonObject, PartImage, Tick, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +23,12 @@ class PartParity:
         score: by the trained model.
         found: by the other runtime.
         heatmap_difference: the largest of any pixel, absolute.
-        prepared_difference: the same of what was scored, in image units, where the line looks.
     """
 
     name: str
     score: float
     found: float
     heatmap_difference: float
-    prepared_difference: float
     verdict: Verdict
     verdict_found: Verdict
 
@@ -68,11 +63,6 @@ class Parity:
         return max(part.heatmap_difference for part in self.parts)
 
     @property
-    def prepared_difference(self) -> float:
-        """The largest of any sample, absolute; exposure and focus are measured on these."""
-        return max(part.prepared_difference for part in self.parts)
-
-    @property
     def flips(self) -> int:
         """Parts with another verdict."""
         return sum(part.is_flipped for part in self.parts)
@@ -86,7 +76,6 @@ class Parity:
             "flips": self.flips,
             "score_difference": self.score_difference,
             "heatmap_difference": self.heatmap_difference,
-            "prepared_difference": self.prepared_difference,
             "scale": self.scale,
             "tolerance": self.tolerance,
             "calibration": self.calibration,
@@ -121,11 +110,6 @@ class Parity:
         ):
             if not found <= limit:  # nor where it is no number
                 faults.append(f"{kind} differ by up to {found:.3g}, expected at most {limit:.3g}")
-        if not self.prepared_difference <= _PREPARED:
-            faults.append(
-                f"prepared images differ by up to {self.prepared_difference:.3g}, expected at most "
-                f"{_PREPARED:g}"
-            )
         if faults:
             raise ExportMismatch(
                 f"{what} does not say what the trained model says: {'; '.join(faults)}. "
@@ -162,23 +146,18 @@ def compare_parts(
 def _compared(
     inspector: Inspector[Any], golden: Sequence[GoldenPart], tick: Tick
 ) -> Iterator[PartParity]:
-    scorer, region = inspector.scorer, inspector.scorer.region
     for done, part in enumerate(golden, start=1):
         image = PartImage(
             path=Path(part.name), sha256="", pixels=part.pixels, media_type="image/png"
         )
-        look = scorer.look(image)
+        look = inspector.scorer.look(image)
         score, heatmap = look.appraise()
-        # Without torch, as the product prepares; what lies outside the region nobody measures.
-        prepared: FloatArray = scorer.preparation(image)
-        apart = np.abs(prepared - look.seen)
         yield PartParity(
             name=part.name,
             score=part.score,
             found=score,
             heatmap_difference=float(np.abs(heatmap - part.heatmap).max()),
-            prepared_difference=float((apart if region is None else apart[:, region]).max()),
-            verdict=inspector.verdict_of(prepared, part.score),
+            verdict=inspector.verdict_of(look.seen, part.score),
             verdict_found=inspector.verdict_of(look.seen, score),
         )
         tick(done, len(golden))

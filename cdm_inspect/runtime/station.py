@@ -27,7 +27,7 @@ from cdm_inspect.inspection import Inspector, Look, Scored
 from cdm_inspect.model_manifest import MANIFEST, model_id
 from cdm_inspect.project import Project
 from cdm_inspect.quantities import parse_duration
-from cdm_inspect.records import FloatArray, JsonObject, PartImage
+from cdm_inspect.records import JsonObject, PartImage, PixelArray
 
 
 @dataclass(frozen=True)
@@ -47,29 +47,35 @@ class ExportedScorer:
     graph: ExportedGraph
 
     def look(self, part: PartImage) -> Look:
-        """Run the graph: it prepares, and scores in the same breath.
+        """Prepare a photograph, as the product does, for the check of exposure and focus.
+
+        The graph is given the photograph as it is and prepares it anew: it may round, and what is
+        measured must not.
 
         Raises:
             UnreadableImage: if the line does not take such photographs.
-            PluginFailed: if what the runtime says has the wrong shape or is not finite.
         """
         pixels = self.preparation.admit(part)
+        prepared = self.preparation.scaled(pixels.astype(np.float32), np)
+        return Look(np.ascontiguousarray(prepared), lambda: self._appraise(pixels))
+
+    def _appraise(self, pixels: PixelArray) -> Scored:
+        """Run the graph.
+
+        Raises:
+            PluginFailed: if what the runtime says has the wrong shape or is not finite.
+        """
         try:
             found = self.graph(pixels[None])
         except CdmInspectError:
             raise
         except STRANGERS as error:
             raise PluginFailed(f"{type(error).__name__}: {error}") from error
-        prepared = (self.preparation.height, self.preparation.width)
-        for values, shape in (
-            (found.score, (1,)),
-            (found.heatmap, (1, *prepared)),
-            (found.prepared, (1, self.preparation.channels, *prepared)),
-        ):
+        size = (1, self.preparation.height, self.preparation.width)
+        for values, shape in ((found.score, (1,)), (found.heatmap, size)):
             if values.shape != shape or not np.isfinite(values).all():
                 raise PluginFailed(f"expected finite values {shape}, found {values.shape}.")
-        seen: FloatArray = found.prepared[0]
-        return Look(seen, lambda: Scored(float(found.score[0]), found.heatmap[0]))
+        return Scored(float(found.score[0]), found.heatmap[0])
 
 
 ExportedInspector = Inspector[ExportedScorer]
