@@ -48,6 +48,7 @@ class Artefact:
         scoring_id: of the calibrations that it may be used with; see `Calibration.scoring_id`.
         calibration: id of the one that was in force.
         preparation: of photographs, as `Preparation.to_json` writes it.
+        level: (channels,) image units; what a prepared image becomes where the line does not look.
         input: what the graph takes: `dtype`, `layout`, `channels`, and `height` and `width`, null
             where it takes any.
         parity: how far it was from the trained model on the golden set.
@@ -69,6 +70,7 @@ class Artefact:
     scoring_id: str
     calibration: str
     preparation: JsonObject
+    level: tuple[float, ...]
     input: JsonObject
     parity: JsonObject
     licence: str
@@ -149,7 +151,8 @@ def read_artefact(folder: Path) -> Artefact:
     if _seal({"format": version, **record}) != seal:
         raise ExportMismatch(f"{path} was changed since it was written. Export again.")
     try:
-        artefact = Artefact(folder=folder, **{**record, "graph": tuple(record["graph"])})
+        lists = {name: tuple(record[name]) for name in ("graph", "level")}
+        artefact = Artefact(folder=folder, **{**record, **lists})
     except (KeyError, TypeError) as error:
         raise ExportError(f"{path} lacks something ({error}). Export again.") from error
     for name, expected in artefact.files.items():

@@ -64,6 +64,11 @@ class LineScorer:
                 scorer.restrict(torch.from_numpy(region))
 
     @property
+    def level(self) -> tuple[float, ...]:
+        """(channels,) image units; what pixels outside the region become."""
+        return tuple(self._level.flatten().tolist())
+
+    @property
     def fitted(self) -> FittedScorer | None:
         """The scorer, if it is of the kind that learns from held-out good parts."""
         return self.scorer if isinstance(self.scorer, FittedScorer) else None

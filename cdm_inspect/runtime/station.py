@@ -38,12 +38,14 @@ class ExportedScorer:
         model_id: of the model that it was exported from.
         preparation: that says which photographs the line takes.
         region: where the line looks.
+        level: (channels,) image units; what pixels elsewhere become.
         graph: opened.
     """
 
     model_id: str
     preparation: Preparation
     region: npt.NDArray[np.bool_] | None
+    level: tuple[float, ...]
     graph: ExportedGraph
 
     def look(self, part: PartImage) -> Look:
@@ -56,8 +58,10 @@ class ExportedScorer:
             UnreadableImage: if the line does not take such photographs.
         """
         pixels = self.preparation.admit(part)
-        prepared = self.preparation.scaled(pixels.astype(np.float32), np)
-        return Look(np.ascontiguousarray(prepared), lambda: self._appraise(pixels))
+        seen = np.ascontiguousarray(self.preparation.scaled(pixels.astype(np.float32), np))
+        if self.region is not None:
+            seen = np.where(self.region, seen, np.asarray(self.level, np.float32)[:, None, None])
+        return Look(seen, lambda: self._appraise(pixels))
 
     def _appraise(self, pixels: PixelArray) -> Scored:
         """Run the graph.
@@ -128,6 +132,7 @@ def open_exported(project: Project, artefact: Artefact) -> ExportedScorer:
         model_id=artefact.model,
         preparation=Preparation(**artefact.preparation),
         region=_read_region(artefact.folder / REGION) if REGION in artefact.files else None,
+        level=artefact.level,
         graph=open_graph(exporter, artefact.graph_files, artefact),
     )
 

@@ -290,6 +290,7 @@ def _draft(
         scoring_id=calibration.scoring_id,
         calibration=calibration.id,
         preparation=card.preparation.to_json(),
+        level=inspector.scorer.line.level,
         input={
             "dtype": str(golden[0].pixels.dtype),
             "layout": "batch, height, width, channels",

@@ -404,6 +404,10 @@ def test_one_size_only_region_and_eight_bits(line, tmp_path):
     assert station.scorer.region.mean() == pytest.approx(0.5)
     path = next(iter(find_images(line / "data" / "A" / "test")))
     found, _ = station.inspect_file(path)
+    trained = open_inspector(open_project(line, line="A", overrides=overrides), "A", device="cpu")
+    ours, _ = trained.inspect_file(path)
+    assert found.score == pytest.approx(ours.score, abs=1e-3)
+    assert dict(found.acquisition) == dict(ours.acquisition)
     assert found.heatmap[-1].max() <= found.heatmap[: len(found.heatmap) // 2].min() + 1e-6
     with Image.open(path) as picture:
         picture.resize((2 * size[1], 2 * size[0])).save(tmp_path / "large.png")
