@@ -22,6 +22,8 @@ from cdm_inspect.errors import CalibrationError, NotCalibrated
 from cdm_inspect.records import FloatArray, JsonObject, Verdict
 
 FOLDS = 5
+# Of how parts are prepared and scored; what was calibrated under another knows other scores.
+_SCORING = 2
 
 # When it was made and as which version says nothing of what it is.
 _CIRCUMSTANCES = ("version", "made_at")
@@ -54,6 +56,7 @@ class Calibration:
         expiry_drift: whether an alarm of a control chart ends it.
         version: counts the calibrations of the scorer for the model, from 1; 0 before it is saved.
         made_at: when it was made.
+        scoring: revision of how parts are prepared and scored.
         state: fitted statistics of the scorer.
     """
 
@@ -77,6 +80,7 @@ class Calibration:
     expiry_days: float | None = None
     expiry_parts: int | None = None
     expiry_drift: bool = False
+    scoring: int = _SCORING
     version: int = field(default=0, compare=False)
     made_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC), compare=False)
     state: Mapping[str, FloatArray] = field(default_factory=dict, compare=False)
@@ -247,7 +251,7 @@ def load_calibration(folder: Path, scorer: str, model: str) -> Calibration:
     another = CalibrationError(
         f"{path} was written by another version of cdm-inspect. Calibrate again."
     )
-    if isinstance(record, dict) and "seal" not in record:
+    if isinstance(record, dict) and ("seal" not in record or record.get("scoring") != _SCORING):
         raise another
     try:
         seal = record.pop("seal")
