@@ -38,6 +38,7 @@ from cdm_inspect.images import (
     Preparation,
     Shape,
     damage,
+    decode_image,
     find_images,
     read_bytes,
     read_image,
@@ -233,8 +234,9 @@ def _held_out(project: Project, inspector: TrainedInspector) -> Iterator[Path]:
     kept = set(card.held_out)
     for path in find_images(project.path(config.normal)):
         try:
-            if sha256_of(read_bytes(path)) in kept:
-                part = read_image(path, max_pixels=inspector.max_pixels)
+            data = read_bytes(path)
+            if sha256_of(data) in kept:
+                part = decode_image(data, path, max_pixels=inspector.max_pixels)
                 card.preparation.refuse(Shape.of(part), path)
                 yield path
         except UnreadableImage:
