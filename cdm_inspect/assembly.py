@@ -28,7 +28,7 @@ from cdm_inspect.inspection import Inspector, Look, Scored
 from cdm_inspect.line_scorer import LineScorer
 from cdm_inspect.project import Project
 from cdm_inspect.quantities import parse_duration
-from cdm_inspect.records import FloatArray, PartImage
+from cdm_inspect.records import FloatArray, JsonObject, PartImage
 from cdm_inspect.training import choose_hardware, masked_count
 
 
@@ -43,6 +43,11 @@ class ModelScorer:
     def model_id(self) -> str:
         """Of the model."""
         return self.model.id
+
+    @property
+    def model_record(self) -> JsonObject:
+        """What is known of the model."""
+        return self.model.card.to_json()
 
     @property
     def preparation(self) -> Preparation:

@@ -18,6 +18,7 @@ from cdm_inspect.contracts import (
     Scorer,
     ScorerOffer,
     StoreOffer,
+    StoreUpkeep,
     VerdictStore,
 )
 from cdm_inspect.hooks import hookimpl
@@ -109,22 +110,23 @@ def cdm_inspect_exporters() -> Iterable[ExporterOffer]:
 
 
 class SqlOptions(Options):
-    """Of the built-in store; both come from the `[store]` table."""
+    """Of the built-in store; all come from the `[store]` table."""
 
     url: str
     images: str
+    anchor: str = "audit-anchors.jsonl"
 
 
 def _open_sql(options: SqlOptions, root: Path) -> VerdictStore:
     from cdm_inspect.storage import SqlStore
 
-    return SqlStore(options.url, options.images, root=root)
+    return SqlStore(options.url, options.images, root=root, anchor=options.anchor)
 
 
-def _upgrade_sql(options: SqlOptions, root: Path, has_backup: bool) -> tuple[str, str]:
-    from cdm_inspect.storage import upgrade_database
+def _keep_sql_in_order(options: SqlOptions, root: Path) -> StoreUpkeep:
+    from cdm_inspect.storage import SqlUpkeep
 
-    return upgrade_database(options.url, root=root, has_backup=has_backup)
+    return SqlUpkeep(options.url, options.images, root=root, anchor=options.anchor)
 
 
 @hookimpl
@@ -211,9 +213,9 @@ def cdm_inspect_stores() -> Iterable[StoreOffer]:
     yield StoreOffer(
         contract=1,
         name="sql",
-        summary="SQLite (embedded) or PostgreSQL through SQLAlchemy; images as files by hash.",
+        summary="SQLite (embedded) or PostgreSQL; images as files by hash, in a folder or on S3.",
         open=_open_sql,
-        upgrade=_upgrade_sql,
+        upkeep=_keep_sql_in_order,
         options=SqlOptions,
     )
 

@@ -101,6 +101,12 @@ class Calibration:
         return sha256_of(json.dumps([fixed, self._statistics()], sort_keys=True).encode())[:12]
 
     @property
+    def record(self) -> JsonObject:
+        """All that an auditor asks for: without the statistics, and the scores of single parts."""
+        facts = {name: value for name, value in self._facts().items() if name != "scores"}
+        return {**facts, "held_out_parts": len(self.scores), "version": self.version}
+
+    @property
     def flagged_held_out(self) -> int:
         """Held-out good parts at or above the threshold."""
         return sum(score >= self.threshold for score in self.scores)

@@ -15,7 +15,7 @@ from cdm_inspect.contracts import SinkOffer, VerdictSink, VerdictStore
 from cdm_inspect.errors import STRANGERS, CdmInspectError, PluginFailed, StorageError
 from cdm_inspect.hooks import build_options
 from cdm_inspect.project import Project
-from cdm_inspect.records import InspectionQuery, JsonObject, Tick, untold
+from cdm_inspect.records import InspectionQuery, JsonObject, Order, Tick, untold
 
 _PAGE = 100
 _MOST_COUNTED = 1000
@@ -59,7 +59,7 @@ class Outbox:
     def begin(self) -> None:
         """A sink that is new hears of what comes from now on."""
         if self.store.position(self._key) is None:
-            newest = self.store.find(InspectionQuery(newest_first=True, limit=1))
+            newest = self.store.find(InspectionQuery(order=Order.NEWEST, limit=1))
             self.store.keep_position(self._key, newest[0].id if newest else 0, {})
 
     @contextmanager

@@ -14,15 +14,20 @@ from typing import Any
 from cdm_inspect.errors import StorageError
 
 
-def write_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes, *, is_synced: bool = True) -> None:
     """Write a file through a temporary one in the same folder, synced, renamed, folder synced.
+
+    Args:
+        path: of the file.
+        data: its bytes.
+        is_synced: False leaves it to the caller to sync all that it has written at once.
 
     Raises:
         StorageError: if the disk is full, read-only, or the folder cannot be made; `path` is then
             as it was.
     """
     try:
-        _write(path, data)
+        _write(path, data, is_synced)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}. Free space there or correct "
@@ -30,20 +35,22 @@ def write_durably(path: Path, data: bytes) -> None:
         ) from error
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, is_synced: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if is_synced:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(path.parent)
+    if is_synced:
+        _sync_folder(path.parent)
 
 
 def to_json(document: object, *, indent: int | None = None) -> bytes:

@@ -8,7 +8,7 @@
     ├── CheckpointError (6): CheckpointCorrupt, CheckpointMismatch
     ├── CalibrationError (7): NotCalibrated
     ├── ExportError (8): ExportMismatch
-    └── StorageError (9)
+    └── StorageError (9): StoreUnreachable, DecisionConflict
 
 The number is the exit code of the command line. A message says what was expected, what was found,
 and what to do.
@@ -139,3 +139,11 @@ class StorageError(CdmInspectError):
     """The store cannot be opened, read or written."""
 
     exit_code = 9
+
+
+class StoreUnreachable(StorageError):
+    """The store does not answer, or another program holds it; the same may work a little later."""
+
+
+class DecisionConflict(StorageError):
+    """Somebody else has decided the part since it was shown."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
 from cdm_inspect.images import find_images
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
-from cdm_inspect.records import Inspection, InspectionQuery, PartImage, StoredInspection
+from cdm_inspect.records import (
+    Inspection,
+    InspectionQuery,
+    JudgingSetup,
+    PartImage,
+    StoredInspection,
+)
 from cdm_inspect.watching import LineWatch, charts_of
 
 # What is lost of the charts is read again from the inspections.
@@ -50,6 +57,18 @@ class Recorder:
         self._project, self._inspector = project, inspector
         self._store, self._deliveries = store, deliveries
         calibration = inspector.calibration
+        config = project.config.line(inspector.line)
+        self._identity = config.identity
+        store.record_setup(
+            JudgingSetup(
+                line=inspector.line,
+                configuration=config.model_dump(mode="json"),
+                model=inspector.scorer.model_id,
+                model_record=inspector.scorer.model_record,
+                calibration=calibration.id,
+                calibration_record=calibration.record,
+            )
+        )
         inspector.inspected = store.count(
             InspectionQuery(
                 line=inspector.line, calibration=calibration.id, since=calibration.made_at
@@ -70,10 +89,21 @@ class Recorder:
         self._look_for_drift()
         return self._keep(*self._inspector.inspect_file(path))
 
-    def photograph(self, data: bytes, name: Path) -> StoredInspection:
-        """Judge the bytes of an image file, which is called so; raises as `file` does."""
+    def photograph(
+        self, data: bytes, name: Path, identity: Mapping[str, str] | None = None
+    ) -> StoredInspection:
+        """Judge the bytes of an image file.
+
+        Args:
+            data: of the file.
+            name: what it is called.
+            identity: serial, lot, station or camera, where the sender knows better than the name.
+
+        Raises:
+            StorageError: if it cannot be recorded.
+        """
         self._look_for_drift()
-        return self._keep(self._inspector.inspect_bytes(data, name), data)
+        return self._keep(self._inspector.inspect_bytes(data, name), data, identity)
 
     def judge(self, part: PartImage) -> Inspection:
         """Judge a decoded photograph, and neither record nor count it."""
@@ -91,7 +121,14 @@ class Recorder:
             self._watch.save(after=_SAVED_EVERY)
             self._inspector.drifted = self._watch.found
 
-    def _keep(self, inspection: Inspection, evidence: bytes | None) -> StoredInspection:
+    def _keep(
+        self,
+        inspection: Inspection,
+        evidence: bytes | None,
+        identity: Mapping[str, str] | None = None,
+    ) -> StoredInspection:
+        named = self._identity.of(inspection.image.as_posix())
+        inspection = replace(inspection, **{**named, **(identity or {})})
         stored = _append(self._store, inspection, evidence)
         # What the store had already, observers have heard of.
         if stored.inspected_at == inspection.inspected_at:

@@ -20,6 +20,7 @@ from cdm_inspect.images import Acquisition, Envelope, Preparation, decode_image,
 from cdm_inspect.records import (
     FloatArray,
     Inspection,
+    JsonObject,
     PartImage,
     Region,
     Verdict,
@@ -63,6 +64,11 @@ class PartScorer(Protocol):
     @property
     def model_id(self) -> str:
         """Of the trained model."""
+        ...
+
+    @property
+    def model_record(self) -> JsonObject:
+        """What is known of the model: of what data it is, with which settings and code."""
         ...
 
     @property

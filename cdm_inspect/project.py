@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from cdm_inspect.calibration import Calibration, load_calibration
 from cdm_inspect.config import ProjectConfig, load_project
-from cdm_inspect.contracts import StoreOffer, VerdictStore
+from cdm_inspect.contracts import StoreOffer, StoreUpkeep, VerdictStore
 from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
 from cdm_inspect.hooks import Registry, build_options
 from cdm_inspect.model_manifest import model_id
@@ -69,17 +69,23 @@ class Project:
                 "Nothing was recorded."
             ) from error
 
-    def upgrade_store(self, *, has_backup: bool) -> tuple[str, str]:
-        """Bring the store to the form of this version; see `StoreOffer.upgrade`."""
+    def store_upkeep(self) -> StoreUpkeep:
+        """What keeps the store in order.
+
+        Raises:
+            StorageError: if the store is one that nothing can be done for.
+        """
         offer = self.registry.named(StoreOffer, self.config.store.backend)
-        if offer.upgrade is None:
-            return "", ""
-        return offer.upgrade(self._store_options(offer), self.root, has_backup)
+        if offer.upkeep is None:
+            raise StorageError(
+                f"the store {offer.name!r} brings no commands of its own for this. Ask its author."
+            )
+        return offer.upkeep(self._store_options(offer), self.root)
 
     def _store_options(self, offer: StoreOffer) -> BaseModel:
         store = self.config.store
         # A store is told what it asks for by name, and the options of its own.
-        common = {"url": store.url, "images": store.images}
+        common = {"url": store.url, "images": store.images, "anchor": store.anchor}
         asked = {key: common[key] for key in common if key in offer.options.model_fields}
         return build_options(offer, {**asked, **store.options}, "store.options")
 

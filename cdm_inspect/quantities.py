@@ -8,12 +8,13 @@ from cdm_inspect.errors import InvalidOption
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in a duration such as `90s`, `15m`, `1.5h` or a bare number of seconds.
+    """Seconds in a duration such as `90s`, `15m`, `1.5h`, `30d` or a bare number of seconds.
 
     Raises:
         InvalidOption: if it is none of these, or not positive.
     """
-    return _parse_suffixed(text, {"s": 1.0, "m": 60.0, "h": 3600.0}, "a duration like 90s, 15m, 2h")
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    return _parse_suffixed(text, units, "a duration like 90s, 15m, 2h, 30d")
 
 
 def parse_count(text: str) -> int:

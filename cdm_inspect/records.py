@@ -31,6 +31,21 @@ class Decision(StrEnum):
     ACCEPT = "accept"
     REJECT = "reject"
     UNSURE = "unsure"
+    UNDO = "undo"
+    """Takes back the one that stands: the part waits again."""
+
+
+class Order(StrEnum):
+    """In which order a store gives inspections."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+    ODDEST = "oddest"
+    """Parts without a score first, then by how far the score lies above its threshold."""
+    UNCERTAIN = "uncertain"
+    """Parts without a score first, then by how near the score lies to its threshold."""
+    RANDOM = "random"
+    """Has nothing to do with part, time or score, and stays the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +103,7 @@ class Inspection:
         reason: why the verdict is `undecided`, or `review` for want of a calibration that holds;
             else empty.
         acquisition: how the photograph was taken, by name of the measure; empty if it was not read.
+        serial: number of the part, where it is known; so are lot, station and camera.
     """
 
     image: Path
@@ -104,6 +120,10 @@ class Inspection:
     regions: tuple[Region, ...] = ()
     reason: str = ""
     acquisition: Mapping[str, float] = field(default_factory=dict)
+    serial: str = ""
+    lot: str = ""
+    station: str = ""
+    camera: str = ""
     inspected_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
 
@@ -118,7 +138,10 @@ class StoredInspection:
         heatmap_scale: heat-map units per PNG step; multiply to get calibrated units back.
         heatmap_offset: calibrated units at PNG value 0.
         acquisition: how the photograph was taken, by name of the measure; empty if it was not read.
+        serial: number of the part, where it is known; so are lot, station and camera.
         decision: the standing decision of a person, if any.
+        version: how many decisions there have been.
+        hold: why the record must not be deleted; empty where it may be.
     """
 
     id: int
@@ -140,9 +163,15 @@ class StoredInspection:
     heatmap_scale: float
     heatmap_offset: float
     acquisition: Mapping[str, float] = field(default_factory=dict)
+    serial: str = ""
+    lot: str = ""
+    station: str = ""
+    camera: str = ""
     decision: Decision | None = None
     reviewer: str = ""
     decided_at: dt.datetime | None = None
+    version: int = 0
+    hold: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +180,11 @@ class Review:
 
     Attributes:
         client_id: chosen by the client, unique; sending the same one twice records it once.
+        reason: code of why, from the line's list.
+        region: what of the photograph is meant, in pixels of the original image.
+        role: in which the person decided.
+        seen_ms: for how long the part was shown before.
+        version: that the inspection had when it was shown; None decides whatever it is now.
     """
 
     client_id: str
@@ -158,6 +192,11 @@ class Review:
     decision: Decision
     reviewer: str
     comment: str = ""
+    reason: str = ""
+    region: Region | None = None
+    role: str = ""
+    seen_ms: int | None = None
+    version: int | None = None
     decided_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
 
@@ -166,22 +205,62 @@ class InspectionQuery:
     """What to look for in the store; None means any.
 
     Attributes:
+        is_waiting: flagged, and nobody has decided.
         calibration: id of the one that judged.
         since: earliest time of inspection.
-        after_id: page by key: only inspections with a greater number (smaller if `newest_first`).
-        at_random: in an order that has nothing to do with part, time or score, and stays the same.
+        until: end of the time of inspection; that moment is no longer part of it.
+        after_id: page by key: only what comes, in this order, after the inspection of that number.
     """
 
     line: str | None = None
     verdicts: tuple[Verdict, ...] = ()
     is_decided: bool | None = None
+    is_waiting: bool | None = None
     calibration: str | None = None
+    serial: str | None = None
+    lot: str | None = None
     since: dt.datetime | None = None
+    until: dt.datetime | None = None
     after_id: int | None = None
-    newest_first: bool = False
-    order_by_score: bool = False
-    at_random: bool = False
+    order: Order = Order.OLDEST
     limit: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class HourlyCount:
+    """How many parts of a line were inspected in an hour, with one verdict and decision.
+
+    Attributes:
+        hour: its beginning, UTC.
+        decision: that stands, of a person; None where there is none.
+        parts: also those whose records have been deleted since.
+    """
+
+    line: str
+    hour: dt.datetime
+    verdict: Verdict
+    decision: Decision | None
+    parts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgingSetup:
+    """With what a line judges: kept once, so that every verdict can be traced back.
+
+    Attributes:
+        configuration: of the line.
+        model: its id.
+        model_record: what the model's manifest says.
+        calibration: its id.
+        calibration_record: the whole of it, with its thresholds.
+    """
+
+    line: str
+    configuration: Mapping[str, Any]
+    model: str
+    model_record: Mapping[str, Any]
+    calibration: str
+    calibration_record: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +347,10 @@ def inspection_json(inspection: StoredInspection) -> JsonObject:
         "image": inspection.image,
         "sha256": inspection.sha256,
         "line": inspection.line,
+        "serial": inspection.serial,
+        "lot": inspection.lot,
+        "station": inspection.station,
+        "camera": inspection.camera,
         "score": inspection.score,
         "p_value": inspection.p_value,
         "verdict": inspection.verdict.value,

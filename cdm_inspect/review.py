@@ -17,6 +17,7 @@ from cdm_inspect.records import (
     Decision,
     FloatArray,
     InspectionQuery,
+    Order,
     Review,
     StoredInspection,
     Verdict,
@@ -55,7 +56,7 @@ class ReviewDesk:
     def counts(self, line: str) -> Counts:
         """Numbers for the head of the page."""
         flagged = InspectionQuery(line=line, verdicts=FLAGGED)
-        waiting = InspectionQuery(line=line, verdicts=FLAGGED, is_decided=False)
+        waiting = InspectionQuery(line=line, is_waiting=True)
         return Counts(
             inspected=self.store.count(InspectionQuery(line=line)),
             flagged=self.store.count(flagged),
@@ -63,11 +64,9 @@ class ReviewDesk:
         )
 
     def waiting(self, line: str, limit: int = 100) -> Sequence[StoredInspection]:
-        """Flagged parts nobody has decided: first those without a score, then the highest."""
+        """Flagged parts nobody has decided: first those without a score, then the oddest."""
         return self.store.find(
-            InspectionQuery(
-                line=line, verdicts=FLAGGED, is_decided=False, order_by_score=True, limit=limit
-            )
+            InspectionQuery(line=line, is_waiting=True, order=Order.ODDEST, limit=limit)
         )
 
     def sample(
@@ -86,7 +85,7 @@ class ReviewDesk:
                 verdicts=(Verdict.PASS,),
                 is_decided=False,
                 calibration=calibration,
-                at_random=True,
+                order=Order.RANDOM,
                 limit=limit,
             )
         )
@@ -94,7 +93,7 @@ class ReviewDesk:
     def decided(self, line: str, limit: int = 100) -> Sequence[StoredInspection]:
         """Parts a person has decided, newest inspection first."""
         return self.store.find(
-            InspectionQuery(line=line, is_decided=True, newest_first=True, limit=limit)
+            InspectionQuery(line=line, is_decided=True, order=Order.NEWEST, limit=limit)
         )
 
     def get(self, inspection_id: int) -> StoredInspection | None:
@@ -135,14 +134,29 @@ class ReviewDesk:
         reviewer: str,
         comment: str = "",
         client_id: str | None = None,
+        version: int | None = None,
     ) -> StoredInspection:
-        """Record a decision; a second one on the same part is a new entry beside the first."""
+        """Record a decision; a second one on the same part is a new entry beside the first.
+
+        Args:
+            inspection_id: of the part.
+            decision: on it.
+            reviewer: who decides.
+            comment: why, in words.
+            client_id: names this decision, so that sent twice it counts once.
+            version: of the inspection as it was shown; None decides whatever has come since.
+
+        Raises:
+            DecisionConflict: if somebody else has decided since the part was shown.
+            StorageError: if it cannot be recorded.
+        """
         review = Review(
             client_id=client_id or uuid.uuid4().hex,
             inspection_id=inspection_id,
             decision=decision,
             reviewer=reviewer,
             comment=comment,
+            version=version,
         )
         stored = self.store.record_review(review)
         self._notify(review)

@@ -226,19 +226,25 @@ class Service:
     async def _inspect(self, request: Request) -> Response:
         """Judge an image file and record what is said of it; the same file again is the same part.
 
-        The header `X-Part-Name` is what the part is called.
+        The header `X-Part-Name` is what the file is called; `X-Part-Serial`, `X-Part-Lot`,
+        `X-Part-Station` and `X-Part-Camera` say which part it shows.
         """
         self._admit(request)
         line = self._line(request).line
         # A name, never a path: nothing is read or written by it.
-        name = PurePath(request.headers.get("x-part-name", "") or "part").name or "part"
+        name = PurePath(_header(request, "x-part-name") or "part").name or "part"
+        identity = {
+            key: value[:128]
+            for key in ("serial", "lot", "station", "camera")
+            if (value := _header(request, f"x-part-{key}"))
+        }
         with self._place():
             data = await _body(request)
             if not data:
                 raise HTTPException(400, "expected an image file as the body, found nothing")
             began = time.perf_counter()
             recorder = self._recorders[line]
-            stored = await self._in_turn(lambda: recorder.photograph(data, Path(name)))
+            stored = await self._in_turn(lambda: recorder.photograph(data, Path(name), identity))
         self._seconds.labels(line).observe(time.perf_counter() - began)
         self._verdicts.labels(line, stored.verdict.value).inc()
         return _json(inspection_json(stored))
@@ -279,6 +285,11 @@ class Service:
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+def _header(request: Request, name: str) -> str:
+    """A header as UTF-8, which HTTP itself does not know."""
+    return request.headers.get(name, "").encode("latin-1").decode("utf-8", "replace")
 
 
 async def _body(request: Request) -> bytes:

@@ -25,6 +25,7 @@ from cdm_inspect.contracts.stores import (
     VerdictSink,
     VerdictStore,
 )
+from cdm_inspect.contracts.upkeep import ChainState, Copied, Pruned, StoreUpkeep
 
 Offer = (
     ScorerOffer | ExporterOffer | StoreOffer | SinkOffer | PageOffer | CommandOffer | ReaderOffer
@@ -34,8 +35,10 @@ Offer = (
 __all__ = [
     "CONTRACT",
     "GOOD",
+    "ChainState",
     "CommandHost",
     "CommandOffer",
+    "Copied",
     "DamagedParts",
     "DatasetPart",
     "Denoiser",
@@ -50,6 +53,7 @@ __all__ = [
     "PageOffer",
     "PageView",
     "Posterior",
+    "Pruned",
     "ReaderOffer",
     "RegionalScorer",
     "ScaledScorer",
@@ -58,6 +62,7 @@ __all__ = [
     "ScorerOffer",
     "SinkOffer",
     "StoreOffer",
+    "StoreUpkeep",
     "TrainedScorer",
     "TunedScorer",
     "VerdictSink",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any, Protocol, Self
 from pydantic import BaseModel
 
 from cdm_inspect.contracts.options import Options
+from cdm_inspect.contracts.upkeep import StoreUpkeep
 from cdm_inspect.records import (
+    HourlyCount,
     Inspection,
     InspectionQuery,
     JsonObject,
+    JudgingSetup,
+    Order,
     Review,
     StoredInspection,
 )
@@ -72,12 +77,61 @@ class VerdictStore(InspectionReader, Protocol):
         """
         ...
 
+    def append_many(
+        self, parts: Sequence[tuple[Inspection, bytes | None]]
+    ) -> Sequence[StoredInspection]:
+        """Keep several as `append` does, in their order: all of them, or none."""
+        ...
+
     def record_review(self, review: Review) -> StoredInspection:
         """Keep a person's decision; sending the same `client_id` twice keeps it once.
 
+        `Decision.UNDO` takes the standing one back. Nothing is ever replaced: each is an entry.
+
         Raises:
             StorageError: if there is no such inspection.
+            DecisionConflict: if the review names a version, and there was another decision since.
         """
+        ...
+
+    def claim(
+        self,
+        line: str,
+        holder: str,
+        *,
+        count: int = 12,
+        seconds: float = 120.0,
+        order: Order = Order.ODDEST,
+    ) -> Sequence[StoredInspection]:
+        """Lend waiting parts of a line to one who looks at them; asked again, renew the loan.
+
+        While the loan lasts nobody else is lent these parts. Deciding one ends its loan; a decision
+        needs none.
+
+        Args:
+            line: whose parts.
+            holder: one screen of one person, under a name of its own.
+            count: at most so many in all.
+            seconds: until the loan ends by itself.
+            order: which come first.
+        """
+        ...
+
+    def release(self, holder: str, inspection_ids: Sequence[int] | None = None) -> None:
+        """Give lent parts back; all of the holder where none are named."""
+        ...
+
+    def hourly(
+        self, line: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None
+    ) -> Sequence[HourlyCount]:
+        """Parts of a line by hour of inspection, verdict and standing decision, oldest first.
+
+        Those count that were ever kept, also where their records have been deleted since.
+        """
+        ...
+
+    def record_setup(self, setup: JudgingSetup) -> None:
+        """Keep with what a line judges; what is kept already is not kept again."""
         ...
 
     def position(self, name: str) -> tuple[int, JsonObject] | None:
@@ -103,15 +157,13 @@ class StoreOffer:
     """A store, by name; `open` receives the options and the project directory.
 
     Attributes:
-        upgrade: brings what an earlier version has written to the form of this one. Receives also
-            whether a backup has been made; returns the version before and where the backup is, both
-            empty where nothing was to be done. None where there is nothing to upgrade, ever.
+        upkeep: what keeps it in order, from the same arguments. None where nothing has to.
     """
 
     name: str
     summary: str
     open: Callable[[Any, Path], VerdictStore]
-    upgrade: Callable[[Any, Path, bool], tuple[str, str]] | None = None
+    upkeep: Callable[[Any, Path], StoreUpkeep] | None = None
     options: type[BaseModel] = Options
     contract: int
 

@@ -36,6 +36,7 @@ class ExportedScorer:
 
     Attributes:
         model_id: of the model that it was exported from.
+        model_record: what the export says of it.
         preparation: that says which photographs the line takes.
         region: where the line looks.
         level: (channels,) image units; what pixels elsewhere become.
@@ -43,6 +44,7 @@ class ExportedScorer:
     """
 
     model_id: str
+    model_record: JsonObject
     preparation: Preparation
     region: npt.NDArray[np.bool_] | None
     level: tuple[float, ...]
@@ -130,6 +132,7 @@ def open_exported(project: Project, artefact: Artefact) -> ExportedScorer:
     )
     return ExportedScorer(
         model_id=artefact.model,
+        model_record=artefact.metadata,
         preparation=Preparation(**artefact.preparation),
         region=_read_region(artefact.folder / REGION) if REGION in artefact.files else None,
         level=artefact.level,

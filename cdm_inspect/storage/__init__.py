@@ -1,7 +1,7 @@
 """The built-in store."""
 
-from cdm_inspect.storage.files import FileStore
-from cdm_inspect.storage.sql import SqlStore, inspection_key
-from cdm_inspect.storage.versions import upgrade_database
+from cdm_inspect.storage.rows import inspection_key
+from cdm_inspect.storage.sql import SqlStore
+from cdm_inspect.storage.upkeep import SqlUpkeep
 
-__all__ = ["FileStore", "SqlStore", "inspection_key", "upgrade_database"]
+__all__ = ["SqlStore", "SqlUpkeep", "inspection_key"]

@@ -1,25 +1,109 @@
-"""Connections to SQLite and PostgreSQL, and what their errors mean."""
+"""A database, SQLite or PostgreSQL: its transactions, and what its errors mean."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, event
+import psutil
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from cdm_inspect.errors import StorageError
+from cdm_inspect.errors import StorageError, StoreUnreachable
+
+T = TypeVar("T")
+
+# SQLite's log of writes needs memory that all programs share, which no network gives.
+_NETWORK = {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ceph", "glusterfs"}
+_NETWORK |= {"fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs", "davfs", "ncpfs"}
+# What PostgreSQL says while it stops, starts or is full of connections.
+_PASSING = {"57P01", "57P02", "57P03", "53300", "40001", "40P01"}
+_PATIENCE_SECONDS = 15.0
 
 
-def resolve_url(url: str, root: Path) -> URL:
-    """A database URL; a relative SQLite path counts from the project directory.
+class Database:
+    """Connections that lose nothing in a power cut, and wait for each other.
+
+    Args:
+        url: of SQLAlchemy; a relative SQLite path counts from `root`.
+        root: the project directory.
 
     Raises:
-        StorageError: if it is none.
+        StorageError: if it is no URL, its driver is missing, or it is a SQLite file on a network
+            share.
     """
+
+    def __init__(self, url: str, root: Path) -> None:
+        self.url = _resolve(url, root)
+        self.where = self.url.render_as_string(hide_password=True)
+        self.is_server = self.url.get_backend_name() == "postgresql"
+        if self.file is not None:
+            _refuse_network_share(self.file)
+        self.engine = _make_engine(self.url)
+
+    @property
+    def file(self) -> Path | None:
+        """Where the database lies; None if a server or the memory has it."""
+        if self.url.get_backend_name() != "sqlite" or self.url.database in (None, "", ":memory:"):
+            return None
+        return Path(str(self.url.database))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self, *, is_frozen: bool = False) -> Iterator[Session]:
+        """A transaction; frozen, all that is read in it is of one moment."""
+        engine = self.engine
+        if self.is_server and is_frozen:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with errors_explained(self.where), Session(engine) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that is durable once it has ended; all of it or nothing."""
+        with (
+            errors_explained(self.where),
+            Session(self.engine.execution_options(is_writing=True)) as session,
+            session.begin(),
+        ):
+            yield session
+
+    def lock(self, session: Session, number: int, *, is_shared: bool = False) -> None:
+        """Until the end of the transaction; in SQLite, writers wait for each other anyway."""
+        if self.is_server:
+            kind = "_shared" if is_shared else ""
+            session.execute(text(f"SELECT pg_advisory_xact_lock{kind}({number})"))
+
+    def persistently(self, work: Callable[[], T]) -> T:
+        """Do what may be done twice, again for a while if the database does not answer.
+
+        Raises:
+            StoreUnreachable: if it has not answered until then.
+        """
+        again = Retrying(
+            retry=retry_if_exception_type(StoreUnreachable),
+            wait=wait_exponential(multiplier=0.1, max=2.0),
+            stop=stop_after_delay(_PATIENCE_SECONDS),
+            reraise=True,
+        )
+        return again(work)
+
+
+def _resolve(url: str, root: Path) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -32,12 +116,29 @@ def resolve_url(url: str, root: Path) -> URL:
     return parsed
 
 
-def make_engine(url: URL) -> Engine:
-    """Connections that lose nothing in a power cut, and wait for each other.
+def _refuse_network_share(file: Path) -> None:
+    """Raise where the file would lie on a disk of another machine."""
+    folder = str(file.absolute().parent.resolve())
+    if folder.startswith("\\\\"):
+        kind = "a network share"
+    else:
+        around = [
+            disk
+            for disk in psutil.disk_partitions(all=True)
+            if Path(folder).is_relative_to(disk.mountpoint)
+        ]
+        # Of two mounts at the same place, the later hides the earlier.
+        around.sort(key=lambda disk: len(disk.mountpoint))
+        if not around or (around[-1].fstype not in _NETWORK and "remote" not in around[-1].opts):
+            return
+        kind = f"a network share ({around[-1].fstype or 'remote'} at {around[-1].mountpoint})"
+    raise StorageError(
+        f"the database {file} lies on {kind}, where SQLite cannot keep records safe. Put it on a "
+        "disk of this machine, or use PostgreSQL: store.url = 'postgresql+psycopg://user@host/name'."
+    )
 
-    Raises:
-        StorageError: if the driver is not installed.
-    """
+
+def _make_engine(url: URL) -> Engine:
     try:
         engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
     except ModuleNotFoundError as error:
@@ -84,8 +185,35 @@ def errors_explained(where: str) -> Iterator[None]:
         raise  # callers know what a violated constraint means
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
-        raise StorageError(
-            f"the database {where} cannot be used: {str(cause).strip().splitlines()[0]}. Check "
-            "that it is reachable, that its disk has space and that its file may be written. "
-            "Nothing was recorded."
+        said = str(cause).strip().splitlines()[0]
+        kind = StoreUnreachable if _is_passing(error) else StorageError
+        raise kind(
+            f"the database {where} cannot be used: {said}. {_way_out(said)} Nothing was recorded."
         ) from error
+
+
+def _is_passing(error: SQLAlchemyError) -> bool:
+    """Whether the same may work a little later."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    said = str(error.orig).lower()
+    if "database is locked" in said or "database table is locked" in said:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    is_lost = type(error.orig).__module__.startswith("psycopg") and state is None
+    return error.connection_invalidated or state in _PASSING or is_lost
+
+
+def _way_out(said: str) -> str:
+    lower = said.lower()
+    if "locked" in lower:
+        return "Another program holds it: wait for it, or stop it."
+    if "full" in lower or "no space" in lower:
+        return "Free space on its disk."
+    if "readonly" in lower or "read-only" in lower:
+        return "Make its file, and the folder that it lies in, writable."
+    if "malformed" in lower or "not a database" in lower:
+        return "Leave it as it is and restore a backup: `cdm-inspect store restore`."
+    return "Check that it is reachable, that its disk has space and that its file may be written."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """Newest revision below `migrations`; a test sees that it is."""
 
 VERSION_TABLE = "cdm_inspect_revision"
@@ -61,20 +62,45 @@ class Base(DeclarativeBase):
     )
 
 
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+class Status(StrEnum):
+    """Where an inspection stands."""
+
+    FILED = "filed"
+    """Passed; nobody has to look at it."""
+    WAITING = "waiting"
+    """Flagged, and nobody has decided."""
+    DECIDED = "decided"
+    EXPIRED = "expired"
+    """Within the transaction that deletes it; only then may its decisions go with it."""
+
+
+_WAITING = "status = 'waiting'"
+
+
 class InspectionRow(Base):
-    """One inspection; `key` makes the same one a second time the same row."""
+    """One inspection; `key` makes the same one a second time the same row.
+
+    What the machine has said can never be changed: a trigger sees to it. What may change is where
+    the part stands: status, decision, claim and hold.
+    """
 
     __tablename__ = "inspection"
     __table_args__ = (
-        Index(
-            "ix_inspection_queue",
-            "line",
-            "score",
-            "id",
-            sqlite_where=text("decision IS NULL AND verdict != 'pass'"),
-            postgresql_where=text("decision IS NULL AND verdict != 'pass'"),
-        ),
+        # An order of the queue each. Few parts wait, so that these cost next to nothing.
+        _partial("ix_inspection_priority", "line", "priority", "id", where=_WAITING),
+        _partial("ix_inspection_doubt", "line", "doubt", "id", where=_WAITING),
+        _partial("ix_inspection_waiting", "line", "id", where=_WAITING),
+        _partial("ix_inspection_random", "line", "key", where=_WAITING),
+        _partial("ix_inspection_claimed_by", "claimed_by", where="claimed_by != ''"),
+        _partial("ix_inspection_decided", "line", "id", where="status = 'decided'"),
+        _partial("ix_inspection_serial", "serial", where="serial != ''"),
+        _partial("ix_inspection_lot", "lot", where="lot != ''"),
         Index("ix_inspection_line_id", "line", "id"),
+        Index("ix_inspection_line_inspected_at", "line", "inspected_at"),
     )
 
     id: Mapped[int] = mapped_column(_BigId, primary_key=True, autoincrement=True)
@@ -97,14 +123,26 @@ class InspectionRow(Base):
     heatmap_sha256: Mapped[str] = mapped_column(String(64))
     heatmap_scale: Mapped[float]
     heatmap_offset: Mapped[float]
+    serial: Mapped[str] = mapped_column(String(128), server_default="")
+    lot: Mapped[str] = mapped_column(String(128), server_default="")
+    station: Mapped[str] = mapped_column(String(128), server_default="")
+    camera: Mapped[str] = mapped_column(String(128), server_default="")
+    status: Mapped[str] = mapped_column(String(16), server_default=Status.FILED.value)
+    # Smaller comes first; see `storage.queue`.
+    priority: Mapped[float] = mapped_column(server_default="0")
+    doubt: Mapped[float] = mapped_column(server_default="0")
+    claimed_by: Mapped[str] = mapped_column(String(128), server_default="")
+    claimed_until: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    hold: Mapped[str] = mapped_column(Text, server_default="")
     # The standing decision, kept here for the queue; the record is the table below.
     decision: Mapped[str | None] = mapped_column(String(16))
     reviewer: Mapped[str] = mapped_column(String(128), default="")
     decided_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    version: Mapped[int] = mapped_column(Integer, server_default="0")
 
 
 class DecisionRow(Base):
-    """One decision of a person; append-only."""
+    """One decision of a person; append-only: a trigger sees to it."""
 
     __tablename__ = "decision"
 
@@ -114,11 +152,16 @@ class DecisionRow(Base):
     decision: Mapped[str] = mapped_column(String(16))
     reviewer: Mapped[str] = mapped_column(String(128))
     comment: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(String(64), server_default="")
+    region: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    role: Mapped[str] = mapped_column(String(64), server_default="")
+    seen_ms: Mapped[int | None] = mapped_column(BigInteger)
+    version: Mapped[int | None] = mapped_column(Integer)
     decided_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
 
 
 class AuditRow(Base):
-    """One link of the audit chain: `hash` covers the entry and the link before it."""
+    """One link of the audit chain: `hash` covers the entry and the link before it; append-only."""
 
     __tablename__ = "audit"
 
@@ -126,6 +169,54 @@ class AuditRow(Base):
     entry: Mapped[str] = mapped_column(Text)
     previous: Mapped[str] = mapped_column(String(64))
     hash: Mapped[str] = mapped_column(String(64))
+
+
+class HourlyRow(Base):
+    """How many parts were inspected in an hour; counted in the transaction that keeps them."""
+
+    __tablename__ = "hourly"
+
+    line: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hour: Mapped[dt.datetime] = mapped_column(UtcDateTime, primary_key=True)
+    verdict: Mapped[str] = mapped_column(String(16), primary_key=True)
+    decision: Mapped[str] = mapped_column(String(16), primary_key=True)
+    """Empty where there is none."""
+    parts: Mapped[int] = mapped_column(BigInteger)
+
+
+class LineVersionRow(Base):
+    """One version of a line's configuration; the newest is the one in use."""
+
+    __tablename__ = "line_version"
+
+    line: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(String(64))
+    configuration: Mapped[dict[str, Any]] = mapped_column(JSON)
+    since: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
+class ModelRow(Base):
+    """A model that has judged parts."""
+
+    __tablename__ = "model"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    line: Mapped[str] = mapped_column(String(64))
+    record: Mapped[dict[str, Any]] = mapped_column(JSON)
+    since: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
+class CalibrationRow(Base):
+    """A calibration that has judged parts, with its thresholds."""
+
+    __tablename__ = "calibration"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    line: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(64))
+    record: Mapped[dict[str, Any]] = mapped_column(JSON)
+    since: Mapped[dt.datetime] = mapped_column(UtcDateTime)
 
 
 class ChartRow(Base):

@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import datetime as dt
+import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cdm_inspect.durable import readable, sha256_of
-from cdm_inspect.errors import StorageError
-from cdm_inspect.images import encode_heatmap
+from cdm_inspect.errors import DecisionConflict, StorageError
 from cdm_inspect.records import (
     Decision,
+    HourlyCount,
     Inspection,
     InspectionQuery,
     JsonObject,
-    Region,
+    JudgingSetup,
+    Order,
     Review,
     StoredInspection,
     Verdict,
 )
-from cdm_inspect.storage.engine import errors_explained, make_engine, resolve_url
-from cdm_inspect.storage.files import FileStore
-from cdm_inspect.storage.schema import (
-    AuditRow,
-    ChartRow,
-    DecisionRow,
-    InspectionRow,
-)
-from cdm_inspect.storage.versions import is_empty, migrate
+from cdm_inspect.storage import audit, hours, queue
+from cdm_inspect.storage.audit import Anchor, AnchorFile
+from cdm_inspect.storage.engine import Database
+from cdm_inspect.storage.files import open_files
+from cdm_inspect.storage.rows import as_new, audited, inspection_key, new_row, to_record, to_review
+from cdm_inspect.storage.schema import ChartRow, DecisionRow, InspectionRow, Status
+from cdm_inspect.storage.setups import keep_setup
+from cdm_inspect.storage.versions import open_schema
 
-GENESIS = "0" * 64
-# Any numbers, the same in every process.
-_AUDIT_LOCK = 4_207_849_484
+_log = logging.getLogger(__name__)
+
+# Any number, the same in every process.
 _ARRIVAL_LOCK = 4_207_849_485
 _ARRIVAL_SECONDS = 0.5
+_ANCHORED_EVERY = dt.timedelta(days=1)
 
 
 class SqlStore:
@@ -51,26 +52,33 @@ class SqlStore:
 
     Args:
         url: of SQLAlchemy; a relative SQLite path counts from `root`.
-        images: folder of the files, from `root` if relative.
+        images: folder of the files, from `root` if relative, or an address of fsspec.
+        anchor: file outside the database that tells where the audit chain stands.
         root: the project directory.
+        may_create: whether an empty database is set up; never where one has been before.
 
     Raises:
-        StorageError: if the database cannot be opened, or is none of ours.
+        StorageError: if the database cannot be opened, is none of ours, or has been lost.
     """
 
-    def __init__(self, url: str, images: str, *, root: Path) -> None:
-        if "://" in images:
-            raise StorageError(
-                f"store.images: expected a folder, found {images!r}. Object stores are not "
-                "supported yet."
-            )
-        self.files = FileStore(root / images)
-        self.url = resolve_url(url, root)
-        self.engine = make_engine(self.url)
+    def __init__(
+        self,
+        url: str,
+        images: str,
+        *,
+        root: Path,
+        anchor: str = "audit-anchors.jsonl",
+        may_create: bool = True,
+    ) -> None:
+        self.files = open_files(images, root)
+        self.anchors = AnchorFile(root / anchor)
+        self.database = Database(url, root)
+        self.engine = self.database.engine
+        self._anchored_at: dt.datetime | None = None
         try:
-            self._open_schema()
+            open_schema(self.database, self.files, self.anchors, may_create=may_create)
         except BaseException:
-            self.engine.dispose()
+            self.database.close()
             raise
 
     def __enter__(self) -> Self:
@@ -82,138 +90,100 @@ class SqlStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.engine.dispose()
+        self.database.close()
 
     def append(self, inspection: Inspection, *, evidence: bytes | None) -> StoredInspection:
-        """Keep one inspection; see `contracts.VerdictStore`. Files first, then the row."""
-        key = inspection_key(inspection)
-        if (known := self._find_key(key)) is not None:
-            return known
-        image_sha256 = self.files.put(evidence) if evidence is not None else ""
-        heatmap_sha256, scale, offset = "", 1.0, 0.0
-        if inspection.heatmap is not None:
-            data, scale, offset = encode_heatmap(inspection.heatmap)
-            heatmap_sha256 = self.files.put(data)
-        row = InspectionRow(
-            key=key,
-            image=readable(inspection.image),
-            sha256=inspection.sha256,
-            line=inspection.line,
-            verdict=inspection.verdict.value,
-            model=inspection.model,
-            calibration=inspection.calibration,
-            scorer=inspection.scorer,
-            threshold=inspection.threshold,
-            score=inspection.score,
-            p_value=inspection.p_value,
-            regions=[asdict(region) for region in inspection.regions],
-            reason=readable(inspection.reason),
-            acquisition=dict(inspection.acquisition),
-            inspected_at=inspection.inspected_at,
-            image_sha256=image_sha256,
-            heatmap_sha256=heatmap_sha256,
-            heatmap_scale=scale,
-            heatmap_offset=offset,
-            reviewer="",
-        )
-        try:
-            with self._writing() as session:
-                self._lock(session, _ARRIVAL_LOCK, is_shared=True)
-                session.add(row)
-                session.flush()
-                stored = _to_record(row)
-        except IntegrityError as error:
-            # Another process was faster with the same part.
-            if (known := self._find_key(key)) is not None:
-                return known
-            raise StorageError(f"{self._where} refused an inspection: {error.orig}.") from error
-        return stored
+        """Keep one inspection; see `contracts.VerdictStore`."""
+        return self.append_many([(inspection, evidence)])[0]
+
+    def append_many(
+        self, parts: Sequence[tuple[Inspection, bytes | None]]
+    ) -> Sequence[StoredInspection]:
+        """Keep several in one transaction; see `contracts.VerdictStore`. Files first, then rows."""
+        keys = [inspection_key(inspection) for inspection, _ in parts]
+        known = self.database.persistently(lambda: self._find_keys(keys))
+        values: dict[str, dict[str, Any]] = {}
+        for key, (inspection, evidence) in zip(keys, parts, strict=True):
+            if key not in known and key not in values:
+                values[key] = new_row(self.files, key, inspection, evidence)
+        if values:
+            known |= self.database.persistently(lambda: self._insert(list(values.values())))
+        return [known[key] for key in keys]
 
     def get(self, inspection_id: int) -> StoredInspection | None:
         """One inspection by its number."""
-        with self._reading() as session:
+        with self.database.reading() as session:
             row = session.get(InspectionRow, inspection_id)
-            return None if row is None else _to_record(row)
+            return None if row is None else to_record(row)
 
     def find(self, query: InspectionQuery) -> Sequence[StoredInspection]:
         """Inspections that match; see `contracts.VerdictStore`."""
-        statement = _filtered(select(InspectionRow), query)
-        if query.after_id is not None:
-            column = InspectionRow.id
-            is_past = column < query.after_id if query.newest_first else column > query.after_id
-            statement = statement.where(is_past)
-        if query.order_by_score:
-            # Parts without a score are undecided; somebody has to look at them first.
-            statement = statement.order_by(
-                InspectionRow.score.is_(None).desc(), InspectionRow.score.desc()
-            )
-        if query.at_random:
-            # The key is a hash of what makes the inspection what it is.
-            statement = statement.order_by(InspectionRow.key)
-        order = InspectionRow.id.desc() if query.newest_first else InspectionRow.id
-        with self._reading() as session:
-            is_forward = query.after_id is not None and not query.newest_first
+        with self.database.reading() as session:
+            is_forward = query.after_id is not None and query.order is Order.OLDEST
             if is_forward and not self._has_arrived(session):
                 return []  # a later reading finds them
-            rows = session.scalars(statement.order_by(order).limit(query.limit))
-            return [_to_record(row) for row in rows]
+            statement = select(InspectionRow).where(*queue.matching(query))
+            rows = session.scalars(queue.ordered(statement, query, session))
+            return [to_record(row) for row in rows]
 
     def count(self, query: InspectionQuery) -> int:
         """How many match."""
-        statement = _filtered(select(func.count()).select_from(InspectionRow), query)
-        with self._reading() as session:
-            return session.scalar(statement) or 0
+        with self.database.reading() as session:
+            return queue.count_matching(session, query)
 
     def lines(self) -> Sequence[str]:
         """Names of the lines that have inspections, sorted."""
-        with self._reading() as session:
-            return list(session.scalars(select(InspectionRow.line).distinct().order_by("line")))
+        # A look into the index for each line; DISTINCT would read the whole of it.
+        names: list[str] = []
+        with self.database.reading() as session:
+            statement = select(func.min(InspectionRow.line))
+            name = session.scalar(statement)
+            while name is not None:
+                names.append(name)
+                name = session.scalar(statement.where(InspectionRow.line > name))
+        return sorted(names)
+
+    def hourly(
+        self, line: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None
+    ) -> Sequence[HourlyCount]:
+        """Parts of a line by hour, verdict and decision; see `contracts.VerdictStore`."""
+        with self.database.reading() as session:
+            return hours.read(session, line, since, until)
+
+    def claim(
+        self,
+        line: str,
+        holder: str,
+        *,
+        count: int = 12,
+        seconds: float = 120.0,
+        order: Order = Order.ODDEST,
+    ) -> Sequence[StoredInspection]:
+        """Lend waiting parts to one who looks at them; see `contracts.VerdictStore`."""
+
+        def lend() -> Sequence[StoredInspection]:
+            with self.database.writing() as session:
+                rows = queue.claim(session, line, holder, count=count, seconds=seconds, order=order)
+                return [to_record(row) for row in rows]
+
+        return self.database.persistently(lend)
+
+    def release(self, holder: str, inspection_ids: Sequence[int] | None = None) -> None:
+        """Give lent parts back; see `contracts.VerdictStore`."""
+        with self.database.writing() as session:
+            queue.release(session, holder, inspection_ids)
 
     def record_review(self, review: Review) -> StoredInspection:
-        """Keep a decision and its audit entry in one transaction.
-
-        Raises:
-            StorageError: if there is no such inspection, or the database fails.
-        """
-        with self._writing() as session:
-            row = session.get(InspectionRow, review.inspection_id, with_for_update=True)
-            if row is None:
-                raise StorageError(f"there is no inspection {review.inspection_id}.")
-            known = session.scalar(
-                select(DecisionRow).where(DecisionRow.client_id == review.client_id)
+        """Keep a decision and its audit entry in one transaction; see `contracts.VerdictStore`."""
+        stored, is_refused = self.database.persistently(lambda: self._decide(review))
+        self._anchor_daily()
+        if is_refused:
+            said = stored.decision.value if stored.decision else "that nobody decides yet"
+            raise DecisionConflict(
+                f"{stored.reviewer or 'somebody'} has decided part {stored.id} since it was shown: "
+                f"{said}. Look at it again; your decision was not recorded."
             )
-            if known is None:
-                former = row.decision
-                session.add(
-                    DecisionRow(
-                        client_id=review.client_id,
-                        inspection_id=review.inspection_id,
-                        decision=review.decision.value,
-                        reviewer=review.reviewer,
-                        comment=review.comment,
-                        decided_at=review.decided_at,
-                    )
-                )
-                row.decision, row.reviewer = review.decision.value, review.reviewer
-                row.decided_at = review.decided_at
-                self._append_audit(
-                    session,
-                    {
-                        "action": "decide",
-                        "at": review.decided_at.isoformat(),
-                        "who": review.reviewer,
-                        "inspection": review.inspection_id,
-                        "image": row.sha256,
-                        "model": row.model,
-                        "calibration": row.calibration,
-                        "verdict": row.verdict,
-                        "decision": review.decision.value,
-                        "former_decision": former,
-                        "comment": review.comment,
-                    },
-                )
-            session.flush()
-            return _to_record(row)
+        return stored
 
     def reviews(self, inspection_id: int) -> Sequence[Review]:
         """Every decision ever made on an inspection, oldest first."""
@@ -222,88 +192,145 @@ class SqlStore:
             .where(DecisionRow.inspection_id == inspection_id)
             .order_by(DecisionRow.id)
         )
-        with self._reading() as session:
-            return [
-                Review(
-                    client_id=row.client_id,
-                    inspection_id=row.inspection_id,
-                    decision=Decision(row.decision),
-                    reviewer=row.reviewer,
-                    comment=row.comment,
-                    decided_at=row.decided_at,
-                )
-                for row in session.scalars(statement)
-            ]
+        with self.database.reading() as session:
+            return [to_review(row) for row in session.scalars(statement)]
+
+    def record_setup(self, setup: JudgingSetup) -> None:
+        """Keep with what a line judges, and tell the audit; see `contracts.VerdictStore`."""
+        self.database.persistently(lambda: keep_setup(self.database, setup))
+        self._anchor_daily()
 
     def read_file(self, sha256: str) -> bytes:
         """The bytes of a kept file."""
         return self.files.get(sha256)
 
-    def verify(self) -> tuple[int, int | None]:
-        """Check the audit chain.
-
-        Returns:
-            Entries read, and the number of the first bad one (None if all are sound). A tail that
-            was cut off cannot be seen from within the database.
-        """
-        previous, count = GENESIS, 0
-        statement = select(AuditRow).order_by(AuditRow.number)
-        with (
-            self._reading() as session,
-            # Closed before the session, also where a bad entry ends the reading early.
-            closing(session.scalars(statement, execution_options={"yield_per": 5000})) as rows,
-        ):
-            for row in rows:
-                count += 1
-                is_sound = (
-                    row.number == count
-                    and row.previous == previous
-                    and row.hash == _link(row.number, row.entry, previous)
-                )
-                if not is_sound:
-                    return count, min(row.number, count)
-                previous = row.hash
-        return count, None
-
     def position(self, name: str) -> tuple[int, JsonObject] | None:
         """What was kept under a name; see `contracts.VerdictStore`."""
-        with self._reading() as session:
+        with self.database.reading() as session:
             row = session.get(ChartRow, name)
             return None if row is None else (row.last, row.state)
 
     def keep_position(self, name: str, last: int, state: JsonObject) -> None:
         """Keep it, unless a later one is kept already; see `contracts.VerdictStore`."""
         # What another process has kept for the first time meanwhile is as good.
-        with contextlib.suppress(IntegrityError), self._writing() as session:
+        with contextlib.suppress(IntegrityError), self.database.writing() as session:
             row = session.get(ChartRow, name, with_for_update=True)
             if row is None:
                 session.add(ChartRow(name=name, last=last, state=state))
             elif row.last < last:
                 row.last, row.state = last, state
 
-    @property
-    def _where(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+    def anchor(self) -> Anchor:
+        """Write down outside the database where the audit chain stands."""
+        with self.database.reading() as session:
+            number, link = audit.head(session)
+        anchor = Anchor(number=number, hash=link, at=dt.datetime.now(dt.UTC))
+        if number:
+            self.anchors.add(anchor)
+        return anchor
 
-    def _append_audit(self, session: Session, entry: dict[str, Any]) -> None:
-        self._lock(session, _AUDIT_LOCK)
-        last = session.scalar(select(AuditRow).order_by(AuditRow.number.desc()).limit(1))
-        number, previous = (last.number + 1, last.hash) if last else (1, GENESIS)
-        canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    def _insert(self, rows: Sequence[dict[str, Any]]) -> dict[str, StoredInspection]:
+        insert = (postgresql if self.database.is_server else sqlite).insert(InspectionRow)
+        insert = insert.on_conflict_do_nothing(index_elements=["key"])
+        by_key = {row["key"]: row for row in rows}
+        with self.database.writing() as session:
+            self.database.lock(session, _ARRIVAL_LOCK, is_shared=True)
+            new = session.execute(
+                insert.returning(InspectionRow.key, InspectionRow.id), list(rows)
+            ).all()
+            counted = [by_key[key] for key, _ in new]
+            hours.add(
+                session,
+                (
+                    (hours.cell(row["line"], row["inspected_at"], row["verdict"], None), 1)
+                    for row in counted
+                ),
+            )
+        kept = {key: as_new(by_key[key], number) for key, number in new}
+        # Another process was faster with these.
+        return kept | self._find_keys([key for key in by_key if key not in kept])
+
+    def _decide(self, review: Review) -> tuple[StoredInspection, bool]:
+        """The part as it then is, and whether the decision was refused."""
+        with self.database.writing() as session:
+            row = session.get(InspectionRow, review.inspection_id, with_for_update=True)
+            if row is None:
+                raise StorageError(f"there is no inspection {review.inspection_id}.")
+            known = session.scalar(
+                select(DecisionRow.inspection_id).where(DecisionRow.client_id == review.client_id)
+            )
+            if known == row.id:
+                return to_record(row), False
+            if known is not None:
+                raise StorageError(
+                    f"the decision {review.client_id!r} on part {row.id} has the name of one on "
+                    f"part {known}: names are used once."
+                )
+            is_refused = review.version is not None and review.version != row.version
+            audit.add_entry(
+                self.database,
+                session,
+                {
+                    **audited(review),
+                    "action": "refuse" if is_refused else "decide",
+                    "image": row.sha256,
+                    "model": row.model,
+                    "calibration": row.calibration,
+                    "verdict": row.verdict,
+                    "former_decision": row.decision,
+                },
+            )
+            if not is_refused:
+                self._keep_decision(session, row, review)
+            session.flush()
+            return to_record(row), is_refused
+
+    def _keep_decision(self, session: Session, row: InspectionRow, review: Review) -> None:
+        is_undone = review.decision is Decision.UNDO
         session.add(
-            AuditRow(
-                number=number,
-                entry=canonical,
-                previous=previous,
-                hash=_link(number, canonical, previous),
+            DecisionRow(
+                client_id=review.client_id,
+                inspection_id=review.inspection_id,
+                decision=review.decision.value,
+                reviewer=review.reviewer,
+                comment=review.comment,
+                reason=review.reason,
+                region=asdict(review.region) if review.region else None,
+                role=review.role,
+                seen_ms=review.seen_ms,
+                version=review.version,
+                decided_at=review.decided_at,
             )
         )
+        former = row.decision
+        row.decision = None if is_undone else review.decision.value
+        row.reviewer = "" if is_undone else review.reviewer
+        row.decided_at = None if is_undone else review.decided_at
+        is_flagged = row.verdict != Verdict.PASS.value
+        undone = Status.WAITING if is_flagged else Status.FILED
+        row.status = (undone if is_undone else Status.DECIDED).value
+        row.claimed_by, row.claimed_until = "", None
+        row.version += 1
+        where = [
+            hours.cell(row.line, row.inspected_at, row.verdict, decision)
+            for decision in (former, row.decision)
+        ]
+        hours.add(session, [(where[0], -1), (where[1], 1)])
 
-    def _lock(self, session: Session, number: int, *, is_shared: bool = False) -> None:
-        """Until the end of the transaction; in SQLite, writers wait for each other anyway."""
-        if self.engine.dialect.name == "postgresql":
-            kind = "_shared" if is_shared else ""
-            session.execute(text(f"SELECT pg_advisory_xact_lock{kind}({number})"))
+    def _anchor_daily(self) -> None:
+        now = dt.datetime.now(dt.UTC)
+        if self._anchored_at is None:
+            with contextlib.suppress(StorageError):  # `verify` tells of it
+                anchors = self.anchors.read()
+                self._anchored_at = anchors[-1].at if anchors else None
+        if self._anchored_at is not None and now - self._anchored_at < _ANCHORED_EVERY:
+            return
+        self._anchored_at = now
+        try:
+            self.anchor()
+        except StorageError as error:
+            # The decision is kept; without an anchor only a cut tail would go unseen.
+            _log.warning("no anchor of the audit chain was written: %s", error)
 
     def _has_arrived(self, session: Session) -> bool:
         """Whether no part is on its way; one who reads forwards then misses none.
@@ -312,7 +339,7 @@ class SqlStore:
         again and again for a while and never in their queue: one writer that is stuck must not
         hold up the others.
         """
-        if self.engine.dialect.name != "postgresql":
+        if not self.database.is_server:
             return True
         question = text(f"SELECT pg_try_advisory_xact_lock({_ARRIVAL_LOCK})")
         deadline = time.monotonic() + _ARRIVAL_SECONDS
@@ -322,85 +349,9 @@ class SqlStore:
             time.sleep(_ARRIVAL_SECONDS / 100)
         return True
 
-    def _find_key(self, key: str) -> StoredInspection | None:
-        with self._reading() as session:
-            row = session.scalar(select(InspectionRow).where(InspectionRow.key == key))
-            return None if row is None else _to_record(row)
-
-    def _open_schema(self) -> None:
-        with self._reading() as session:
-            is_new = is_empty(session.connection(), self._where)
-        if is_new:
-            with self._writing() as session:
-                migrate(session.connection())
-
-    @contextmanager
-    def _reading(self) -> Iterator[Session]:
-        with errors_explained(self._where), Session(self.engine) as session:
-            yield session
-
-    @contextmanager
-    def _writing(self) -> Iterator[Session]:
-        with (
-            errors_explained(self._where),
-            Session(self.engine.execution_options(is_writing=True)) as session,
-            session.begin(),
-        ):
-            yield session
-
-
-def inspection_key(inspection: Inspection) -> str:
-    """What makes two inspections the same: line, image content, model and calibration.
-
-    A part that could not be judged is another matter than the same part judged later, when, say,
-    its scorer works again.
-    """
-    why = inspection.reason.partition(":")[0]
-    facts = [inspection.line, inspection.sha256, inspection.model, inspection.calibration, why]
-    return sha256_of("\n".join(facts).encode())
-
-
-def _link(number: int, entry: str, previous: str) -> str:
-    return sha256_of(f"{number}\n{entry}\n{previous}".encode())
-
-
-def _filtered(statement: Select[Any], query: InspectionQuery) -> Select[Any]:
-    if query.line is not None:
-        statement = statement.where(InspectionRow.line == query.line)
-    if query.verdicts:
-        statement = statement.where(InspectionRow.verdict.in_([v.value for v in query.verdicts]))
-    if query.calibration is not None:
-        statement = statement.where(InspectionRow.calibration == query.calibration)
-    if query.since is not None:
-        statement = statement.where(InspectionRow.inspected_at >= query.since)
-    if query.is_decided is not None:
-        has_none = InspectionRow.decision.is_(None)
-        statement = statement.where(~has_none if query.is_decided else has_none)
-    return statement
-
-
-def _to_record(row: InspectionRow) -> StoredInspection:
-    return StoredInspection(
-        id=row.id,
-        image=row.image,
-        sha256=row.sha256,
-        line=row.line,
-        verdict=Verdict(row.verdict),
-        model=row.model,
-        calibration=row.calibration,
-        scorer=row.scorer,
-        threshold=row.threshold,
-        score=row.score,
-        p_value=row.p_value,
-        regions=tuple(Region(**region) for region in row.regions),
-        reason=row.reason,
-        acquisition=row.acquisition,
-        inspected_at=row.inspected_at,
-        image_sha256=row.image_sha256,
-        heatmap_sha256=row.heatmap_sha256,
-        heatmap_scale=row.heatmap_scale,
-        heatmap_offset=row.heatmap_offset,
-        decision=None if row.decision is None else Decision(row.decision),
-        reviewer=row.reviewer,
-        decided_at=row.decided_at,
-    )
+    def _find_keys(self, keys: Collection[str]) -> dict[str, StoredInspection]:
+        if not keys:
+            return {}
+        with self.database.reading() as session:
+            rows = session.scalars(select(InspectionRow).where(InspectionRow.key.in_(keys)))
+            return {row.key: to_record(row) for row in rows}

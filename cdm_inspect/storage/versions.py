@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from importlib.resources import files
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, column, inspect, select, table, text
 
 from cdm_inspect.errors import StorageError
-from cdm_inspect.storage.engine import errors_explained, make_engine, resolve_url
+from cdm_inspect.storage.audit import AnchorFile
+from cdm_inspect.storage.engine import Database, errors_explained
+from cdm_inspect.storage.files import FileStore
 from cdm_inspect.storage.schema import SCHEMA, VERSION_TABLE, Base
 
 if TYPE_CHECKING:
@@ -24,48 +24,92 @@ _FIRST = "cdm_inspect_schema"
 _FIRST_REVISION = "0001"
 
 
-def upgrade_database(url: str, *, root: Path, has_backup: bool = False) -> tuple[str, str]:
+def open_schema(
+    database: Database, files: FileStore, anchors: AnchorFile, *, may_create: bool
+) -> None:
+    """See that the tables are there and of this version; set them up where nothing has been.
+
+    Raises:
+        StorageError: if they are missing and may not be made, are not ours, are of another version,
+            or an empty database stands where images or anchors tell of one that was lost.
+    """
+    file = database.file
+    is_missing = file is not None and not (file.is_file() and file.stat().st_size)
+    if is_missing and not may_create:
+        raise StorageError(
+            f"there is no database {file}. The first inspection makes it, or `cdm-inspect store "
+            "restore` from a backup."
+        )
+    left = _left_of_a_former(files, anchors) if is_missing else []
+    # Looked at after that: what another process makes meanwhile is no sign of a loss.
+    if left and file is not None and not (file.is_file() and file.stat().st_size):
+        raise _lost(database, left)
+    if not _is_new(database):
+        return
+    if not may_create:
+        raise StorageError(f"{database.where} is empty: there is no record in it.")
+    left = [] if is_missing else _left_of_a_former(files, anchors)
+    if left and _is_new(database):
+        raise _lost(database, left)
+    create_schema(database)
+
+
+def create_schema(database: Database, revision: str = "head") -> None:
+    """Set up the tables in an empty database."""
+    with database.writing() as session:
+        migrate(session.connection(), revision)
+
+
+def _is_new(database: Database) -> bool:
+    with database.reading() as session:
+        return is_empty(session.connection(), database.where)
+
+
+def _left_of_a_former(files: FileStore, anchors: AnchorFile) -> list[str]:
+    """What tells of a store that was lost; an empty one must not take its place."""
+    left = []
+    if anchors.read():
+        left.append(f"{anchors.path} tells of its audit chain")
+    if not files.is_empty():
+        left.append(f"{files.where} holds its images")
+    return left
+
+
+def _lost(database: Database, left: Sequence[str]) -> StorageError:
+    return StorageError(
+        f"the database {database.where} is missing or empty, but {' and '.join(left)}. Bring it "
+        "back: correct store.url, mount its disk, or run `cdm-inspect store restore` with a "
+        "backup. To begin anew beside what is left, run `cdm-inspect store create`."
+    )
+
+
+def upgrade_database(database: Database, back_up: Callable[[str], str]) -> tuple[str, str]:
     """Bring the schema of a database to the newest version; all of it, or nothing.
 
     Args:
-        url: as for `SqlStore`.
-        root: the project directory.
-        has_backup: whether the caller has made a backup. SQLite is always copied first.
+        database: to upgrade.
+        back_up: makes a copy of it first; receives the version, returns where the copy is.
 
     Returns:
         The version before, and where the backup is; both empty where nothing was to be done.
 
     Raises:
-        StorageError: if there is no database, or no backup of it, or it is newer than the program.
+        StorageError: if there is no database, or it is newer than the program.
     """
-    resolved = resolve_url(url, root)
-    where = resolved.render_as_string(hide_password=True)
-    is_file = resolved.get_backend_name() == "sqlite"
-    if is_file and not Path(str(resolved.database)).is_file():
+    where = database.where
+    if database.file is not None and not database.file.is_file():
         raise StorageError(f"there is no database {where}: nothing to upgrade.")
-    engine = make_engine(resolved)
-    try:
-        with errors_explained(where), engine.connect() as connection:
-            revision = find_revision(connection, where)
-        if revision is None:
-            raise StorageError(f"{where} is empty: nothing to upgrade.")
-        if revision == SCHEMA:
-            return "", ""
-        if revision > SCHEMA:
-            raise _too_new(where, revision)
-        backup = ""
-        if is_file:
-            backup = str(_back_up_sqlite(Path(str(resolved.database)), revision))
-        elif not has_backup:
-            raise StorageError(
-                f"make a backup of {where} first, with pg_dump, then run "
-                "`cdm-inspect store upgrade --has-backup`."
-            )
-        writing = engine.execution_options(is_writing=True)
-        with errors_explained(where), writing.begin() as connection:
-            migrate(connection)
-    finally:
-        engine.dispose()
+    with errors_explained(where), database.engine.connect() as connection:
+        revision = find_revision(connection, where)
+    if revision is None:
+        raise StorageError(f"{where} is empty: nothing to upgrade.")
+    if revision == SCHEMA:
+        return "", ""
+    if revision > SCHEMA:
+        raise _too_new(where, revision)
+    backup = back_up(revision)
+    with database.writing() as session:
+        migrate(session.connection())
     return revision, backup
 
 
@@ -118,8 +162,8 @@ def find_revision(connection: Connection, where: str) -> str | None:
     return None
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the schema to the newest version, within the transaction that the connection is in."""
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Bring the schema to a version, within the transaction that the connection is in."""
     if connection.dialect.name == "postgresql":
         # Of two that start at once, the second waits, and then finds nothing to do.
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"))
@@ -128,7 +172,7 @@ def migrate(connection: Connection) -> None:
     config = _alembic_config(connection)
     if _FIRST in inspect(connection).get_table_names():
         command.stamp(config, _FIRST_REVISION)
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _alembic_config(connection: Connection) -> Config:
@@ -136,34 +180,12 @@ def _alembic_config(connection: Connection) -> Config:
     from alembic.config import Config
 
     config = Config()
-    folder = str(files("cdm_inspect.storage") / "migrations")
+    folder = str(package_files("cdm_inspect.storage") / "migrations")
     # Alembic reads options through a parser to which a percent sign means something.
     config.set_main_option("script_location", folder.replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
-
-
-def _back_up_sqlite(database: Path, revision: str) -> Path:
-    """A whole copy beside the database, also while others write to it.
-
-    Raises:
-        StorageError: if it cannot be written.
-    """
-    copy = database.with_name(f"{database.name}.schema-{revision}.backup")
-    number = 1
-    while copy.exists():
-        number += 1
-        copy = database.with_name(f"{database.name}.schema-{revision}.backup-{number}")
-    try:
-        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
-    except (sqlite3.Error, OSError) as error:
-        copy.unlink(missing_ok=True)
-        raise StorageError(
-            f"the backup {copy} cannot be written: {error}. Free space there; nothing was changed."
-        ) from error
-    return copy
 
 
 def compare_schema(connection: Connection) -> list[Any]:

@@ -51,20 +51,25 @@ def show_decisions(desk: ReviewDesk, part: StoredInspection, following: int | No
                 width="stretch",
                 disabled=not has_name,
                 on_click=_decide,
-                args=(desk, part.id, decision, comment, following),
+                args=(desk, part, decision, comment, following),
             )
 
 
 def _decide(
-    desk: ReviewDesk, number: int, decision: Decision, comment: str, following: int | None
+    desk: ReviewDesk,
+    part: StoredInspection,
+    decision: Decision,
+    comment: str,
+    following: int | None,
 ) -> None:
     try:
         desk.decide(
-            number,
+            part.id,
             decision,
             reviewer=SESSION.reviewer,
             comment=comment,
             client_id=uuid.uuid4().hex,
+            version=part.version,
         )
     except CdmInspectError as error:
         SESSION.notice = ("error", f"{word('not_recorded')} {error}")
@@ -72,7 +77,7 @@ def _decide(
     SESSION.selected = following
     SESSION.notice = (
         "success",
-        f"{word('part')} {number}: {word(decision.value)} - {word('recorded')}",
+        f"{word('part')} {part.id}: {word(decision.value)} - {word('recorded')}",
     )
 
 

@@ -9,7 +9,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,13 +17,15 @@ import numpy as np
 import pytest
 
 from cdm_inspect.contracts import StoreOffer, VerdictStore
-from cdm_inspect.errors import StorageError
+from cdm_inspect.errors import DecisionConflict, StorageError
 from cdm_inspect.hooks.registry import check_offer
 from cdm_inspect.images import decode_heatmap
 from cdm_inspect.records import (
     Decision,
     Inspection,
     InspectionQuery,
+    JudgingSetup,
+    Order,
     Region,
     Review,
     StoredInspection,
@@ -51,6 +53,10 @@ def a_part(number: int, **changes: Any) -> Inspection:
         "heatmap": np.random.default_rng(number).normal(size=(6, 8)).astype(np.float32),
         "regions": (Region(x=1, y=2, width=3, height=4, area=9, peak=2.5),),
         "acquisition": {"exposure": 0.25, "focus": 11.0},
+        "serial": f"S-{number}",
+        "lot": "L-7",
+        "station": "press 3",
+        "camera": "上",
     }
     return Inspection(**{**facts, **changes})
 
@@ -68,6 +74,10 @@ def a_review(inspection_id: int, decision: Decision = Decision.ACCEPT, **changes
         "decision": decision,
         "reviewer": "佐藤",
         "comment": "=looks fine",
+        "reason": "dent",
+        "region": Region(x=1, y=2, width=3, height=4, area=12, peak=0.0),
+        "role": "qa",
+        "seen_ms": 840,
     }
     return Review(**{**facts, **changes})
 
@@ -97,6 +107,19 @@ def _append_until_killed(
             store.record_review(a_review(stored.id, client_id=f"review {number}"))
             told.send(number)
             number += 1
+
+
+def _claim_and_decide(
+    offer: StoreOffer, options: dict[str, Any], root: Path, name: str
+) -> list[int]:
+    """In a process of its own: the numbers that it was lent, each decided."""
+    lent: list[int] = []
+    with open_store(offer, options, root) as store:
+        while parts := store.claim("A", name, count=3):
+            for part in parts:
+                store.record_review(a_review(part.id, reviewer=name, version=part.version))
+                lent.append(part.id)
+    return lent
 
 
 class StoreConformance:
@@ -200,6 +223,8 @@ class StoreConformance:
                         line="AB"[number % 2],
                         verdict=verdicts[number % 4],
                         calibration=str(number % 3),
+                        serial=f"S{number}",
+                        lot=f"L{number % 2}",
                         score=None if number % 4 == 3 else float(number * 7 % 20),
                         inspected_at=began + dt.timedelta(hours=number),
                     ),
@@ -213,25 +238,32 @@ class StoreConformance:
                 (InspectionQuery(verdicts=(Verdict.PASS, Verdict.REJECT)), 10),
                 (InspectionQuery(calibration="2"), 6),
                 (InspectionQuery(since=began + dt.timedelta(hours=15)), 5),
+                (InspectionQuery(until=began + dt.timedelta(hours=15)), 15),
+                (InspectionQuery(serial="S3"), 1),
+                (InspectionQuery(lot="L1"), 10),
                 (InspectionQuery(is_decided=True), 1),
+                (InspectionQuery(is_waiting=True), 15),
+                (InspectionQuery(is_waiting=False), 5),
                 (InspectionQuery(is_decided=False, line="A"), 9),
             ):
                 assert store.count(query) == len(store.find(query)) == expected, query
             assert list(store.lines()) == ["A", "B"]
-            assert [p.id for p in store.find(InspectionQuery(newest_first=True))] == [
-                p.id for p in reversed(every)
-            ]
-            scores = [p.score for p in store.find(InspectionQuery(order_by_score=True))]
+            newest = store.find(InspectionQuery(order=Order.NEWEST))
+            assert [p.id for p in newest] == [p.id for p in reversed(every)]
+            scores = [p.score for p in store.find(InspectionQuery(order=Order.ODDEST))]
             assert scores[:5] == [None] * 5
             assert scores[5:] == sorted((s for s in scores if s is not None), reverse=True)
-            drawn = [p.id for p in store.find(InspectionQuery(at_random=True))]
-            assert drawn == [p.id for p in store.find(InspectionQuery(at_random=True))]
+            near = [p.score for p in store.find(InspectionQuery(order=Order.UNCERTAIN))]
+            assert near[:5] == [None] * 5
+            distances = [abs(s - 1.5) for s in near if s is not None]
+            assert distances == sorted(distances)
+            drawn = [p.id for p in store.find(InspectionQuery(order=Order.RANDOM))]
+            assert drawn == [p.id for p in store.find(InspectionQuery(order=Order.RANDOM))]
             assert drawn != sorted(drawn)
             assert sorted(drawn) == [p.id for p in every]
-            for newest_first in (False, True):
-                assert _by_pages(store, newest_first) == sorted(
-                    (p.id for p in every), reverse=newest_first
-                )
+            for order in Order:
+                whole = [p.id for p in store.find(InspectionQuery(order=order))]
+                assert _by_pages(store, order) == whole
 
     def test_decisions_are_added_and_never_replaced(
         self, options: dict[str, Any], tmp_path: Path
@@ -253,6 +285,146 @@ class StoreConformance:
             kept = store.get(part.id)
             assert kept is not None
             assert (kept.decision, kept.decided_at) == (Decision.REJECT, second.decided_at)
+
+    def test_several_at_once_are_all_kept_in_their_order(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Also where some are known already, or come twice."""
+        with open_store(self.offer, options, tmp_path) as store:
+            known = store.append(a_part(3), evidence=evidence_of(3))
+            numbers = [1, 2, 3, 2, 4]
+            kept = store.append_many([(a_part(n), evidence_of(n)) for n in numbers])
+            assert [part.sha256 for part in kept] == [f"{n:064x}" for n in numbers]
+            assert kept[2] == known
+            assert kept[1] == kept[3]
+            assert store.count(_EVERYTHING) == 4
+            assert [store.get(part.id) for part in kept] == list(kept)
+            assert store.read_file(kept[4].image_sha256) == evidence_of(4)
+            assert list(store.append_many([])) == []
+
+    def test_a_decision_on_what_has_changed_is_refused(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Of two that saw the same, one decides; the other is told by whom."""
+        with open_store(self.offer, options, tmp_path) as store:
+            part = store.append(a_part(1), evidence=None)
+            mine = a_review(part.id, version=part.version)
+            decided = store.record_review(mine)
+            assert decided.version == part.version + 1
+            with pytest.raises(DecisionConflict, match="佐藤"):
+                store.record_review(a_review(part.id, Decision.REJECT, version=part.version))
+            assert store.record_review(mine) == decided  # sent again, it is no conflict
+            assert list(store.reviews(part.id)) == [mine]
+            other = store.append(a_part(2), evidence=None)
+            with pytest.raises(StorageError):
+                store.record_review(a_review(other.id, client_id=mine.client_id))
+
+    def test_a_decision_can_be_taken_back(self, options: dict[str, Any], tmp_path: Path) -> None:
+        """By another entry; the part then waits again."""
+        waiting = InspectionQuery(is_waiting=True)
+        with open_store(self.offer, options, tmp_path) as store:
+            part = store.append(a_part(1), evidence=None)
+            first = a_review(part.id)
+            store.record_review(first)
+            assert store.count(waiting) == 0
+            undo = a_review(part.id, Decision.UNDO)
+            undone = store.record_review(undo)
+            assert (undone.decision, undone.reviewer, undone.decided_at) == (None, "", None)
+            assert undone.version == 2
+            assert [p.id for p in store.find(waiting)] == [part.id]
+            assert list(store.reviews(part.id)) == [first, undo]
+
+    def test_parts_that_are_lent_are_lent_once(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Until they are given back, decided, or the loan ends."""
+        with open_store(self.offer, options, tmp_path) as store:
+            for number in range(6):
+                store.append(a_part(number), evidence=None)
+            store.append(a_part(6, verdict=Verdict.PASS), evidence=None)
+            sato = store.claim("A", "sato", count=4)
+            assert [p.score for p in sato] == sorted((p.score or 0 for p in sato), reverse=True)
+            ito = store.claim("A", "ito", count=4)
+            assert len(sato) == 4
+            assert len(ito) == 2
+            assert {p.id for p in sato} & {p.id for p in ito} == set()
+            assert store.claim("A", "sato", count=4) == sato  # a loan is renewed
+            store.record_review(a_review(sato[0].id))
+            assert [p.id for p in store.claim("A", "sato", count=4)] == [p.id for p in sato[1:]]
+            store.release("sato", [sato[1].id])
+            assert [p.id for p in store.claim("A", "kato")] == [sato[1].id]
+            store.release("sato")
+            assert len(store.claim("A", "ito")) == 4
+            assert store.claim("B", "ito") == []
+            store.release("ito")
+            store.claim("A", "ito", seconds=0.0)
+            assert len(store.claim("A", "sato", order=Order.OLDEST)) == 4
+
+    def test_processes_that_claim_beside_each_other(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Nobody is lent what another has."""
+        with open_store(self.offer, options, tmp_path) as store:
+            store.append_many([(a_part(number), None) for number in range(40)])
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(3) as pool:
+            lent = pool.starmap(
+                _claim_and_decide,
+                [(self.offer, options, tmp_path, f"reviewer {i}") for i in range(3)],
+            )
+        assert sorted(number for numbers in lent for number in numbers) == sorted(
+            {number for numbers in lent for number in numbers}
+        )
+        assert sum(map(len, lent)) == 40
+
+    def test_hours_are_counted_as_they_are_kept(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """By verdict and standing decision; a part that is kept already counts once."""
+        hour = dt.datetime(2026, 3, 4, 5, tzinfo=dt.UTC)
+        late = {"inspected_at": hour + dt.timedelta(minutes=59)}
+        with open_store(self.offer, options, tmp_path) as store:
+            parts = [
+                (a_part(1, **late), None),
+                (a_part(2, verdict=Verdict.PASS, inspected_at=hour), None),
+                (a_part(3, inspected_at=hour + dt.timedelta(hours=1)), None),
+            ]
+            kept = store.append_many(parts)
+            store.append_many([*parts, (a_part(4, line="B", **late), None)])
+            store.record_review(a_review(kept[0].id, Decision.UNSURE))
+            store.record_review(a_review(kept[0].id, Decision.REJECT))
+            found = [
+                (c.hour, c.verdict, c.decision, c.parts)
+                for c in store.hourly("A", until=hour + dt.timedelta(hours=1))
+            ]
+            assert sorted(found, key=str) == sorted(
+                [
+                    (hour, Verdict.PASS, None, 1),
+                    (hour, Verdict.REJECT, Decision.REJECT, 1),
+                ],
+                key=str,
+            )
+            assert sum(c.parts for c in store.hourly("A")) == 3
+            assert sum(c.parts for c in store.hourly("A", since=hour + dt.timedelta(hours=1))) == 1
+            store.record_review(a_review(kept[0].id, Decision.UNDO))
+            assert {c.decision for c in store.hourly("A")} == {None}
+
+    def test_what_judges_can_be_kept_again_and_again(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """With numbers that JSON does not know, too."""
+        setup = JudgingSetup(
+            line="A",
+            configuration={"preset": "small", "days": float("inf")},
+            model="m1",
+            model_record={"steps": 3},
+            calibration="c1",
+            calibration_record={"threshold": 1.5},
+        )
+        with open_store(self.offer, options, tmp_path) as store:
+            store.record_setup(setup)
+            store.record_setup(setup)
+            store.record_setup(replace(setup, configuration={"preset": "base"}))
 
     def test_positions_only_move_on(self, options: dict[str, Any], tmp_path: Path) -> None:
         """Of two that read the inspections, the slower does not set the faster back."""
@@ -354,14 +526,10 @@ class StoreConformance:
                 assert store.append(a_part(number), evidence=evidence_of(number)).id == part.id
 
 
-def _by_pages(store: VerdictStore, newest_first: bool) -> list[int]:
+def _by_pages(store: VerdictStore, order: Order) -> list[int]:
     found: list[int] = []
     while page := store.find(
-        InspectionQuery(
-            after_id=found[-1] if found else (1_000_000 if newest_first else 0),
-            newest_first=newest_first,
-            limit=6,
-        )
+        InspectionQuery(after_id=found[-1] if found else None, order=order, limit=6)
     ):
         found += [part.id for part in page]
     return found

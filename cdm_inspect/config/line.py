@@ -1,53 +1,16 @@
-"""What a project file may say, and how its mistakes are reported.
-
-Later wins: defaults, `cdm-inspect.toml`, the line's own file, `--set KEY=VALUE`.
-"""
+"""One inspection line: its parts, its model, how it is trained and judged."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from cdm_inspect.admission import Allowed
-from cdm_inspect.errors import ConfigError, InvalidOption, UnknownLine
+from cdm_inspect.config.sections import Amount, Cost, Positive, Section, Share, checked
 from cdm_inspect.quantities import parse_count, parse_duration
-
-PROJECT_FILE = "cdm-inspect.toml"
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Cost = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Amount = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A frozen table of the project file; unknown keys are refused."""
-
-    # JSON has no infinity, which some limits may be.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class StoreConfig(Section):
-    """Where inspections and images are kept.
-
-    Attributes:
-        backend: name of a store, built in or a plugin's.
-        url: of its database.
-        images: folder of image and heat-map files.
-        options: what else a plugin's store wants to know, under names of its own.
-    """
-
-    backend: str = "sql"
-    url: str = "sqlite:///cdm-inspect.db"
-    images: str = "images/"
-    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class ConsistencyConfig(Section):
@@ -161,13 +124,13 @@ class TrainingConfig(Section):
     @field_validator("budget")
     @classmethod
     def _budget_is_a_duration(cls, value: str) -> str:
-        return _checked(parse_duration, value)
+        return checked(parse_duration, value)
 
     @field_validator("images")
     @classmethod
     def _images_is_a_count(cls, value: str | None) -> str | None:
         # TOML has no null: an empty text takes back what a file below has said.
-        return _checked(parse_count, value) if value else None
+        return checked(parse_count, value) if value else None
 
 
 class ImagesConfig(Section):
@@ -193,15 +156,38 @@ class ImagesConfig(Section):
     @field_validator("group")
     @classmethod
     def _group_finds_one_thing(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            found = re.compile(value).groups
-        except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from error
-        if found != 1:
-            raise ValueError(f"expected one group in brackets, found {found}")
-        return value
+        return _one_group(value)
+
+
+class IdentityConfig(Section):
+    """Which part a photograph shows; stored with its verdict, and searched by.
+
+    Attributes:
+        serial: regular expression with one group in brackets that finds, in a file's path, the
+            number of the part.
+        lot: likewise its lot.
+        camera: likewise the camera.
+        station: name of the place where these parts are inspected.
+    """
+
+    serial: str | None = None
+    lot: str | None = None
+    camera: str | None = None
+    station: Annotated[str, Field(max_length=128)] = ""
+
+    @field_validator("serial", "lot", "camera")
+    @classmethod
+    def _expression_finds_one_thing(cls, value: str | None) -> str | None:
+        return _one_group(value)
+
+    def of(self, path: str) -> dict[str, str]:
+        """What a file's path says of the part, by name; empty where it says nothing."""
+        found = {"station": self.station}
+        for name in ("serial", "lot", "camera"):
+            expression = getattr(self, name)
+            match = re.search(expression, path) if expression else None
+            found[name] = (match.group(1) or "")[:128] if match else ""
+        return found
 
 
 class CostsConfig(Section):
@@ -280,6 +266,7 @@ class LineConfig(Section):
     max_false_reject: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.005
     confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     images: ImagesConfig = ImagesConfig()
+    identity: IdentityConfig = IdentityConfig()
     training: TrainingConfig = TrainingConfig()
     consistency: ConsistencyConfig = ConsistencyConfig()
     conservativity: ConservativityConfig = ConservativityConfig()
@@ -292,208 +279,24 @@ class LineConfig(Section):
     @field_validator("time_limit")
     @classmethod
     def _time_limit_is_a_duration(cls, value: str) -> str:
-        return _checked(parse_duration, value)
+        return checked(parse_duration, value)
 
     @property
     def digest(self) -> str:
         """SHA-256 of what fixes a model, in canonical JSON, lower-case hexadecimal."""
-        facts = self.model_dump(mode="json", exclude={"exporters"})
+        facts = self.model_dump(mode="json", exclude={"exporters", "identity"})
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class PluginsConfig(Section):
-    """Which installed plugins may load.
-
-    Attributes:
-        allow: distributions, each as in pip's requirements: by name, and, if wanted, version and
-            hash, `name==1.2 --hash=sha256:...`. None means all that are installed.
-        required: distributions or entry points without which nothing runs.
-        replaces: for a name that several offer, the distribution that counts.
-    """
-
-    allow: tuple[str, ...] | None = None
-    required: tuple[str, ...] = ()
-    replaces: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("allow")
-    @classmethod
-    def _allowed_are_requirements(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for entry in value or ():
-            Allowed.parse(entry)
-        return value
-
-
-class SinkConfig(Section):
-    """Somebody else who is told of verdicts.
-
-    Attributes:
-        sink: name of a plugin's sink; None means that of the table.
-        lines: whose verdicts; None means all.
-        options: of the sink.
-    """
-
-    sink: str | None = None
-    lines: tuple[str, ...] | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-class ProjectConfig(Section):
-    """The whole of `cdm-inspect.toml`."""
-
-    store: StoreConfig = StoreConfig()
-    plugins: PluginsConfig = PluginsConfig()
-    sinks: dict[str, SinkConfig] = Field(default_factory=dict)
-    lines: dict[str, LineConfig] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _line_names_are_plain(self) -> ProjectConfig:
-        for name in self.lines:
-            if not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"line name {name!r} may hold letters, digits, '-' and '_' only")
-        return self
-
-    @model_validator(mode="after")
-    def _sinks_hear_of_lines_that_are(self) -> ProjectConfig:
-        for name, sink in self.sinks.items():
-            if unknown := set(sink.lines or ()) - set(self.lines):
-                raise ValueError(
-                    f"sinks.{name}.lines names {', '.join(sorted(unknown))}, which no table "
-                    "[lines.NAME] describes"
-                )
-            if not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"sink name {name!r} may hold letters, digits, '-' and '_' only")
-        return self
-
-    def line(self, name: str) -> LineConfig:
-        """The configuration of one line.
-
-        Raises:
-            UnknownLine: if no line of that name is described.
-        """
-        try:
-            return self.lines[name]
-        except KeyError:
-            known = ", ".join(sorted(self.lines)) or "none"
-            raise UnknownLine(
-                f"no line {name!r} in {PROJECT_FILE}; known lines: {known}. "
-                f"Add a table [lines.{name}], or write one with `cdm-inspect init --line {name}`."
-            ) from None
-
-
-def load_project(
-    root: Path,
-    *,
-    line_files: Mapping[str, Path] | None = None,
-    overrides: Sequence[str] = (),
-    line: str | None = None,
-) -> ProjectConfig:
-    """Read the project file under `root`, merge what lies over it, and check the result.
-
-    Args:
-        root: the project directory.
-        line_files: files of their own for some lines; their tables are merged over `[lines.NAME]`.
-        overrides: `KEY=VALUE`, the key dotted, the value as in TOML (a bare word is a string). A
-            key that does not start with `store`, `plugins` or `lines` belongs to `line`.
-        line: the line that short override keys belong to.
-
-    Raises:
-        ConfigError: with every mistake found, each with file, key and what was expected.
-    """
-    file = root / PROJECT_FILE
-    if not file.is_file():
-        raise ConfigError(
-            f"expected a project file {file}, found none. Run `cdm-inspect init` there, "
-            "or name the project with --project DIR."
-        )
-    sources = [(file.name, _read_toml(file))]
-    for name, path in (line_files or {}).items():
-        sources.append((str(path.relative_to(root)), {"lines": {name: _read_toml(path)}}))
-    sources += [(f"--set {text}", _parse_override(text, line)) for text in overrides]
-    document: dict[str, Any] = {}
-    for _, part in sources:
-        _merge(document, part)
+def _one_group(value: str | None) -> str | None:
+    """A regular expression with one group in brackets."""
+    if value is None:
+        return None
     try:
-        return ProjectConfig.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError(
-            f"the configuration of {root} cannot be used:",
-            [_describe(sources, item) for item in error.errors()],
-        ) from error
-
-
-def mistakes(error: ValidationError, where: str = "") -> list[str]:
-    """What a model of Pydantic found wrong, a sentence each, with the key below `where`."""
-    return [
-        f"{'.'.join(filter(None, [where, *map(str, item['loc'])]))}: {item['msg']}; found "
-        f"{item['input']!r}."
-        for item in error.errors()
-    ]
-
-
-def _checked(parse: Callable[[str], float], text: str) -> str:
-    try:
-        parse(text)
-    except InvalidOption as error:
-        raise ValueError(str(error).rstrip(".")) from error
-    return text
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read as UTF-8 text: {error}.") from error
-
-
-def _parse_override(override: str, line: str | None) -> dict[str, Any]:
-    key, separator, text = override.partition("=")
-    parts = [part.strip() for part in key.split(".")]
-    if not separator or not all(parts):
-        raise InvalidOption(
-            f"expected --set KEY=VALUE, such as training.batch_size=32, found {override!r}."
-        )
-    if parts[0] not in ProjectConfig.model_fields:
-        if line is None:
-            raise InvalidOption(f"--set {key}: name the line as lines.NAME.{key}.")
-        parts = ["lines", line, *parts]
-    try:
-        value: Any = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    for part in reversed(parts):
-        value = {part: value}
-    return dict(value)
-
-
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
-    for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _describe(sources: Sequence[tuple[str, Mapping[str, Any]]], item: Any) -> str:
-    # The last source that has the key has won; a key that none has is missing from the first.
-    said = [name for name, document in sources if _has_key(document, item["loc"])]
-    where = said[-1] if said else sources[0][0]
-    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
-    if item["type"] == "extra_forbidden":
-        return f"{where}: {key}: unknown key; remove it or correct its spelling."
-    if item["type"] == "missing":
-        return f"{where}: {key}: required key is missing."
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{where}: {key}: {message[0].lower()}{message[1:]}; found {item['input']!r}."
-
-
-def _has_key(document: Any, location: Sequence[str | int]) -> bool:
-    for part in location:
-        if not isinstance(document, Mapping):
-            return isinstance(document, list)  # a place inside a list belongs to who wrote it
-        if part not in document:
-            return False
-        document = document[part]
-    return True
+        found = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    if found != 1:
+        raise ValueError(f"expected one group in brackets, found {found}")
+    return value

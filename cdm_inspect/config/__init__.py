@@ -1,0 +1,42 @@
+"""What a project file may say."""
+
+from cdm_inspect.config.line import (
+    AugmentationConfig,
+    ConservativityConfig,
+    ConsistencyConfig,
+    CostsConfig,
+    ExpiryConfig,
+    IdentityConfig,
+    ImagesConfig,
+    LineConfig,
+    TrainingConfig,
+)
+from cdm_inspect.config.project import (
+    PROJECT_FILE,
+    PluginsConfig,
+    ProjectConfig,
+    RetentionConfig,
+    SinkConfig,
+    StoreConfig,
+)
+from cdm_inspect.config.reading import load_project, mistakes
+
+__all__ = [
+    "PROJECT_FILE",
+    "AugmentationConfig",
+    "ConservativityConfig",
+    "ConsistencyConfig",
+    "CostsConfig",
+    "ExpiryConfig",
+    "IdentityConfig",
+    "ImagesConfig",
+    "LineConfig",
+    "PluginsConfig",
+    "ProjectConfig",
+    "RetentionConfig",
+    "SinkConfig",
+    "StoreConfig",
+    "TrainingConfig",
+    "load_project",
+    "mistakes",
+]

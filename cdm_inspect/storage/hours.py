@@ -1,0 +1,69 @@
+"""Counts by the hour, kept in the transaction that changes them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from cdm_inspect.records import Decision, HourlyCount, Verdict
+from cdm_inspect.storage.schema import HourlyRow
+
+Cell = tuple[str, dt.datetime, str, str]
+"""Line, hour, verdict, decision (empty where there is none)."""
+
+
+def cell(line: str, at: dt.datetime, verdict: str, decision: str | None) -> Cell:
+    """Where a part is counted."""
+    hour = at.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    return line, hour, verdict, decision or ""
+
+
+def add(session: Session, changes: Iterable[tuple[Cell, int]]) -> None:
+    """Add to the counts, in one order: of two transactions none waits for the other in a ring."""
+    sums: Counter[Cell] = Counter()
+    for where, parts in changes:
+        sums[where] += parts
+    rows = [
+        {"line": line, "hour": hour, "verdict": verdict, "decision": decision, "parts": parts}
+        for (line, hour, verdict, decision), parts in sorted(sums.items())
+        if parts
+    ]
+    if not rows:
+        return
+    is_server = session.get_bind().dialect.name == "postgresql"
+    insert = postgresql.insert(HourlyRow) if is_server else sqlite.insert(HourlyRow)
+    session.execute(
+        insert.on_conflict_do_update(
+            index_elements=["line", "hour", "verdict", "decision"],
+            set_={"parts": HourlyRow.parts + insert.excluded.parts},
+        ),
+        rows,
+    )
+
+
+def read(
+    session: Session, line: str, since: dt.datetime | None, until: dt.datetime | None
+) -> Sequence[HourlyCount]:
+    """The counts of a line, oldest hour first."""
+    statement = select(HourlyRow).where(HourlyRow.line == line, HourlyRow.parts > 0)
+    if since is not None:
+        statement = statement.where(HourlyRow.hour >= since)
+    if until is not None:
+        statement = statement.where(HourlyRow.hour < until)
+    return [
+        HourlyCount(
+            line=row.line,
+            hour=row.hour,
+            verdict=Verdict(row.verdict),
+            decision=Decision(row.decision) if row.decision else None,
+            parts=row.parts,
+        )
+        for row in session.scalars(
+            statement.order_by(HourlyRow.hour, HourlyRow.verdict, HourlyRow.decision)
+        )
+    ]

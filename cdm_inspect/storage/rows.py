@@ -1,0 +1,149 @@
+"""Between records and the rows of the database."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from cdm_inspect.durable import readable, sha256_of
+from cdm_inspect.images import encode_heatmap
+from cdm_inspect.records import Decision, Inspection, Region, Review, StoredInspection, Verdict
+from cdm_inspect.storage.files import FileStore
+from cdm_inspect.storage.queue import urgency
+from cdm_inspect.storage.schema import DecisionRow, InspectionRow, Status
+
+_NAMED = ("serial", "lot", "station", "camera")
+
+
+def inspection_key(inspection: Inspection) -> str:
+    """What makes two inspections the same: line, image content, model and calibration.
+
+    A part that could not be judged is another matter than the same part judged later, when, say,
+    its scorer works again.
+    """
+    why = inspection.reason.partition(":")[0]
+    facts = [inspection.line, inspection.sha256, inspection.model, inspection.calibration, why]
+    return sha256_of("\n".join(facts).encode())
+
+
+def new_row(
+    files: FileStore, key: str, inspection: Inspection, evidence: bytes | None
+) -> dict[str, Any]:
+    """A row, whose files are kept."""
+    image_sha256 = files.put(evidence) if evidence is not None else ""
+    heatmap_sha256, scale, offset = "", 1.0, 0.0
+    if inspection.heatmap is not None:
+        data, scale, offset = encode_heatmap(inspection.heatmap)
+        heatmap_sha256 = files.put(data)
+    priority, doubt = urgency(inspection)
+    is_flagged = inspection.verdict is not Verdict.PASS
+    return {
+        "key": key,
+        "image": readable(inspection.image),
+        "sha256": inspection.sha256,
+        "line": inspection.line,
+        "verdict": inspection.verdict.value,
+        "model": inspection.model,
+        "calibration": inspection.calibration,
+        "scorer": inspection.scorer,
+        "threshold": inspection.threshold,
+        "score": inspection.score,
+        "p_value": inspection.p_value,
+        "regions": [asdict(region) for region in inspection.regions],
+        "reason": readable(inspection.reason),
+        "acquisition": dict(inspection.acquisition),
+        "inspected_at": inspection.inspected_at.astimezone(dt.UTC),
+        "image_sha256": image_sha256,
+        "heatmap_sha256": heatmap_sha256,
+        "heatmap_scale": scale,
+        "heatmap_offset": offset,
+        **{name: readable(getattr(inspection, name))[:128] for name in _NAMED},
+        "status": (Status.WAITING if is_flagged else Status.FILED).value,
+        "priority": priority,
+        "doubt": doubt,
+    }
+
+
+def as_new(values: Mapping[str, Any], number: int) -> StoredInspection:
+    """As a row that was just added would be read."""
+    return to_record(
+        InspectionRow(
+            **values,
+            id=number,
+            decision=None,
+            reviewer="",
+            decided_at=None,
+            version=0,
+            hold="",
+        )
+    )
+
+
+def to_record(row: InspectionRow) -> StoredInspection:
+    """An inspection as the program knows it."""
+    return StoredInspection(
+        id=row.id,
+        image=row.image,
+        sha256=row.sha256,
+        line=row.line,
+        verdict=Verdict(row.verdict),
+        model=row.model,
+        calibration=row.calibration,
+        scorer=row.scorer,
+        threshold=row.threshold,
+        score=row.score,
+        p_value=row.p_value,
+        regions=tuple(Region(**region) for region in row.regions),
+        reason=row.reason,
+        acquisition=row.acquisition,
+        inspected_at=row.inspected_at,
+        image_sha256=row.image_sha256,
+        heatmap_sha256=row.heatmap_sha256,
+        heatmap_scale=row.heatmap_scale,
+        heatmap_offset=row.heatmap_offset,
+        serial=row.serial,
+        lot=row.lot,
+        station=row.station,
+        camera=row.camera,
+        decision=None if row.decision is None else Decision(row.decision),
+        reviewer=row.reviewer,
+        decided_at=row.decided_at,
+        version=row.version,
+        hold=row.hold,
+    )
+
+
+def to_review(row: DecisionRow) -> Review:
+    """A decision as it was sent."""
+    return Review(
+        client_id=row.client_id,
+        inspection_id=row.inspection_id,
+        decision=Decision(row.decision),
+        reviewer=row.reviewer,
+        comment=row.comment,
+        reason=row.reason,
+        region=None if row.region is None else Region(**row.region),
+        role=row.role,
+        seen_ms=row.seen_ms,
+        version=row.version,
+        decided_at=row.decided_at,
+    )
+
+
+def audited(review: Review) -> Mapping[str, Any]:
+    """What the chain says of a decision; empty parts are left out."""
+    facts = {
+        "at": review.decided_at.isoformat(),
+        "who": review.reviewer,
+        "role": review.role,
+        "client": review.client_id,
+        "inspection": review.inspection_id,
+        "decision": review.decision.value,
+        "comment": review.comment,
+        "reason": review.reason,
+        "region": asdict(review.region) if review.region else None,
+        "seen_ms": review.seen_ms,
+    }
+    return {name: value for name, value in facts.items() if value not in ("", None)}

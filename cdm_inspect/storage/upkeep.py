@@ -1,0 +1,176 @@
+"""Keeping the SQL store in order."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import select, union
+
+from cdm_inspect.contracts import ChainState, Copied, Pruned
+from cdm_inspect.errors import StorageError
+from cdm_inspect.records import InspectionQuery, StepTick
+from cdm_inspect.storage import audit, copies, retention
+from cdm_inspect.storage.audit import AnchorFile
+from cdm_inspect.storage.engine import Database, errors_explained
+from cdm_inspect.storage.files import open_files
+from cdm_inspect.storage.schema import InspectionRow
+from cdm_inspect.storage.sql import SqlStore
+from cdm_inspect.storage.versions import create_schema, find_revision, upgrade_database
+
+_MOST_NAMED = 100
+
+
+class SqlUpkeep:
+    """See `contracts.StoreUpkeep`; the arguments are those of `SqlStore`."""
+
+    def __init__(
+        self, url: str, images: str, *, root: Path, anchor: str = "audit-anchors.jsonl"
+    ) -> None:
+        self._url, self._images, self._root, self._anchor = url, images, root, anchor
+
+    def create(self) -> None:
+        """Set up an empty store; see `contracts.StoreUpkeep`."""
+        with self._database() as database:
+            self._see_that_it_is_new(database)
+            create_schema(database)
+
+    def upgrade(self, *, has_backup: bool) -> tuple[str, str]:
+        """Bring the tables to the form of this version; see `contracts.StoreUpkeep`."""
+        with self._database() as database:
+            return upgrade_database(
+                database, lambda revision: self._copy(database, revision, has_backup)
+            )
+
+    def verify(self, *, anchor: Path | None, has_files: bool, progress: StepTick) -> ChainState:
+        """Check chain and files; see `contracts.StoreUpkeep`."""
+        with self._store() as store:
+            file = store.anchors if anchor is None else AnchorFile(anchor)
+            anchors = file.read()
+            if anchor is not None and not anchors:
+                raise StorageError(f"expected anchors of the audit chain, found none in {anchor}.")
+            progress("audit chain", 0, 1)
+            with store.database.reading(is_frozen=True) as session:
+                entries, first_bad = audit.first_bad_entry(session, anchors)
+                _, head = audit.head(session)
+            files, bad_files = self._check_files(store, progress) if has_files else (None, ())
+        return ChainState(
+            entries=entries,
+            first_bad=first_bad,
+            anchors=len(anchors),
+            head=head,
+            files=files,
+            bad_files=bad_files,
+        )
+
+    def anchor(self) -> ChainState:
+        """Write down where the chain stands; see `contracts.StoreUpkeep`."""
+        with self._store() as store:
+            anchor = store.anchor()
+            anchors = len(store.anchors.read())
+        return ChainState(entries=anchor.number, first_bad=None, anchors=anchors, head=anchor.hash)
+
+    def backup(self, folder: Path, *, progress: StepTick) -> Copied:
+        """Copy the store; see `contracts.StoreUpkeep`."""
+        with self._store() as store:
+            return copies.back_up(store.database, store.files, folder, progress)[0]
+
+    def restore(self, folder: Path, *, is_trial: bool, progress: StepTick) -> Copied:
+        """Make a store from a backup; see `contracts.StoreUpkeep`."""
+        if is_trial:
+            with tempfile.TemporaryDirectory(prefix="cdm-inspect-") as place:
+                trial = Database("sqlite:///trial.db", Path(place))
+                with closing(trial):
+                    return copies.restore(folder, trial, None, progress)
+        with self._database() as database:
+            self._see_that_it_is_new(database)
+            files = open_files(self._images, self._root)
+            return copies.restore(folder, database, files, progress)
+
+    def prune(
+        self, limits: Mapping[str, dt.timedelta], *, is_dry: bool, progress: StepTick
+    ) -> Pruned:
+        """Delete what is past its time; see `contracts.StoreUpkeep`."""
+        with self._store() as store:
+            return retention.prune(
+                store.database, store.files, limits, is_dry=is_dry, progress=progress
+            )
+
+    def hold(self, query: InspectionQuery, reason: str, *, who: str) -> int:
+        """Hold what matches, or let it go; see `contracts.StoreUpkeep`."""
+        with self._store() as store:
+            return retention.hold(store.database, query, reason, who=who)
+
+    def _store(self) -> SqlStore:
+        return SqlStore(
+            self._url, self._images, root=self._root, anchor=self._anchor, may_create=False
+        )
+
+    @contextmanager
+    def _database(self) -> Iterator[Database]:
+        with closing(Database(self._url, self._root)) as database:
+            yield database
+
+    def _see_that_it_is_new(self, database: Database) -> None:
+        file = database.file
+        if file is not None and not file.exists():
+            return
+        with errors_explained(database.where), database.engine.connect() as connection:
+            is_new = find_revision(connection, database.where) is None
+        if not is_new:
+            raise StorageError(
+                f"there is a store in {database.where}, and nothing is ever written over one. Move "
+                "it away, or name another database in store.url."
+            )
+
+    def _copy(self, database: Database, revision: str, has_backup: bool) -> str:
+        """A copy of the database before it is changed; where it is."""
+        if database.file is not None:
+            return str(_copy_sqlite(database.file, revision))
+        if has_backup:
+            return ""
+        folder = self._root / "backups"
+        _, made = copies.back_up(database, None, folder, lambda what, done, total: None)
+        return str(made)
+
+    def _check_files(self, store: SqlStore, progress: StepTick) -> tuple[int, tuple[str, ...]]:
+        """Read every file once."""
+        names = union(select(InspectionRow.image_sha256), select(InspectionRow.heatmap_sha256))
+        count, bad = 0, []
+        with store.database.reading() as session:
+            expected = len(session.scalars(names).all()) or 1
+            for name in filter(None, session.scalars(names)):
+                count += 1
+                try:
+                    store.files.get(name)
+                except StorageError:
+                    bad.append(name)
+                if count % 50 == 0:
+                    progress("files", count, expected)
+        return count, tuple(bad[:_MOST_NAMED])
+
+
+def _copy_sqlite(database: Path, revision: str) -> Path:
+    """A whole copy beside the database, also while others write to it.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    copy = database.with_name(f"{database.name}.schema-{revision}.backup")
+    number = 1
+    while copy.exists():
+        number += 1
+        copy = database.with_name(f"{database.name}.schema-{revision}.backup-{number}")
+    try:
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+    except (sqlite3.Error, OSError) as error:
+        copy.unlink(missing_ok=True)
+        raise StorageError(
+            f"the backup {copy} cannot be written: {error}. Free space there; nothing was changed."
+        ) from error
+    return copy

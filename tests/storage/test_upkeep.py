@@ -1,0 +1,386 @@
+"""Audit, backup, restore, retention, export: over every database."""
+
+import csv
+import datetime as dt
+import gzip
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from cdm_inspect.errors import InvalidOption, StorageError
+from cdm_inspect.hooks.conformance.stores import a_part, a_review, evidence_of
+from cdm_inspect.record_export import COLUMNS, export_records
+from cdm_inspect.records import Decision, InspectionQuery, Region, Verdict
+from cdm_inspect.storage import SqlStore, SqlUpkeep
+from cdm_inspect.storage.audit import KEY_VARIABLE, Anchor, AnchorFile
+
+EVERYTHING = InspectionQuery(limit=10_000)
+
+
+def untold(what, done, total):
+    assert 0 <= done <= total, what
+
+
+def fill(store, count=8):
+    kept = store.append_many([(a_part(n), evidence_of(n)) for n in range(count)])
+    for part in kept[:5]:
+        store.record_review(a_review(part.id))
+    return kept
+
+
+def verify(upkeep, **changes):
+    return upkeep.verify(**{"anchor": None, "has_files": False, "progress": untold, **changes})
+
+
+def test_a_whole_record_is_sound(store, upkeep):
+    fill(store)
+    found = verify(upkeep, has_files=True)
+    assert found.is_sound
+    assert (found.entries, found.anchors, found.files) == (5, 1, 16)
+
+
+@pytest.mark.parametrize(
+    ("tampering", "bad"),
+    [
+        ("UPDATE audit SET entry = replace(entry, 'accept', 'reject') WHERE number = 2", 2),
+        ("UPDATE audit SET previous = hash WHERE number = 3", 3),
+        ("DELETE FROM audit WHERE number = 2", 2),
+        ("DELETE FROM audit WHERE number = 1", 1),
+    ],
+)
+def test_tampering_is_found_at_its_place(store, upkeep, as_owner, tampering, bad):
+    fill(store)
+    as_owner(tampering)
+    assert verify(upkeep).first_bad == bad
+
+
+def test_entries_that_changed_places_are_found(store, upkeep, as_owner):
+    fill(store)
+    as_owner(
+        "UPDATE audit SET number = -2 WHERE number = 2",
+        "UPDATE audit SET number = 2 WHERE number = 3",
+        "UPDATE audit SET number = 3 WHERE number = -2",
+    )
+    assert verify(upkeep).first_bad == 2
+
+
+def test_a_tail_that_was_cut_off_is_found_by_an_anchor(store, upkeep, as_owner, tmp_path):
+    fill(store)
+    assert upkeep.anchor().entries == 5
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    shutil.copy(tmp_path / "audit-anchors.jsonl", elsewhere)
+    as_owner("DELETE FROM audit WHERE number > 3")
+    assert verify(upkeep).first_bad == 4
+    # Whoever cuts the tail may cut the store's own anchors as well.
+    (tmp_path / "audit-anchors.jsonl").unlink()
+    assert verify(upkeep).is_sound
+    assert verify(upkeep, anchor=elsewhere).first_bad == 4
+    with pytest.raises(StorageError, match="found none"):
+        verify(upkeep, anchor=tmp_path / "nothing.jsonl")
+
+
+def test_a_chain_that_was_made_anew_is_found_by_an_anchor(store, upkeep, as_owner):
+    fill(store)
+    upkeep.anchor()
+    as_owner("DELETE FROM audit", "DELETE FROM decision")
+    for part in store.find(EVERYTHING)[:5]:
+        store.record_review(a_review(part.id, Decision.REJECT))
+    assert verify(upkeep).first_bad == 1
+
+
+def test_anchors_are_signed_with_a_key_that_the_database_does_not_hold(tmp_path, monkeypatch):
+    anchor = Anchor(number=3, hash="0" * 64, at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    monkeypatch.setenv(KEY_VARIABLE, "secret")
+    file = AnchorFile(tmp_path / "anchors.jsonl")
+    file.add(anchor)
+    assert file.read() == [anchor]
+    forged = file.path.read_text().replace('"number": 3', '"number": 2')
+    file.path.write_text(forged)
+    with pytest.raises(StorageError, match="line 1: the signature"):
+        file.read()
+    file.path.write_text("no anchor\n")
+    with pytest.raises(StorageError, match="expected an anchor"):
+        file.read()
+
+
+def test_an_anchor_is_written_once_a_day(store, url, tmp_path):
+    fill(store)
+    file = tmp_path / "audit-anchors.jsonl"
+    assert len(file.read_text().splitlines()) == 1
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(hours=25)
+    line = {**json.loads(file.read_text()), "at": yesterday.isoformat()}
+    file.write_text(json.dumps(line) + "\n")
+    with SqlStore(url, "images/", root=tmp_path) as opened:
+        for part in opened.find(EVERYTHING)[:2]:
+            opened.record_review(a_review(part.id))
+    assert [anchor.number for anchor in AnchorFile(file).read()] == [1, 6]
+
+
+def test_changed_and_missing_files_are_found(store, upkeep, tmp_path):
+    kept = fill(store)
+    paths = [next((tmp_path / "images").rglob(part.image_sha256)) for part in kept[:2]]
+    paths[0].write_bytes(b"another photograph")
+    paths[1].unlink()
+    assert set(verify(upkeep, has_files=True).bad_files) == {p.image_sha256 for p in kept[:2]}
+
+
+def test_a_backup_becomes_the_same_store_again(store, upkeep, lose, url, tmp_path):
+    kept = [store.get(part.id) for part in fill(store)]
+    store.keep_position("sink/x", 4, {"level": 1.5})
+    hours, reviews = store.hourly("A"), store.reviews(kept[0].id)
+    copied = upkeep.backup(tmp_path / "backup", progress=untold)
+    assert (copied.rows["inspection"], copied.files, copied.audit_number) == (8, 16, 5)
+    store.append(a_part(50), evidence=None)  # after the backup
+    proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+    assert proof == copied
+    with pytest.raises(StorageError, match="nothing is ever written over one"):
+        upkeep.restore(tmp_path / "backup", is_trial=False, progress=untold)
+    lose()
+    shutil.rmtree(tmp_path / "images")
+    assert upkeep.restore(tmp_path / "backup", is_trial=False, progress=untold) == copied
+    with SqlStore(url, "images/", root=tmp_path) as opened:
+        assert list(opened.find(EVERYTHING)) == kept
+        assert opened.reviews(kept[0].id) == reviews
+        assert opened.hourly("A") == hours
+        assert opened.position("sink/x") == (4, {"level": 1.5})
+        assert opened.append(a_part(60), evidence=None).id > kept[-1].id
+        opened.record_review(a_review(kept[-1].id))
+    found = verify(upkeep, has_files=True)
+    assert found.is_sound
+    assert found.entries == 6
+
+
+def test_a_backup_of_one_database_becomes_the_other(store, upkeep, url, tmp_path, request):
+    kept = [store.get(part.id) for part in fill(store)]
+    upkeep.backup(tmp_path / "backup", progress=untold)
+    if url.startswith("sqlite"):
+        other = request.getfixturevalue("postgres")
+        SqlStore(url, "images/", root=tmp_path).database.close()
+        from sqlalchemy import create_engine
+
+        engine = create_engine(other)
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+        engine.dispose()
+    else:
+        other = "sqlite:///other.db"
+    SqlUpkeep(other, "elsewhere/", root=tmp_path).restore(
+        tmp_path / "backup", is_trial=False, progress=untold
+    )
+    with SqlStore(other, "elsewhere/", root=tmp_path) as opened:
+        assert list(opened.find(EVERYTHING)) == kept
+        assert opened.read_file(kept[3].image_sha256) == evidence_of(3)
+
+
+def test_a_second_backup_copies_only_new_files(store, upkeep, tmp_path):
+    fill(store)
+    upkeep.backup(tmp_path / "backup", progress=untold)
+    files = {path: path.stat().st_ino for path in (tmp_path / "backup/images").rglob("*")}
+    store.append(a_part(20), evidence=evidence_of(20))
+    assert upkeep.backup(tmp_path / "backup", progress=untold).rows["inspection"] == 9
+    assert all(path.stat().st_ino == inode for path, inode in files.items())
+    newest = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+    assert newest.rows["inspection"] == 9
+
+
+def damage_rows(folder):
+    file = next(folder.glob("*/tables/decision.jsonl.gz"))
+    rows = gzip.decompress(file.read_bytes()).replace(b"accept", b"reject")
+    file.write_bytes(gzip.compress(rows))
+
+
+def damage_tail(folder):
+    file = next(folder.glob("*/tables/inspection.jsonl.gz"))
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def damage_image(folder):
+    file = next(path for path in (folder / "images").rglob("*") if path.is_file())
+    file.write_bytes(b"?")
+
+
+def lose_image(folder):
+    next(path for path in (folder / "images").rglob("*") if path.is_file()).unlink()
+
+
+def damage_manifest(folder):
+    next(folder.glob("*/backup.json")).write_text("{}")
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_rows, damage_tail, damage_image, lose_image, damage_manifest]
+)
+def test_a_damaged_backup_is_refused_and_restores_nothing(
+    store, upkeep, lose, url, tmp_path, damage
+):
+    fill(store)
+    upkeep.backup(tmp_path / "backup", progress=untold)
+    damage(tmp_path / "backup")
+    with pytest.raises(StorageError):
+        upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+    lose()
+    with pytest.raises(StorageError):
+        upkeep.restore(tmp_path / "backup", is_trial=False, progress=untold)
+    with pytest.raises(StorageError, match="missing or empty"):
+        SqlStore(url, "images/", root=tmp_path)
+
+
+def test_what_is_no_backup_says_so(upkeep, tmp_path):
+    with pytest.raises(StorageError, match="found none"):
+        upkeep.restore(tmp_path, is_trial=True, progress=untold)
+
+
+def old_parts(store):
+    """Ten parts of a year ago: passed, decided, waiting, held; and one of today."""
+    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=365)
+    kept = store.append_many(
+        [
+            (
+                a_part(
+                    n,
+                    verdict=Verdict.PASS if n < 4 else Verdict.REJECT,
+                    lot="held" if n in (3, 9) else "",
+                    inspected_at=long_ago,
+                ),
+                evidence_of(n),
+            )
+            for n in range(10)
+        ]
+    )
+    for part in kept[6:]:
+        store.record_review(a_review(part.id, decided_at=long_ago))
+    store.append(a_part(20, verdict=Verdict.PASS), evidence=evidence_of(20))
+    return kept
+
+
+def make_old(folder):
+    then = time.time() - 2 * 86400
+    for path in folder.rglob("*"):
+        os.utime(path, (then, then))
+
+
+MONTH = {"passed": dt.timedelta(days=30), "decided": dt.timedelta(days=30)}
+
+
+def test_what_is_past_its_time_goes_and_what_waits_or_is_held_stays(store, upkeep, tmp_path):
+    kept = old_parts(store)
+    assert upkeep.hold(InspectionQuery(lot="held"), "case 17", who="sato") == 2
+    make_old(tmp_path / "images")
+    left_over = tmp_path / "images" / kept[0].image_sha256[:2] / ".half.written"
+    left_over.write_bytes(b"...")
+    os.utime(left_over, (0, 0))
+    counted = upkeep.prune(MONTH, is_dry=True, progress=untold)
+    assert counted.parts == {"passed": 3, "decided": 3}
+    assert counted.held == {"passed": 1, "decided": 1}
+    assert (counted.files, counted.temporaries) == (0, 1)  # of rows that are still there
+    assert store.count(EVERYTHING) == 11
+    pruned = upkeep.prune(MONTH, is_dry=False, progress=untold)
+    assert pruned.parts == counted.parts
+    assert (pruned.files, pruned.temporaries) == (12, 1)
+    stay = [kept[n].id for n in (3, 4, 5, 9)]
+    assert [part.id for part in store.find(EVERYTHING)][:4] == stay
+    assert store.get(kept[9].id).hold == "case 17"
+    assert store.read_file(kept[9].image_sha256) == evidence_of(9)
+    with pytest.raises(StorageError, match="missing"):
+        store.read_file(kept[0].image_sha256)
+    # The counts stay, and so does the chain: with what was deleted, by whom it was held.
+    assert sum(count.parts for count in store.hourly("A")) == 11
+    found = verify(upkeep, has_files=True)
+    assert found.is_sound
+    assert found.entries == 4 + 1 + 2
+    assert upkeep.hold(InspectionQuery(lot="held"), "", who="sato") == 2
+    assert upkeep.prune(MONTH, is_dry=False, progress=untold).parts == {"passed": 1, "decided": 1}
+
+
+def test_a_class_without_a_time_stays_for_ever(store, upkeep):
+    old_parts(store)
+    assert upkeep.prune({}, is_dry=False, progress=untold).parts == {}
+    assert store.count(EVERYTHING) == 11
+    with pytest.raises(StorageError, match="expected retention of"):
+        upkeep.prune({"everything": dt.timedelta(1)}, is_dry=True, progress=untold)
+
+
+def test_a_file_that_two_parts_name_stays_while_one_does(store, upkeep, tmp_path):
+    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=365)
+    old = a_part(1, verdict=Verdict.PASS, inspected_at=long_ago)
+    kept = store.append(old, evidence=evidence_of(1))
+    store.append(a_part(1, verdict=Verdict.PASS, line="B"), evidence=evidence_of(1))
+    make_old(tmp_path / "images")
+    assert upkeep.prune(MONTH, is_dry=False, progress=untold).files == 0
+    assert store.read_file(kept.image_sha256) == evidence_of(1)
+
+
+def test_a_file_that_is_put_again_while_it_is_swept_stays(store, tmp_path):
+    kept = store.append(a_part(1), evidence=evidence_of(1))
+    make_old(tmp_path / "images")
+
+    def in_use(names):
+        # At this moment, after the rows were read, another process keeps the same picture.
+        assert store.files.put(evidence_of(1)) == kept.image_sha256
+        return set()
+
+    store.files.sweep(in_use, age=86400.0, is_dry=False)
+    assert store.read_file(kept.image_sha256) == evidence_of(1)
+
+
+def test_a_sweep_that_was_killed_between_its_steps_loses_no_file(store, tmp_path):
+    kept = store.append(a_part(1), evidence=evidence_of(1))
+    path = next((tmp_path / "images").rglob(kept.image_sha256))
+    path.rename(path.with_name(f"{path.name}.swept"))
+    store.files.sweep(lambda names: set(names), age=86400.0, is_dry=False)
+    assert store.read_file(kept.image_sha256) == evidence_of(1)
+
+
+def test_the_record_as_a_table_is_safe_to_open(store, tmp_path):
+    fill(store)
+    part = store.append(
+        a_part(30, serial='=HYPERLINK("http://x")', lot="+1", image=Path("-2.png")),
+        evidence=None,
+    )
+    store.record_review(
+        a_review(part.id, Decision.REJECT, comment="@home", reason="dent", region=None)
+    )
+    file = tmp_path / "out" / "parts.csv"
+    assert export_records(store, EVERYTHING, file, progress=untold) == 9
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert tuple(rows[0]) == tuple(COLUMNS)
+    last = rows[-1]
+    assert last["serial"] == '\'=HYPERLINK("http://x")'
+    assert (last["lot"], last["image"], last["comment"]) == ("'+1", "'-2.png", "'@home")
+    assert (last["decision"], last["decision_reason"]) == ("reject", "dent")
+    assert float(last["score"]) == part.score
+    assert rows[0]["camera"] == "上"
+
+
+def test_the_record_as_parquet_keeps_its_types(store, tmp_path):
+    from pyarrow import parquet
+
+    kept = fill(store)
+    store.append(
+        a_part(40, verdict=Verdict.UNDECIDED, score=None, p_value=None, heatmap=None),
+        evidence=None,
+    )
+    file = tmp_path / "parts.parquet"
+    assert export_records(store, InspectionQuery(line="A"), file, progress=untold) == 9
+    table = parquet.read_table(file)
+    assert table.column("score").to_pylist()[:8] == [part.score for part in kept]
+    assert table.column("score").to_pylist()[8] is None
+    assert table.column("inspected_at").to_pylist()[0] == kept[0].inspected_at
+    with pytest.raises(InvalidOption, match=r"ends in \.csv or \.parquet"):
+        export_records(store, EVERYTHING, tmp_path / "parts.xlsx", progress=untold)
+    assert [path.name for path in tmp_path.glob(".parts*")] == []
+
+
+def test_a_region_and_a_reason_come_back(store):
+    part = store.append(a_part(1), evidence=None)
+    region = Region(x=1, y=2, width=3, height=4, area=12, peak=0.5)
+    given = a_review(part.id, region=region, reason="scratch", seen_ms=350, role="operator")
+    store.record_review(given)
+    assert store.reviews(part.id) == [given]
