@@ -127,8 +127,8 @@ class Recorder:
         evidence: bytes | None,
         identity: Mapping[str, str] | None = None,
     ) -> StoredInspection:
-        named = self._identity.of(inspection.image.as_posix())
-        inspection = replace(inspection, **{**named, **(identity or {})})
+        named: dict[str, Any] = self._identity.of(inspection.image.as_posix())
+        inspection = replace(inspection, **named | dict(identity or {}))
         stored = _append(self._store, inspection, evidence)
         # What the store had already, observers have heard of.
         if stored.inspected_at == inspection.inspected_at:

@@ -54,6 +54,7 @@ class _Manifest(BaseModel):
     tables: dict[str, _Table]
     audit_number: int
     audit_hash: str
+    has_files: bool
     files: int
     missing_files: int
 
@@ -107,6 +108,7 @@ def back_up(
         tables=tables,
         audit_number=number,
         audit_hash=link,
+        has_files=files is not None,
         files=copied,
         missing_files=missing,
     )
@@ -143,7 +145,7 @@ def restore(
         for done, (name, table) in enumerate(tables.items()):
             progress(f"table {name}", done, len(tables))
             rows = _load(source, table, manifest.tables[name])
-            if name == "inspection":
+            if name == "inspection" and manifest.has_files:
                 rows = _with_files(rows, images, files, manifest, progress)
             _insert(database, connection, table, rows)
         if database.is_server:

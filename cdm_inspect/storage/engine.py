@@ -18,7 +18,14 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+)
 
 from cdm_inspect.errors import StorageError, StoreUnreachable
 
@@ -30,6 +37,14 @@ _NETWORK |= {"fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs", "davfs"
 # What PostgreSQL says while it stops, starts or is full of connections.
 _PASSING = {"57P01", "57P02", "57P03", "53300", "40001", "40P01"}
 _PATIENCE_SECONDS = 15.0
+# A server whose cable was pulled says nothing; without these, a station would wait for hours.
+_LIMITS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 
 
 class Database:
@@ -139,8 +154,12 @@ def _refuse_network_share(file: Path) -> None:
 
 
 def _make_engine(url: URL) -> Engine:
+    is_server = url.get_backend_name() == "postgresql"
+    limits = {name: value for name, value in _LIMITS.items() if name not in url.query}
     try:
-        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+        engine = create_engine(
+            url, pool_pre_ping=is_server, connect_args=limits if is_server else {}
+        )
     except ModuleNotFoundError as error:
         raise StorageError(
             f"the driver of {url.render_as_string(hide_password=True)} is not installed "
@@ -153,7 +172,9 @@ def _make_engine(url: URL) -> Engine:
             connection.isolation_level = None  # we say BEGIN ourselves, see below
             cursor = connection.cursor()
             cursor.execute("PRAGMA busy_timeout=5000")
-            cursor.execute("PRAGMA journal_mode=WAL")
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                # Of several that open a new file at once, SQLite lets the others not wait for this.
+                _patiently(lambda: cursor.execute("PRAGMA journal_mode=WAL"))
             # A decision must survive a power cut; NORMAL may lose the last ones.
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA foreign_keys=ON")
@@ -174,6 +195,17 @@ def _make_engine(url: URL) -> Engine:
             connection.commit()
 
     return engine
+
+
+def _patiently(work: Callable[[], object]) -> None:
+    """Again for a while where SQLite says at once that somebody else is at it."""
+    again = Retrying(
+        retry=retry_if_exception(lambda error: "locked" in str(error)),
+        wait=wait_random(0.01, 0.1),
+        stop=stop_after_delay(_PATIENCE_SECONDS),
+        reraise=True,
+    )
+    again(work)
 
 
 @contextmanager
@@ -212,8 +244,8 @@ def _way_out(said: str) -> str:
         return "Another program holds it: wait for it, or stop it."
     if "full" in lower or "no space" in lower:
         return "Free space on its disk."
-    if "readonly" in lower or "read-only" in lower:
-        return "Make its file, and the folder that it lies in, writable."
+    if "readonly" in lower or "read-only" in lower or "unable to open" in lower:
+        return "Its folder must be there, and both folder and file be writable."
     if "malformed" in lower or "not a database" in lower:
         return "Leave it as it is and restore a backup: `cdm-inspect store restore`."
     return "Check that it is reachable, that its disk has space and that its file may be written."

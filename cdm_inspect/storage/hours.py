@@ -37,12 +37,12 @@ def add(session: Session, changes: Iterable[tuple[Cell, int]]) -> None:
         return
     is_server = session.get_bind().dialect.name == "postgresql"
     insert = postgresql.insert(HourlyRow) if is_server else sqlite.insert(HourlyRow)
+    insert = insert.values(rows)  # one way to the server, not one for each
     session.execute(
         insert.on_conflict_do_update(
             index_elements=["line", "hour", "verdict", "decision"],
             set_={"parts": HourlyRow.parts + insert.excluded.parts},
-        ),
-        rows,
+        )
     )
 
 

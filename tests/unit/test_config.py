@@ -1,6 +1,6 @@
 import pytest
 
-from cdm_inspect.config import LineConfig, load_project
+from cdm_inspect.config import IdentityConfig, LineConfig, load_project
 from cdm_inspect.errors import ConfigError, InvalidOption, UnknownLine
 from cdm_inspect.quantities import parse_count, parse_duration
 
@@ -93,6 +93,33 @@ def test_missing_broken_and_unknown(tmp_path):
         load_project(tmp_path)
 
 
+def test_what_a_path_says_of_a_part(tmp_path):
+    identity = IdentityConfig(serial=r"_(\d+)\.png$", lot=r"/(L\d+)/", station="press 3")
+    assert identity.of("in/L7/part_0042.png") == {
+        "serial": "0042",
+        "lot": "L7",
+        "camera": "",
+        "station": "press 3",
+    }
+    assert identity.of("part.png")["serial"] == ""
+    assert IdentityConfig(camera=r"(?:cam(\d))?").of("x.png")["camera"] == ""
+    # It says nothing of the model, which stays valid.
+    config = LineConfig(normal="x")
+    assert config.digest == LineConfig(normal="x", identity=identity).digest
+    for wrong in ("(", "no group", "(a)(b)"):
+        write(tmp_path, f"[lines.A]\nnormal = 'x'\n[lines.A.identity]\nserial = '{wrong}'\n")
+        with pytest.raises(ConfigError, match=r"identity\.serial: (no regular|expected one group)"):
+            load_project(tmp_path)
+
+
+def test_retention_is_a_duration_or_for_ever(tmp_path):
+    write(tmp_path, "[store.retention]\npassed = '90d'\n")
+    assert dict(load_project(tmp_path).store.retention) == {"passed": "90d", "decided": ""}
+    write(tmp_path, "[store.retention]\ndecided = 'long'\n")
+    with pytest.raises(ConfigError, match=r"store\.retention\.decided: expected a duration"):
+        load_project(tmp_path)
+
+
 def test_configuration_is_frozen_and_its_hash_follows_its_content():
     config = LineConfig(normal="x")
     with pytest.raises(ValueError, match="frozen"):
@@ -102,7 +129,7 @@ def test_configuration_is_frozen_and_its_hash_follows_its_content():
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("1.5h", 5400)]
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("1.5h", 5400), ("2d", 172_800)]
 )
 def test_durations(text, seconds):
     assert parse_duration(text) == seconds

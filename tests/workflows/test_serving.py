@@ -71,7 +71,11 @@ def test_a_gateway_gets_verdicts_that_are_recorded(server, line):
         answers = list(
             pool.map(
                 lambda path: ask(
-                    url, path.read_bytes(), Authorization=bearer, X_Part_Name=f"../x/{path.name}"
+                    url,
+                    path.read_bytes(),
+                    Authorization=bearer,
+                    X_Part_Name=f"../x/{path.name}",
+                    X_Part_Serial="部品 7".encode().decode("latin-1"),
                 ),
                 [*photographs, photographs[0]],
             )
@@ -80,6 +84,7 @@ def test_a_gateway_gets_verdicts_that_are_recorded(server, line):
     # The same photograph is the same part; a name is a name and no path.
     assert answers[-1][1]["id"] == answers[0][1]["id"]
     assert [row["image"] for _, row in answers[:6]] == [path.name for path in photographs]
+    assert answers[0][1]["serial"] == "部品 7"
     with open_project(line).open_store() as store:
         kept = store.find(InspectionQuery(line="A"))
     assert {row.id for row in kept} == {row["id"] for _, row in answers}

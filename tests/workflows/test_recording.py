@@ -1,0 +1,38 @@
+"""What is recorded beside the verdict: which part it was, and what it was judged with."""
+
+from sqlalchemy import select
+
+from cdm_inspect.images import find_images
+from cdm_inspect.project import open_project
+from cdm_inspect.records import InspectionQuery
+from cdm_inspect.storage.schema import CalibrationRow, LineVersionRow, ModelRow
+from cdm_inspect.workflows import inspect
+
+IDENTITY = """
+[lines.A.identity]
+serial = '(\\d+)\\.png$'
+lot = '/(test)/'
+station = "press 3"
+"""
+
+
+def test_a_part_is_known_by_its_path_and_its_model_by_the_record(line):
+    with (line / "cdm-inspect.toml").open("a") as file:
+        file.write(IDENTITY)
+    project = open_project(line, line="A")
+    paths = find_images(line / "data" / "A" / "test" / "good")[:2]
+    stored = list(inspect(project, "A", paths, device="cpu"))
+    assert [part.serial for part in stored] == [path.stem for path in paths]
+    assert {(part.lot, part.station, part.camera) for part in stored} == {("test", "press 3", "")}
+    with project.open_store() as store:
+        assert store.count(InspectionQuery(serial=stored[0].serial)) == 1
+        with store.database.reading() as session:
+            (version,) = session.scalars(select(LineVersionRow))
+            (model,) = session.scalars(select(ModelRow))
+            (calibration,) = session.scalars(select(CalibrationRow))
+    assert version.configuration["identity"]["station"] == "press 3"
+    assert model.id == stored[0].model
+    assert model.record["preparation"]
+    assert calibration.id == stored[0].calibration
+    assert calibration.record["threshold"] == stored[0].threshold
+    assert "scores" not in calibration.record
