@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.orm import Session
 
 from cdm_inspect.durable import readable, sha256_of
 from cdm_inspect.images import encode_heatmap
@@ -51,7 +57,7 @@ def new_row(
         "threshold": inspection.threshold,
         "score": inspection.score,
         "p_value": inspection.p_value,
-        "regions": [asdict(region) for region in inspection.regions],
+        "regions": [dict(vars(region)) for region in inspection.regions],
         "reason": readable(inspection.reason),
         "acquisition": dict(inspection.acquisition),
         "inspected_at": inspection.inspected_at.astimezone(dt.UTC),
@@ -66,22 +72,37 @@ def new_row(
     }
 
 
+def insert_rows(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Add those whose key is new; key and number of each that was.
+
+    PostgreSQL is given them as one JSON document: taking a statement with thousands of parameters
+    apart costs its driver more than all the rest.
+    """
+    table = InspectionRow.__table__
+    if session.get_bind().dialect.name == "postgresql":
+        columns = ", ".join([*rows[0], "reviewer"])
+        statement = text(
+            f"INSERT INTO inspection ({columns}) SELECT {columns} "  # noqa: S608 - our own names
+            "FROM json_populate_recordset(NULL::inspection, CAST(:rows AS json)) "
+            "ON CONFLICT (key) DO NOTHING RETURNING key, id"
+        )
+        document = json.dumps(
+            [{**row, "reviewer": ""} for row in rows], default=dt.datetime.isoformat
+        )
+        found = session.execute(statement, {"rows": document})
+    else:
+        insert = sqlite.insert(table).on_conflict_do_nothing(index_elements=["key"])
+        found = session.execute(insert.returning(table.c.key, table.c.id), list(rows))
+    return [(key, number) for key, number in found]
+
+
 def as_new(values: Mapping[str, Any], number: int) -> StoredInspection:
     """As a row that was just added would be read."""
-    return to_record(
-        InspectionRow(
-            **values,
-            id=number,
-            decision=None,
-            reviewer="",
-            decided_at=None,
-            version=0,
-            hold="",
-        )
-    )
+    blank = {"decision": None, "reviewer": "", "decided_at": None, "version": 0, "hold": ""}
+    return to_record(SimpleNamespace(**values, **blank, id=number))
 
 
-def to_record(row: InspectionRow) -> StoredInspection:
+def to_record(row: InspectionRow | SimpleNamespace) -> StoredInspection:
     """An inspection as the program knows it."""
     return StoredInspection(
         id=row.id,

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -34,7 +33,15 @@ from cdm_inspect.storage import audit, hours, queue
 from cdm_inspect.storage.audit import Anchor, AnchorFile
 from cdm_inspect.storage.engine import Database
 from cdm_inspect.storage.files import open_files
-from cdm_inspect.storage.rows import as_new, audited, inspection_key, new_row, to_record, to_review
+from cdm_inspect.storage.rows import (
+    as_new,
+    audited,
+    insert_rows,
+    inspection_key,
+    new_row,
+    to_record,
+    to_review,
+)
 from cdm_inspect.storage.schema import ChartRow, DecisionRow, InspectionRow, Status
 from cdm_inspect.storage.setups import keep_setup
 from cdm_inspect.storage.versions import open_schema
@@ -230,14 +237,10 @@ class SqlStore:
         return anchor
 
     def _insert(self, rows: Sequence[dict[str, Any]]) -> dict[str, StoredInspection]:
-        insert = (postgresql if self.database.is_server else sqlite).insert(InspectionRow)
-        insert = insert.on_conflict_do_nothing(index_elements=["key"])
         by_key = {row["key"]: row for row in rows}
         with self.database.writing() as session:
             self.database.lock(session, _ARRIVAL_LOCK, is_shared=True)
-            new = session.execute(
-                insert.returning(InspectionRow.key, InspectionRow.id), list(rows)
-            ).all()
+            new = insert_rows(session, rows)
             counted = [by_key[key] for key, _ in new]
             hours.add(
                 session,
