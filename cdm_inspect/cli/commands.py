@@ -19,6 +19,7 @@ from cdm_inspect.cli import (
     steps,
     thresholds,
 )
+from cdm_inspect.cli.arguments import Device, Line, Overrides, ScorerName
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.cli.storing import store_app
@@ -38,13 +39,6 @@ app = typer.Typer(
 )
 
 
-Line = Annotated[str, typer.Option("--line", "-l", help="Name of the line.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the line."),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-ScorerName = Annotated[str | None, typer.Option("--scorer", help="Instead of the line's own.")]
 AllScorers = Annotated[bool, typer.Option("--all-scorers", help="Every installed scorer.")]
 
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from cdm_inspect.cli.arguments import Line, Overrides, ScorerName
 from cdm_inspect.cli.steps import Context
 
 if TYPE_CHECKING:
     from cdm_inspect.cli.rendering import Screen
-
-Line = Annotated[str, typer.Option("--line", "-l", help="Name of the line.")]
 
 
 def export(
@@ -23,15 +22,12 @@ def export(
         str | None, typer.Option(help="Of the network: fp32, fp16, int8; as the format has it.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="To export it under.")] = None,
-    scorer: Annotated[str | None, typer.Option("--scorer", help="Instead of the line's.")] = None,
+    scorer: ScorerName = None,
     fixed_size: Annotated[
         bool, typer.Option("--fixed-size", help="For photographs of one size only.")
     ] = False,
     licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "not stated",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the line."),
-    ] = None,
+    overrides: Overrides = None,
 ) -> None:
     """Write a line for a station without PyTorch; fails unless its verdicts are the same."""
     from cdm_inspect import workflows
@@ -61,10 +57,7 @@ def parity(
     context: typer.Context,
     line: Line,
     runtime: Annotated[str, typer.Option(help="Name that it was exported under.")] = "onnx",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the line."),
-    ] = None,
+    overrides: Overrides = None,
 ) -> None:
     """Does this machine say of the golden set what the trained model said? Needs no PyTorch."""
     from cdm_inspect.artefact import GOLDEN, read_artefact, read_golden

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from cdm_inspect.cli.arguments import Device, Line, Overrides, ScorerName
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import InvalidOption
@@ -23,14 +24,7 @@ if TYPE_CHECKING:
     from cdm_inspect.inspection import Inspector
     from cdm_inspect.project import Project
 
-Line = Annotated[str, typer.Option("--line", "-l", help="Name of the line.")]
-ScorerName = Annotated[str | None, typer.Option("--scorer", help="Instead of the line's own.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Runtime = Annotated[str, typer.Option(help="torch, or the name that the line was exported under.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the line."),
-]
 
 
 def inspect(

@@ -146,7 +146,7 @@ def prune(
         bool, typer.Option("--apply", help="Delete; without it, what would be is only counted.")
     ] = False,
 ) -> None:
-    """Delete parts past the time that [store.retention] gives them, and files nothing needs."""
+    """Delete parts past the time that store.retention gives them, and files nothing needs."""
     state: Context = context.obj
     project = state.open()
     limits = {
@@ -161,7 +161,7 @@ def prune(
         held = f", {pruned.held[name]} more are held" if pruned.held[name] else ""
         state.screen.say(f"{parts} parts, {name}, {did}{held}.")
     if not limits:
-        state.screen.say("[store.retention] keeps every part for ever.")
+        state.screen.say("store.retention keeps every part for ever.")
     state.screen.say(
         f"{pruned.files} files that nothing needs ({pruned.bytes / 1e6:.1f} MB) and "
         f"{pruned.temporaries} left half written {did}."
