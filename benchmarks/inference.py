@@ -73,6 +73,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--no-others", action="store_true", help="leave anomalib's models out")
+    parser.add_argument("--form", action="append", help="exported forms; leave out for all")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--exported", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -136,7 +137,7 @@ def open_all(arguments: argparse.Namespace, folder: Path) -> dict:
     forms = FORMS if arguments.device == "cpu" else ON_GPU
     hurt = [damaged(image) for image in photographs(arguments, 6, seed=2)]
     examples = [image[None] for image in [*photographs(arguments, 6, seed=1), *hurt]]
-    for name in forms:
+    for name in arguments.form or forms:
         exporter = exporter_of(arguments, name)
         if exporter is None:
             continue

@@ -24,7 +24,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from cdm_inspect.hooks.conformance.stores import a_part, a_review, evidence_of
+from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.records import InspectionQuery
 from cdm_inspect.storage import SqlStore
 from cdm_inspect.storage.audit import first_bad_entry

@@ -24,7 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cdm_inspect.hooks.conformance.stores import a_part
+from cdm_inspect.hooks.conformance.specimens import a_part
 from cdm_inspect.records import (
     Decision,
     Inspection,

@@ -12,7 +12,7 @@ from cdm_inspect.builtin import cdm_inspect_stores
 from cdm_inspect.contracts import Options, StoreOffer
 from cdm_inspect.errors import StorageError
 from cdm_inspect.hooks.conformance import StoreConformance
-from cdm_inspect.hooks.conformance.stores import a_part, evidence_of
+from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
 from cdm_inspect.storage import SqlStore
 
 SERVER = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")

@@ -5,7 +5,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from cdm_inspect.errors import StorageError
-from cdm_inspect.hooks.conformance.stores import a_part, evidence_of
+from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
 from cdm_inspect.storage import SqlStore, SqlUpkeep
 from cdm_inspect.storage.files import open_files
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from cdm_inspect.errors import InvalidOption, StorageError
-from cdm_inspect.hooks.conformance.stores import a_part, a_review, evidence_of
+from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.record_export import COLUMNS, export_records
 from cdm_inspect.records import Decision, InspectionQuery, Region, Verdict
 from cdm_inspect.storage import SqlStore, SqlUpkeep
