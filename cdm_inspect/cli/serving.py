@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cdm_inspect.cli.judging import Device, Overrides, Runtime, open_inspector
+from cdm_inspect.cli.arguments import Device, Overrides
+from cdm_inspect.cli.judging import Runtime, open_inspector
 from cdm_inspect.cli.launching import LOCAL
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.errors import InvalidOption

@@ -18,7 +18,7 @@ from cdm_inspect.images import encode_heatmap
 from cdm_inspect.records import Decision, Inspection, Region, Review, StoredInspection, Verdict
 from cdm_inspect.storage.files import FileStore
 from cdm_inspect.storage.queue import urgency
-from cdm_inspect.storage.schema import DecisionRow, InspectionRow, Status
+from cdm_inspect.storage.schema import Base, DecisionRow, InspectionRow, Status
 
 _NAMED = ("serial", "lot", "station", "camera")
 
@@ -78,7 +78,7 @@ def insert_rows(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[tup
     PostgreSQL is given them as one JSON document: taking a statement with thousands of parameters
     apart costs its driver more than all the rest.
     """
-    table = InspectionRow.__table__
+    table = Base.metadata.tables[InspectionRow.__tablename__]
     if session.get_bind().dialect.name == "postgresql":
         columns = ", ".join([*rows[0], "reviewer"])
         statement = text(
