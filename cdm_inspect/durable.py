@@ -13,6 +13,10 @@ from typing import Any
 
 from cdm_inspect.errors import StorageError
 
+# Asked once, for asking means setting it for a moment, for all threads.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+
 
 def write_durably(path: Path, data: bytes, *, is_synced: bool = True) -> None:
     """Write a file through a temporary one in the same folder, synced, renamed, folder synced.
@@ -42,6 +46,9 @@ def _write(path: Path, data: bytes, is_synced: bool) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            if hasattr(os, "fchmod"):
+                # As any other file; a temporary one is its maker's alone.
+                os.fchmod(file.fileno(), 0o666 & ~_UMASK)
             if is_synced:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -74,7 +81,12 @@ def as_json(value: Any) -> Any:
 
 def readable(text: str | Path) -> str:
     """Text that can be stored and shown, although a file name in it may be no valid UTF-8."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    try:
+        data = os.fsencode(text)
+    except UnicodeEncodeError:  # half of a pair that stands for no byte of a file name
+        data = str(text).encode("utf-8", "backslashreplace")
+    # No database takes a NUL in a text.
+    return data.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
 def sha256_of(data: bytes) -> str:

@@ -17,7 +17,6 @@ from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     Inspection,
-    InspectionQuery,
     JudgingSetup,
     PartImage,
     StoredInspection,
@@ -69,10 +68,12 @@ class Recorder:
                 calibration_record=calibration.record,
             )
         )
-        inspector.inspected = store.count(
-            InspectionQuery(
-                line=inspector.line, calibration=calibration.id, since=calibration.made_at
-            )
+        # To the hour: what is counted anyway, and stays when records are deleted.
+        since = calibration.made_at.replace(minute=0, second=0, microsecond=0)
+        inspector.inspected = sum(
+            count.parts
+            for count in store.hourly(inspector.line, since=since)
+            if count.calibration == calibration.id
         )
         self._watch = (
             LineWatch(store, calibration, charts_of(calibration)[0])

@@ -233,6 +233,7 @@ class HourlyCount:
     Attributes:
         hour: its beginning, UTC.
         decision: that stands, of a person; None where there is none.
+        calibration: id of the one that judged.
         parts: also those whose records have been deleted since.
     """
 
@@ -240,6 +241,7 @@ class HourlyCount:
     hour: dt.datetime
     verdict: Verdict
     decision: Decision | None
+    calibration: str
     parts: int
 
 

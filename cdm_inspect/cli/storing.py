@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.errors import InvalidOption, StorageError
@@ -59,6 +60,12 @@ def verify(
         raise StorageError(
             f"the audit chain is broken at entry {found.first_bad}. Entries before it are sound; "
             "keep the database as it is and restore a backup beside it to compare."
+        )
+    if found.unlike:
+        raise StorageError(
+            f"the records of {len(found.unlike)} parts, the first of them {found.unlike[0]}, say "
+            "another verdict or decision than the audit chain, which is whole: somebody has "
+            "changed them. Restore a backup beside the database to compare."
         )
     if found.bad_files:
         raise StorageError(
@@ -110,12 +117,16 @@ def backup(
     state: Context = context.obj
     with state.screen.counting("backup") as tick:
         copied = state.open().store_upkeep().backup(folder, progress=_told(tick))
-    lacking = f" {copied.missing_files} files were missing." if copied.missing_files else ""
     state.screen.say(
         f"{copied.rows['inspection']} inspections, {copied.rows['decision']} decisions and "
-        f"{copied.files} files are in {folder}.{lacking}"
+        f"{copied.files} files are in {folder}."
     )
     state.screen.finish(asdict(copied))
+    if copied.missing_files:
+        raise StorageError(
+            f"{copied.missing_files} images or heat maps are missing in the store, and so in the "
+            "backup. `cdm-inspect store verify --files` names them."
+        )
 
 
 @store_app.command()
@@ -137,6 +148,11 @@ def restore(
         f"{copied.files} files {said} {folder}; the audit chain is whole."
     )
     state.screen.finish(asdict(copied))
+    if copied.bad_files:
+        raise StorageError(
+            f"{len(copied.bad_files)} images or heat maps are missing in the backup or damaged, "
+            f"the first of them {copied.bad_files[0]}. All records are there."
+        )
 
 
 @store_app.command()
@@ -182,12 +198,13 @@ def hold(
     until: Until = None,
 ) -> None:
     """Keep parts from being pruned: a legal hold."""
-    _hold(context, _query(line, lot, serial, since, until), reason, "held")
+    _hold(context, _query(line, lot, serial, since, until), reason, ends=False)
 
 
 @store_app.command()
 def unhold(
     context: typer.Context,
+    reason: Annotated[str, typer.Option(help="Of the hold that ends; others stay.")],
     line: LineName = None,
     lot: Lot = None,
     serial: Serial = None,
@@ -195,7 +212,7 @@ def unhold(
     until: Until = None,
 ) -> None:
     """End a legal hold."""
-    _hold(context, _query(line, lot, serial, since, until), "", "no longer held")
+    _hold(context, _query(line, lot, serial, since, until), reason, ends=True)
 
 
 @store_app.command()
@@ -219,15 +236,19 @@ def export(
     state.screen.finish({"file": str(file), "rows": rows})
 
 
-def _hold(context: typer.Context, query: InspectionQuery, reason: str, did: str) -> None:
+def _hold(context: typer.Context, query: InspectionQuery, reason: str, *, ends: bool) -> None:
     from cdm_inspect.records import InspectionQuery
 
     state: Context = context.obj
     if query == InspectionQuery():
         raise InvalidOption("name the parts: --line, --lot, --serial, --since or --until.")
-    changed = state.open().store_upkeep().hold(query, reason, who=getpass.getuser())
-    state.screen.say(f"{changed} parts are {did}.")
-    state.screen.finish({"changed": changed, "reason": reason or None})
+    if not reason.strip():
+        raise InvalidOption("expected the reason of the hold, found none.")
+    upkeep = state.open().store_upkeep()
+    changed = upkeep.hold(query, reason, ends=ends, who=getpass.getuser())
+    did = "no longer held for" if ends else "held for"
+    state.screen.say(f"{changed} parts are {did}: {escape(reason)}")
+    state.screen.finish({"changed": changed, "reason": reason})
 
 
 def _query(

@@ -20,6 +20,8 @@ class ChainState:
         first_bad: number of the first that is not what it was; None if all are sound.
         anchors: that the chain was held against.
         head: hash of the last entry read.
+        unlike: numbers of the inspections, the first hundred, whose verdict or decisions are not
+            those that the chain tells of.
         files: image and map files that were read; None if they were not asked for.
         bad_files: names of those that are missing or changed, the first hundred.
     """
@@ -28,13 +30,14 @@ class ChainState:
     first_bad: int | None
     anchors: int
     head: str
+    unlike: tuple[int, ...] = ()
     files: int | None = None
     bad_files: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing was found."""
-        return self.first_bad is None and not self.bad_files
+        return self.first_bad is None and not self.bad_files and not self.unlike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,8 @@ class Copied:
     Attributes:
         rows: by table.
         files: images and heat maps.
-        missing_files: of these, how many the store itself does not have.
+        missing_files: how many the store that was backed up did not have.
+        bad_files: names of files that could not be restored, for they are missing or changed.
         schema: version of the tables in the backup.
         audit_number: entries of the audit chain.
     """
@@ -54,6 +58,7 @@ class Copied:
     missing_files: int
     schema: str
     audit_number: int
+    bad_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +89,7 @@ class StoreUpkeep(Protocol):
     """
 
     def create(self) -> None:
-        """Set up an empty store, also beside what is left of a former one."""
+        """Set up an empty store, also beside what is left of a former one, which stays as it is."""
         ...
 
     def upgrade(self, *, has_backup: bool) -> tuple[str, str]:
@@ -138,6 +143,6 @@ class StoreUpkeep(Protocol):
         """
         ...
 
-    def hold(self, query: InspectionQuery, reason: str, *, who: str) -> int:
-        """Put what matches under a legal hold, ended by an empty reason; how many changed."""
+    def hold(self, query: InspectionQuery, reason: str, *, ends: bool, who: str) -> int:
+        """Put what matches under a legal hold, or end the one of this reason; how many changed."""
         ...

@@ -8,25 +8,37 @@ that was cut off leaves a sound chain: only an anchor, kept elsewhere, tells of 
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import hashlib
 import hmac
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
 
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import StorageError
+from cdm_inspect.records import Decision
 from cdm_inspect.storage.engine import Database
-from cdm_inspect.storage.schema import AuditRow
+from cdm_inspect.storage.schema import AuditRow, DecisionRow, InspectionRow
 
 GENESIS = "0" * 64
+# What an entry calls it, and the column of the decision.
+_TOLD = {
+    "inspection": "inspection_id",
+    "decision": "decision",
+    "who": "reviewer",
+    "comment": "comment",
+    "reason": "reason",
+    "role": "role",
+}
+_PAGE = 2000
 KEY_VARIABLE = "CDM_INSPECT_ANCHOR_KEY"
 """Environment variable with a secret that the database does not hold; anchors are then signed."""
 
@@ -52,6 +64,12 @@ def head(session: Session) -> tuple[int, str]:
     return (last.number, last.hash) if last else (0, GENESIS)
 
 
+def has_entry(session: Session, anchor: Anchor) -> bool:
+    """Whether the chain still is what an anchor says."""
+    statement = select(AuditRow.hash).where(AuditRow.number == anchor.number)
+    return session.scalar(statement) == anchor.hash
+
+
 def first_bad_entry(session: Session, anchors: Sequence[Anchor] = ()) -> tuple[int, int | None]:
     """Read the whole chain.
 
@@ -59,7 +77,9 @@ def first_bad_entry(session: Session, anchors: Sequence[Anchor] = ()) -> tuple[i
         Entries read, and the number of the first that is not what it was: edited, moved, missing,
         or, where an anchor knows of it, cut off.
     """
-    anchored = {anchor.number: anchor.hash for anchor in anchors}
+    anchored: dict[int, set[str]] = {}
+    for anchor in anchors:
+        anchored.setdefault(anchor.number, set()).add(anchor.hash)
     previous, count = GENESIS, 0
     statement = select(AuditRow.number, AuditRow.entry, AuditRow.previous, AuditRow.hash)
     # Closed before the session, also where a bad entry ends the reading early.
@@ -72,7 +92,7 @@ def first_bad_entry(session: Session, anchors: Sequence[Anchor] = ()) -> tuple[i
                 number == count
                 and before == previous
                 and link == _link(number, entry, previous)
-                and anchored.get(number, link) == link
+                and anchored.get(number, {link}) == {link}
             )
             if not is_sound:
                 return count, min(number, count)
@@ -80,6 +100,62 @@ def first_bad_entry(session: Session, anchors: Sequence[Anchor] = ()) -> tuple[i
     if any(number > count for number in anchored):
         return count, count + 1
     return count, None
+
+
+def unlike_parts(session: Session) -> list[int]:
+    """Numbers of inspections whose verdict or decisions are not those that the chain tells of.
+
+    Those that have been deleted since are left out, and so are entries of the first versions, which
+    do not name the decision.
+    """
+    unlike: set[int] = set()
+    told, last = 0, 0
+    names_all = True
+    page = select(AuditRow.number, AuditRow.entry).order_by(AuditRow.number).limit(_PAGE)
+    while rows := session.execute(page.where(AuditRow.number > last)).all():
+        last = rows[-1].number
+        entries = [json.loads(row.entry) for row in rows]
+        decided = [entry for entry in entries if entry.get("action") == "decide"]
+        names_all &= all("client" in entry for entry in decided)
+        by_client = {entry["client"]: entry for entry in decided if "client" in entry}
+        verdicts = _by_key(session, InspectionRow.id, {e["inspection"] for e in by_client.values()})
+        decisions = _by_key(session, DecisionRow.client_id, by_client)
+        for client, entry in by_client.items():
+            number = entry["inspection"]
+            if number not in verdicts:
+                continue
+            told += client in decisions
+            found = decisions.get(client)
+            is_same = found is not None and all(
+                entry.get(name, "") == getattr(found, column) for name, column in _TOLD.items()
+            )
+            if not is_same or verdicts[number].verdict != entry["verdict"]:
+                unlike.add(number)
+    decision = aliased(DecisionRow)
+    newest = (
+        select(func.max(decision.id))
+        .where(decision.inspection_id == InspectionRow.id)
+        .scalar_subquery()
+    )
+    stands = func.coalesce(InspectionRow.decision, Decision.UNDO.value)
+    unlike.update(
+        session.scalars(
+            select(InspectionRow.id)
+            .join(DecisionRow, DecisionRow.id == newest)
+            .where(stands != DecisionRow.decision)
+        )
+    )
+    if names_all and session.scalar(select(func.count()).select_from(DecisionRow)) != told:
+        texts = session.scalars(select(AuditRow.entry).where(AuditRow.entry.contains("client")))
+        clients = {json.loads(text).get("client") for text in texts}
+        kept = session.execute(select(DecisionRow.client_id, DecisionRow.inspection_id))
+        unlike.update(row.inspection_id for row in kept if row.client_id not in clients)
+    return sorted(unlike)
+
+
+def _by_key(session: Session, key: Any, values: Collection[Any]) -> dict[Any, Any]:
+    rows = session.scalars(select(key.class_).where(key.in_(values))) if values else ()
+    return {getattr(row, key.key): row for row in rows}
 
 
 def _link(number: int, entry: str, previous: str) -> str:
@@ -110,6 +186,9 @@ class AnchorFile:
     def read(self) -> list[Anchor]:
         """All anchors; none where there is no file.
 
+        Lines that are no JSON, as a full disk leaves one, and, where there is a key, lines without
+        a signature tell nothing, as if they had been deleted.
+
         Raises:
             StorageError: if a line is no anchor, or its signature is not ours.
         """
@@ -119,7 +198,8 @@ class AnchorFile:
             return []
         except (OSError, UnicodeDecodeError) as error:
             raise StorageError(f"the anchors {self.path} cannot be read: {error}.") from error
-        return [self._parse(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+        found = (self._parse(number, line) for number, line in enumerate(lines, 1))
+        return [anchor for anchor in found if anchor is not None]
 
     def add(self, anchor: Anchor) -> None:
         """Add one durably.
@@ -137,8 +217,13 @@ class AnchorFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # One write to a file opened for appending: two processes do not mix their lines.
-            with self.path.open("ab", buffering=0) as file:
-                file.write(json.dumps(document).encode() + b"\n")
+            line = json.dumps(document).encode() + b"\n"
+            with self.path.open("a+b", buffering=0) as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+                if file.read(1) not in (b"", b"\n"):
+                    line = b"\n" + line  # of a full disk, half a line was left
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file.fileno())
         except OSError as error:
             raise StorageError(
@@ -146,21 +231,26 @@ class AnchorFile:
                 "there or correct the rights."
             ) from error
 
-    def _parse(self, number: int, line: str) -> Anchor:
+    def _parse(self, number: int, line: str) -> Anchor | None:
         try:
             document = json.loads(line)
+        except ValueError:
+            return None
+        try:
+            signature = str(document.pop("hmac", ""))
+            if self._key and not signature:
+                return None
             anchor = Anchor(
                 number=int(document["number"]),
                 hash=str(document["hash"]),
-                at=dt.datetime.fromisoformat(document["at"]),
+                at=dt.datetime.fromisoformat(document["at"]).astimezone(dt.UTC),
             )
-            signature = document.pop("hmac", "")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise StorageError(
                 f"{self.path}, line {number}: expected an anchor of the audit chain, found "
                 f"{line[:80]!r}."
             ) from error
-        if self._key and not hmac.compare_digest(signature, self._sign(document)):
+        if self._key and not hmac.compare_digest(signature.encode(), self._sign(document).encode()):
             raise StorageError(
                 f"{self.path}, line {number}: the signature is not that of {KEY_VARIABLE}. Either "
                 "the line was changed, or the key is another one."

@@ -11,6 +11,7 @@ All tables are of one moment, whoever writes meanwhile.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import gzip
 import hashlib
@@ -24,7 +25,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import JSON, Connection, MetaData, Table, func, select, text
-from sqlalchemy.orm import Session
 
 from cdm_inspect.contracts import Copied
 from cdm_inspect.durable import to_json, write_durably
@@ -78,7 +78,8 @@ def back_up(
     """
     made_at = dt.datetime.now(dt.UTC)
     target = folder / made_at.strftime("%Y%m%dT%H%M%S.%fZ")
-    copies = LocalFiles(folder / "images", is_synced=False)
+    # Synced all at once where that can be done.
+    copies = LocalFiles(folder / "images", is_synced=not hasattr(os, "sync"))
     try:
         (target / "tables").mkdir(parents=True)
         with database.reading(is_frozen=True) as session:
@@ -91,9 +92,11 @@ def back_up(
                 table.name: _dump(connection, table, target / "tables", progress)
                 for table in _tables(connection)
             }
-            copied = missing = 0
-            if files is not None:
-                copied, missing = _copy_files(session, files, copies, progress)
+        # No longer within the transaction: of hours, the database could not tidy up meanwhile.
+        copied = missing = 0
+        if files is not None:
+            rows = tables["inspection"].rows
+            copied, missing = _copy_files(target / "tables", rows, files, copies, progress)
         if hasattr(os, "sync"):
             os.sync()
     except OSError as error:
@@ -128,12 +131,13 @@ def restore(
         progress: told how far it is.
 
     Raises:
-        StorageError: if the backup is damaged, newer than the program, or cannot be written; the
-            database is then still empty.
+        StorageError: if its records are damaged, newer than the program, or cannot be written; the
+            database is then still empty. Files that are damaged are named, and keep nothing back.
     """
     source = _find(folder)
     manifest = _read_manifest(source)
     images = LocalFiles(source.parent / "images")
+    bad: list[str] = []
     with database.writing() as session:
         connection = session.connection()
         migrate(connection, manifest.schema_)
@@ -142,25 +146,32 @@ def restore(
             raise StorageError(
                 f"{source} lacks tables: {sorted(set(tables) ^ set(manifest.tables))}."
             )
+        if "note" in tables:
+            connection.execute(tables["note"].delete())  # what a new store would know of itself
         for done, (name, table) in enumerate(tables.items()):
             progress(f"table {name}", done, len(tables))
             rows = _load(source, table, manifest.tables[name])
             if name == "inspection" and manifest.has_files:
-                rows = _with_files(rows, images, files, manifest, progress)
+                count = manifest.tables[name].rows
+                rows = _with_files(rows, images, files, count, bad, progress)
             _insert(database, connection, table, rows)
         if database.is_server:
             _renumber(connection)
         migrate(connection)
         session.flush()
         progress("audit chain", 0, 1)
-        count, bad = audit.first_bad_entry(session)
+        entries, bad_entry = audit.first_bad_entry(session)
         found = audit.head(session)
-        if bad is not None or found != (manifest.audit_number, manifest.audit_hash):
+        if bad_entry is not None or found != (manifest.audit_number, manifest.audit_hash):
             raise StorageError(
-                f"the audit chain in {source} is broken at entry {bad or count}. Take another "
-                "backup."
+                f"the audit chain in {source} is broken at entry {bad_entry or entries}. Take "
+                "another backup."
             )
-    return _summary(manifest)
+        if files is not None:
+            now = dt.datetime.now(dt.UTC).isoformat()
+            entry = {"action": "restore", "at": now, "backup": manifest.made_at.isoformat()}
+            audit.add_entry(database, session, entry)
+    return dataclasses.replace(_summary(manifest), bad_files=tuple(bad))
 
 
 def _summary(manifest: _Manifest) -> Copied:
@@ -202,37 +213,47 @@ def _plain(value: Any) -> Any:
 
 
 def _copy_files(
-    session: Session, files: FileStore, copies: LocalFiles, progress: StepTick
+    tables: Path, rows: int, files: FileStore, copies: LocalFiles, progress: StepTick
 ) -> tuple[int, int]:
-    table = Base.metadata.tables["inspection"]
-    names = select(*(table.c[name] for name in _NAMES)).order_by(table.c.id)
-    expected = session.scalar(select(func.count()).select_from(table)) or 1
+    """Copy what the rows name and what is not there already; how many there are, how many lack."""
     copied = missing = 0
-    rows = session.execute(names, execution_options={"yield_per": _ROWS})
-    for done, row in enumerate(rows):
-        for name in filter(None, row):
-            if not copies.has(name):
-                try:
-                    data = files.get(name)
-                except StorageError:
-                    missing += 1
-                    continue
-                copies.put(data)
+    for done, row in enumerate(_rows_in(tables / "inspection.jsonl.gz")):
+        for name in filter(None, (row[column] for column in _NAMES)):
+            size = files.size(name)
+            if size is None:
+                missing += 1
+                continue
+            if copies.size(name) != size:
+                copies.put(files.get(name))
             copied += 1
         if done % 100 == 0:
-            progress("files", done, expected)
+            progress("files", done, rows)
     return copied, missing
+
+
+def _rows_in(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rb") as file:
+        for line in file:
+            yield json.loads(line)
 
 
 def _find(folder: Path) -> Path:
     if (folder / _MANIFEST).is_file():
         return folder
-    found = sorted(path.parent for path in folder.glob(f"*/{_MANIFEST}"))
+    found = sorted(path.parent for path in folder.glob(f"*/{_MANIFEST}") if _is_whole(path))
     if not found:
         raise StorageError(
             f"expected a backup made by `cdm-inspect store backup`, found none in {folder}."
         )
     return found[-1]
+
+
+def _is_whole(manifest: Path) -> bool:
+    """Whether a backup holds the files as well; a copy before an upgrade does not."""
+    try:
+        return bool(json.loads(manifest.read_bytes()).get("has_files", True))
+    except (OSError, ValueError, AttributeError):
+        return True  # and is refused by name
 
 
 def _read_manifest(source: Path) -> _Manifest:
@@ -260,10 +281,9 @@ def _load(source: Path, table: Table, expected: _Table) -> Iterator[dict[str, An
     try:
         if _hash_of(path) != expected.sha256:
             raise damaged
-        with gzip.open(path, "rb") as file:
-            for line in file:
-                count += 1
-                yield json.loads(line)
+        for row in _rows_in(path):
+            count += 1
+            yield row
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise damaged from error
     if count != expected.rows:
@@ -274,27 +294,23 @@ def _with_files(
     rows: Iterator[dict[str, Any]],
     images: LocalFiles,
     files: FileStore | None,
-    manifest: _Manifest,
+    expected: int,
+    bad: list[str],
     progress: StepTick,
 ) -> Iterator[dict[str, Any]]:
-    """The same rows, each once its files are where they belong."""
-    expected, missing = manifest.tables["inspection"].rows or 1, 0
+    """The same rows, each once its files are where they belong; `bad` gets those that lack."""
     for done, row in enumerate(rows):
         for name in filter(None, (row[column] for column in _NAMES)):
-            if not images.has(name):
-                missing += 1
+            try:
+                data = images.get(name)
+            except StorageError:
+                bad.append(name)
                 continue
-            data = images.get(name)
             if files is not None:
                 files.put(data)
         yield row
         if done % 100 == 0:
             progress("parts and their files", done, expected)
-    if missing > manifest.missing_files:
-        raise StorageError(
-            f"{missing - manifest.missing_files} files of the backup are missing below "
-            f"{images.root}. Take another backup."
-        )
 
 
 def _insert(
@@ -302,23 +318,35 @@ def _insert(
 ) -> None:
     names = [column.name for column in table.columns]
     is_json = {column.name for column in table.columns if isinstance(column.type, JSON)}
-    values = (
-        tuple(
-            json.dumps(row[name]) if name in is_json and row[name] is not None else row[name]
-            for name in names
-        )
-        for row in rows
-    )
+    lengths = {column.name: getattr(column.type, "length", None) for column in table.columns}
+
+    def fitting(name: str, value: Any) -> Any:
+        if isinstance(value, str) and (len(value) > (lengths[name] or len(value)) or "\0" in value):
+            # SQLite takes what PostgreSQL does not.
+            raise StorageError(
+                f"{table.name}.{name}: expected at most {lengths[name]} characters and no NUL, "
+                f"found {value[:80]!r}."
+            )
+        return json.dumps(value) if name in is_json and value is not None else value
+
+    values = (tuple(fitting(name, row[name]) for name in names) for row in rows)
     columns = ", ".join(f'"{name}"' for name in names)
     if database.is_server:
+        import psycopg
+
         driver = connection.connection.driver_connection
         assert driver is not None
-        with (
-            driver.cursor() as cursor,
-            cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as copy,
-        ):
-            for row in values:
-                copy.write_row(row)
+        try:
+            with (
+                driver.cursor() as cursor,
+                cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as copy,
+            ):
+                for row in values:
+                    copy.write_row(row)
+        except psycopg.Error as error:
+            raise StorageError(
+                f"{database.where} cannot be written: {error}. Nothing was restored."
+            ) from error
         return
     marks = ", ".join("?" for _ in names)
     statement = f'INSERT INTO "{table.name}" ({columns}) VALUES ({marks})'  # noqa: S608
@@ -331,8 +359,10 @@ def _renumber(connection: Connection) -> None:
     for table in ("inspection", "decision"):
         connection.execute(
             text(
+                # Behind what readers have seen, too: `chart` says how far they are.
                 f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), "  # noqa: S608
-                f"(SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
+                f"greatest((SELECT coalesce(max(id), 0) FROM {table}), "
+                "(SELECT coalesce(max(last), 0) FROM chart)) + 1, false)"
             )
         )
 

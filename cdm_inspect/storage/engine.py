@@ -13,7 +13,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
-    IntegrityError,
+    InterfaceError,
+    OperationalError,
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -34,8 +35,11 @@ T = TypeVar("T")
 # SQLite's log of writes needs memory that all programs share, which no network gives.
 _NETWORK = {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ceph", "glusterfs"}
 _NETWORK |= {"fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs", "davfs", "ncpfs"}
+OUR_VERSIONS = frozenset({"cdm_inspect_revision", "cdm_inspect_schema"})
+"""Tables that tell the version of ours; the second is that of the first schema."""
+
 # What PostgreSQL says while it stops, starts or is full of connections.
-_PASSING = {"57P01", "57P02", "57P03", "53300", "40001", "40P01"}
+_PASSING = {"57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03"}
 _PATIENCE_SECONDS = 15.0
 # A server whose cable was pulled says nothing; without these, a station would wait for hours.
 _LIMITS = {
@@ -80,11 +84,13 @@ class Database:
 
     @contextmanager
     def reading(self, *, is_frozen: bool = False) -> Iterator[Session]:
-        """A transaction; frozen, all that is read in it is of one moment."""
+        """A transaction; frozen, all that is read in it is of one moment, however long it takes."""
         engine = self.engine
         if self.is_server and is_frozen:
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
         with errors_explained(self.where), Session(engine) as session:
+            if self.is_server and is_frozen:
+                session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             yield session
 
     @contextmanager
@@ -133,7 +139,7 @@ def _resolve(url: str, root: Path) -> URL:
 
 def _refuse_network_share(file: Path) -> None:
     """Raise where the file would lie on a disk of another machine."""
-    folder = str(file.absolute().parent.resolve())
+    folder = str(file.absolute().resolve().parent)
     if folder.startswith("\\\\"):
         kind = "a network share"
     else:
@@ -172,7 +178,8 @@ def _make_engine(url: URL) -> Engine:
             connection.isolation_level = None  # we say BEGIN ourselves, see below
             cursor = connection.cursor()
             cursor.execute("PRAGMA busy_timeout=5000")
-            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+            if mode != "wal" and _is_ours(cursor):
                 # Of several that open a new file at once, SQLite lets the others not wait for this.
                 _patiently(lambda: cursor.execute("PRAGMA journal_mode=WAL"))
             # A decision must survive a power cut; NORMAL may lose the last ones.
@@ -197,6 +204,12 @@ def _make_engine(url: URL) -> Engine:
     return engine
 
 
+def _is_ours(cursor: Any) -> bool:
+    """Whether nobody else's tables are in a file, which must stay as it is until it is refused."""
+    tables = {row[0] for row in cursor.execute("SELECT name FROM sqlite_master")}
+    return not tables or not OUR_VERSIONS.isdisjoint(tables)
+
+
 def _patiently(work: Callable[[], object]) -> None:
     """Again for a while where SQLite says at once that somebody else is at it."""
     again = Retrying(
@@ -210,11 +223,9 @@ def _patiently(work: Callable[[], object]) -> None:
 
 @contextmanager
 def errors_explained(where: str) -> Iterator[None]:
-    """Errors of the database as sentences; those of a violated constraint as they are."""
+    """Errors of the database as sentences."""
     try:
         yield
-    except IntegrityError:
-        raise  # callers know what a violated constraint means
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         said = str(cause).strip().splitlines()[0]
@@ -234,7 +245,9 @@ def _is_passing(error: SQLAlchemyError) -> bool:
     if "database is locked" in said or "database table is locked" in said:
         return True
     state = getattr(error.orig, "sqlstate", None)
-    is_lost = type(error.orig).__module__.startswith("psycopg") and state is None
+    is_server = type(error.orig).__module__.startswith("psycopg")
+    # What the server does not say itself, it could not say.
+    is_lost = is_server and state is None and isinstance(error, (OperationalError, InterfaceError))
     return error.connection_invalidated or state in _PASSING or is_lost
 
 
@@ -246,6 +259,10 @@ def _way_out(said: str) -> str:
         return "Free space on its disk."
     if "readonly" in lower or "read-only" in lower or "unable to open" in lower:
         return "Its folder must be there, and both folder and file be writable."
+    if "cannot be changed" in lower or "cannot be deleted" in lower:
+        return "What is recorded stays as it is."
+    if "too long" in lower or "nul" in lower.split() or "0x00" in lower:
+        return "Shorten the text that it was given, or take out what is no character."
     if "malformed" in lower or "not a database" in lower:
         return "Leave it as it is and restore a backup: `cdm-inspect store restore`."
     return "Check that it is reachable, that its disk has space and that its file may be written."

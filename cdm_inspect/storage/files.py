@@ -15,9 +15,12 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from cdm_inspect.durable import sha256_of, write_durably
-from cdm_inspect.errors import STRANGERS, StorageError
+from cdm_inspect.errors import STRANGERS, MissingFile, StorageError
 
 _NAME = re.compile(r"[0-9a-f]{64}")
+_FOLDER = re.compile(r"[0-9a-f]{2}")
+# What a program that was killed leaves of its own; files of others are none of our business.
+_HALF_WRITTEN = re.compile(r"\.[0-9a-f]{64}\.[A-Za-z0-9_]+")
 # A file that is put again is made young, so that no sweep takes it from under a new row.
 _YOUNG_SECONDS = 3600.0
 _TRASH = ".swept"
@@ -49,12 +52,25 @@ class FileStore(Protocol):
         """The bytes of a file, checked against its name.
 
         Raises:
-            StorageError: if there is no such file, or its bytes have changed.
+            MissingFile: if there is no such file.
+            StorageError: if its bytes have changed, or it cannot be read.
         """
         ...
 
-    def has(self, name: str) -> bool:
-        """Whether there is a file of that name; its bytes are not read."""
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, which are not read; None where there is none.
+
+        Raises:
+            StorageError: if nobody can tell.
+        """
+        ...
+
+    def read_note(self, name: str) -> str:
+        """What was written under a name beside the files; empty if nothing was."""
+        ...
+
+    def write_note(self, name: str, text: str) -> None:
+        """Write it."""
         ...
 
     def is_empty(self) -> bool:
@@ -127,13 +143,33 @@ class LocalFiles:
         _check(name)
         try:
             data = self._path(name).read_bytes()
+        except FileNotFoundError as error:
+            raise _missing(name, self.where) from error
         except OSError as error:
-            raise _missing(name, self.where, error.strerror or error) from error
+            raise _unreadable(name, self.where, error.strerror or error) from error
         return _checked(data, name, self.where)
 
-    def has(self, name: str) -> bool:
-        """Whether there is a file of that name; see `FileStore`."""
-        return self._path(name).is_file()
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; see `FileStore`."""
+        try:
+            return self._path(name).stat().st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unreadable(name, self.where, error.strerror or error) from error
+
+    def read_note(self, name: str) -> str:
+        """What was written under a name beside the files; empty if nothing was."""
+        try:
+            return (self.root / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise StorageError(f"{self.root / name} cannot be read: {error}.") from error
+
+    def write_note(self, name: str, text: str) -> None:
+        """Write it."""
+        write_durably(self.root / name, text.encode())
 
     def is_empty(self) -> bool:
         """Whether there is no file yet."""
@@ -147,25 +183,18 @@ class LocalFiles:
         files = size = temporaries = 0
         try:
             for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
-                for aside in folder.glob(f"*{_TRASH}"):  # of a sweep that was killed
-                    aside.replace(aside.with_suffix(""))
-                old = [
-                    path
-                    for path in folder.iterdir()
-                    if path.is_file() and path.stat().st_mtime < before
-                ]
-                names = [path.name for path in old if _NAME.fullmatch(path.name)]
-                kept = in_use(names)
-                for path in old:
-                    if path.name in kept:
+                if not is_dry:
+                    _put_back(folder)
+                old = {path.name: found for path, found in _files_of(folder) if found[1] < before}
+                kept = in_use([name for name in old if _NAME.fullmatch(name)])
+                for name, (length, _) in old.items():
+                    is_half = bool(_HALF_WRITTEN.fullmatch(name))
+                    if name in kept or not (is_half or _NAME.fullmatch(name)):
                         continue
-                    length = path.stat().st_size
-                    if not is_dry and not _remove_old(path, before):
+                    if not is_dry and not _remove_old(folder / name, before):
                         continue
-                    if _NAME.fullmatch(path.name):
-                        files, size = files + 1, size + length
-                    else:
-                        temporaries += 1
+                    files, size = files + (not is_half), size + (0 if is_half else length)
+                    temporaries += is_half
         except OSError as error:
             raise StorageError(
                 f"the files below {self.root} cannot be swept: {error.strerror or error}. Correct "
@@ -180,8 +209,8 @@ class LocalFiles:
                 return False
             if time.time() - found.st_mtime > _YOUNG_SECONDS:
                 os.utime(path)
-        except FileNotFoundError:
-            return False
+        except (FileNotFoundError, PermissionError):
+            return False  # another owner's, too, is written anew: only so does it become young
         return True
 
     def _names(self) -> Iterator[str]:
@@ -225,21 +254,46 @@ class RemoteFiles:
         _check(name)
         try:
             data = self._system.cat_file(self._path(name))
+        except FileNotFoundError as error:
+            raise _missing(name, self.where) from error
         except STRANGERS as error:
-            raise _missing(name, self.where, error) from error
+            raise _unreadable(name, self.where, error) from error
         return _checked(data, name, self.where)
 
-    def has(self, name: str) -> bool:
-        """Whether there is a file of that name; see `FileStore`."""
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; see `FileStore`."""
         try:
-            return bool(self._system.exists(self._path(name)))
+            return int(self._system.info(self._path(name))["size"])
+        except FileNotFoundError:
+            return None
         except STRANGERS as error:
-            raise StorageError(f"{self.where} cannot be read: {error}.") from error
+            raise _unreadable(name, self.where, error) from error
+
+    def read_note(self, name: str) -> str:
+        """What was written under a name beside the files; empty if nothing was."""
+        try:
+            return str(self._system.cat_file(f"{self._root}/{name}").decode())
+        except FileNotFoundError:
+            return ""
+        except STRANGERS as error:
+            raise StorageError(f"{self.where}/{name} cannot be read: {error}.") from error
+
+    def write_note(self, name: str, text: str) -> None:
+        """Write it.
+
+        Raises:
+            StorageError: if it cannot be written.
+        """
+        try:
+            self._system.pipe_file(f"{self._root}/{name}", text.encode())
+        except STRANGERS as error:
+            raise StorageError(f"{self.where}/{name} cannot be written: {error}.") from error
 
     def is_empty(self) -> bool:
         """Whether there is no file yet."""
         try:
-            return not self._system.ls(self._root, detail=False)
+            found = self._system.ls(self._root, detail=False)
+            return not any(_FOLDER.fullmatch(path.rpartition("/")[2]) for path in found)
         except FileNotFoundError:
             return True
         except STRANGERS as error:
@@ -248,19 +302,20 @@ class RemoteFiles:
     def sweep(
         self, in_use: Callable[[Sequence[str]], Set[str]], *, age: float, is_dry: bool
     ) -> Swept:
-        """Remove what nobody needs; see `FileStore`. Objects appear whole: none is half written."""
+        """Remove what nobody needs; see `FileStore`. Objects appear whole: none is half written.
+
+        Each is looked at again right before it goes; between that look and the deletion, of one
+        request, no file system of this kind can be stopped from taking the same bytes again.
+        """
         before = time.time() - age
         files = size = 0
         try:
             for number in range(256):
                 found = self._listed(f"{self._root}/{number:02x}")
-                old = [
-                    name
-                    for name in found
-                    if _NAME.fullmatch(name)
-                    and self._system.modified(self._path(name)).timestamp() < before
-                ]
-                for name in sorted(set(old) - in_use(old)):
+                names = [name for name in found if _NAME.fullmatch(name)]
+                for name in sorted(set(names) - in_use(names)):
+                    if self._system.modified(self._path(name)).timestamp() >= before:
+                        continue
                     if not is_dry:
                         self._system.rm_file(self._path(name))
                     files, size = files + 1, size + found[name]
@@ -287,6 +342,24 @@ class RemoteFiles:
         return f"{self._root}/{name[:2]}/{name}"
 
 
+def _files_of(folder: Path) -> Iterator[tuple[Path, tuple[int, float]]]:
+    """Files of a folder with their size and age; what goes meanwhile is left out."""
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            if path.is_file():
+                yield path, (found.st_size, found.st_mtime)
+
+
+def _put_back(folder: Path) -> None:
+    """What a sweep that was killed has moved out of the way."""
+    for aside in folder.glob(f"*{_TRASH}"):
+        name = aside.name.removesuffix(_TRASH)
+        if _NAME.fullmatch(name):
+            with contextlib.suppress(FileNotFoundError):
+                aside.replace(folder / name)
+
+
 def _remove_old(path: Path, before: float) -> bool:
     """Remove a file unless it was made young meanwhile.
 
@@ -296,13 +369,12 @@ def _remove_old(path: Path, before: float) -> bool:
     aside = path.with_name(f"{path.name}{_TRASH}")
     try:
         os.rename(path, aside)
-    except FileNotFoundError:
-        return False
-    if aside.stat().st_mtime < before:
-        os.unlink(aside)
-        return True
-    with contextlib.suppress(FileNotFoundError):
+        if aside.stat().st_mtime < before:
+            os.unlink(aside)
+            return True
         os.replace(aside, path)
+    except FileNotFoundError:
+        pass  # another sweep was faster
     return False
 
 
@@ -317,7 +389,9 @@ def _checked(data: bytes, name: str, where: str) -> bytes:
     return data
 
 
-def _missing(name: str, where: str, why: object) -> StorageError:
-    return StorageError(
-        f"file {name} is missing below {where} ({why}). Restore the folder from a backup."
-    )
+def _missing(name: str, where: str) -> MissingFile:
+    return MissingFile(f"file {name} is missing below {where}. Restore the folder from a backup.")
+
+
+def _unreadable(name: str, where: str, why: object) -> StorageError:
+    return StorageError(f"file {name} below {where} cannot be read: {why}.")

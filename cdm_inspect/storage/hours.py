@@ -11,16 +11,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from cdm_inspect.records import Decision, HourlyCount, Verdict
-from cdm_inspect.storage.schema import HourlyRow
+from cdm_inspect.storage.schema import Base, HourlyRow
 
-Cell = tuple[str, dt.datetime, str, str]
-"""Line, hour, verdict, decision (empty where there is none)."""
+Cell = tuple[str, dt.datetime, str, str, str]
+"""Line, hour, verdict, decision (empty where there is none), calibration."""
+
+_CELL = ("line", "hour", "verdict", "decision", "calibration")
 
 
-def cell(line: str, at: dt.datetime, verdict: str, decision: str | None) -> Cell:
+def cell(line: str, at: dt.datetime, verdict: str, decision: str | None, calibration: str) -> Cell:
     """Where a part is counted."""
     hour = at.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
-    return line, hour, verdict, decision or ""
+    return line, hour, verdict, decision or "", calibration
 
 
 def add(session: Session, changes: Iterable[tuple[Cell, int]]) -> None:
@@ -29,8 +31,8 @@ def add(session: Session, changes: Iterable[tuple[Cell, int]]) -> None:
     for where, parts in changes:
         sums[where] += parts
     rows = [
-        {"line": line, "hour": hour, "verdict": verdict, "decision": decision, "parts": parts}
-        for (line, hour, verdict, decision), parts in sorted(sums.items())
+        {**dict(zip(_CELL, where, strict=True)), "parts": parts}
+        for where, parts in sorted(sums.items())
         if parts
     ]
     if not rows:
@@ -40,7 +42,7 @@ def add(session: Session, changes: Iterable[tuple[Cell, int]]) -> None:
     insert = insert.values(rows)  # one way to the server, not one for each
     session.execute(
         insert.on_conflict_do_update(
-            index_elements=["line", "hour", "verdict", "decision"],
+            index_elements=list(_CELL),
             set_={"parts": HourlyRow.parts + insert.excluded.parts},
         )
     )
@@ -50,7 +52,9 @@ def read(
     session: Session, line: str, since: dt.datetime | None, until: dt.datetime | None
 ) -> Sequence[HourlyCount]:
     """The counts of a line, oldest hour first."""
-    statement = select(HourlyRow).where(HourlyRow.line == line, HourlyRow.parts > 0)
+    table = Base.metadata.tables[HourlyRow.__tablename__]
+    # Not through the mapper: of a year there are tens of thousands.
+    statement = select(table).where(HourlyRow.line == line, HourlyRow.parts > 0)
     if since is not None:
         statement = statement.where(HourlyRow.hour >= since)
     if until is not None:
@@ -61,9 +65,8 @@ def read(
             hour=row.hour,
             verdict=Verdict(row.verdict),
             decision=Decision(row.decision) if row.decision else None,
+            calibration=row.calibration,
             parts=row.parts,
         )
-        for row in session.scalars(
-            statement.order_by(HourlyRow.hour, HourlyRow.verdict, HourlyRow.decision)
-        )
+        for row in session.execute(statement.order_by(*(table.c[name] for name in _CELL[1:])))
     ]

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from cdm_inspect.durable import readable
 from cdm_inspect.records import Inspection, InspectionQuery, Order
 from cdm_inspect.storage.schema import InspectionRow, Status
 
 # Before every part that has a score.
 _FIRST = -1e9
+
+# As the partial indexes say them, in letters: SQLite cannot tell that a parameter says the same.
+_WAITS = literal_column("status = 'waiting'", Boolean)
+_IS_DECIDED = literal_column("status = 'decided'", Boolean)
+_IS_CLAIMED = literal_column("claimed_by != ''", Boolean)
 
 # What an order is by; ascending, except that the newest come by descending number.
 _KEYS: dict[Order, tuple[InstrumentedAttribute[Any], ...]] = {
@@ -34,31 +51,29 @@ def urgency(inspection: Inspection) -> tuple[float, float]:
     if inspection.score is None or inspection.threshold is None:
         return _FIRST, -1.0
     margin = (inspection.score - inspection.threshold) / (abs(inspection.threshold) or 1.0)
-    return -margin, abs(margin)
+    # A score that is no number is none.
+    return (-margin, abs(margin)) if math.isfinite(margin) else (_FIRST, -1.0)
 
 
 def matching(query: InspectionQuery) -> list[ColumnElement[bool]]:
     """The conditions of a query, without its page."""
     row, found = InspectionRow, []
     if query.line is not None:
-        found.append(row.line == query.line)
+        found.append(row.line == readable(query.line))
     if query.verdicts:
         found.append(row.verdict.in_([verdict.value for verdict in query.verdicts]))
     if query.is_waiting is not None:
-        waits = row.status == Status.WAITING
-        found.append(waits if query.is_waiting else ~waits)
+        found.append(_WAITS if query.is_waiting else row.status != Status.WAITING)
     if query.is_decided is not None:
-        is_decided = row.status == Status.DECIDED
-        found.append(is_decided if query.is_decided else ~is_decided)
-    for column, value in (
-        (row.calibration, query.calibration),
-        (row.serial, query.serial),
-        (row.lot, query.lot),
-    ):
+        found.append(_IS_DECIDED if query.is_decided else row.status != Status.DECIDED)
+    if query.calibration is not None:
+        found.append(row.calibration == query.calibration)
+    for name in ("serial", "lot"):
+        value = getattr(query, name)
         if value is not None:
-            found.append(column == value)
-            if value and column is not row.calibration:
-                found.append(column != "")  # as the index says
+            found.append(getattr(row, name) == readable(value))
+        if value:
+            found.append(literal_column(f"{name} != ''", Boolean))
     if query.since is not None:
         found.append(row.inspected_at >= query.since)
     if query.until is not None:
@@ -95,12 +110,15 @@ def claim(
     """
     now = dt.datetime.now(dt.UTC)
     row = InspectionRow
-    waits = [row.line == line, row.status == Status.WAITING]
-    mine = list(
-        session.scalars(
-            select(row.id).where(*waits, row.claimed_by == holder, row.claimed_by != "")
-        )
+    waits = [row.line == line, _WAITS]
+    # By the holder alone, which few rows name. Locked, and then looked at again by the server: a
+    # loan that ended a moment ago may be somebody else's by now.
+    own = session.execute(
+        select(row.id, row.line, row.status)
+        .where(row.claimed_by == holder, _IS_CLAIMED)
+        .with_for_update()
     )
+    mine = [number for number, where, status in own if (where, status) == (line, Status.WAITING)]
     if len(mine) < count:
         is_free = or_(row.claimed_by == "", row.claimed_until < now)
         query = InspectionQuery(order=order, limit=count - len(mine))
@@ -110,21 +128,20 @@ def claim(
         ).all()
     if not mine:
         return []
-    session.execute(
+    lent = session.scalars(
         update(row)
         .where(row.id.in_(mine), row.status == Status.WAITING)
         .values(claimed_by=holder, claimed_until=now + dt.timedelta(seconds=seconds))
+        .returning(row.id)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
     page = InspectionQuery(order=order, limit=count)
-    return session.scalars(ordered(select(row).where(row.id.in_(mine)), page, session)).all()
+    return session.scalars(ordered(select(row).where(row.id.in_(lent)), page, session)).all()
 
 
 def release(session: Session, holder: str, inspection_ids: Sequence[int] | None) -> None:
     """Give lent parts back; all of the holder where none are named."""
-    statement = update(InspectionRow).where(
-        InspectionRow.claimed_by == holder, InspectionRow.claimed_by != ""
-    )
+    statement = update(InspectionRow).where(InspectionRow.claimed_by == holder, _IS_CLAIMED)
     if inspection_ids is not None:
         statement = statement.where(InspectionRow.id.in_(inspection_ids))
     session.execute(
@@ -136,6 +153,9 @@ def release(session: Session, holder: str, inspection_ids: Sequence[int] | None)
 
 def count_matching(session: Session, query: InspectionQuery) -> int:
     """How many match, whatever the page."""
-    return (
-        session.scalar(select(func.count()).select_from(InspectionRow).where(*matching(query))) or 0
-    )
+    statement = select(func.count()).select_from(InspectionRow).where(*matching(query))
+    if query.is_waiting and query.line is not None:
+        # SQLite would rather read all of the line.
+        hint = "INDEXED BY ix_inspection_waiting"
+        statement = statement.with_hint(InspectionRow, hint, "sqlite")
+    return session.scalar(statement) or 0

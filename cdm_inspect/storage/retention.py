@@ -12,18 +12,21 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from cdm_inspect.contracts import Pruned
-from cdm_inspect.durable import sha256_of
+from cdm_inspect.durable import readable, sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.records import InspectionQuery, StepTick
+from cdm_inspect.records import InspectionQuery, StepTick, Verdict
 from cdm_inspect.storage import audit
 from cdm_inspect.storage.engine import Database
 from cdm_inspect.storage.files import FileStore
+from cdm_inspect.storage.ownership import refuse_files_of_others
 from cdm_inspect.storage.queue import matching
 from cdm_inspect.storage.schema import DecisionRow, InspectionRow, Status
 
 # So few that others who write hardly wait.
 _CHUNK = 200
 _ORPHAN_SECONDS = 86400.0
+# Between the reasons of several holds.
+_BETWEEN = "; "
 _ROWS = 10_000
 
 # Which inspections a class holds, and from when their time runs.
@@ -56,7 +59,14 @@ def prune(
     longest = 0.0
     for name, age in limits.items():
         status, since = _CLASSES[name]
-        is_old = [InspectionRow.status == status, since < now - age]
+        is_old = [
+            InspectionRow.status == status,
+            since < now - age,
+            # The highest number stays, so that no other part is ever given it.
+            InspectionRow.id < select(func.max(InspectionRow.id)).scalar_subquery(),
+        ]
+        if name == "passed":
+            is_old.append(InspectionRow.verdict == Verdict.PASS.value)
         with database.reading() as session:
             held[name] = _count(session, [*is_old, InspectionRow.hold != ""])
             parts[name] = _count(session, [*is_old, InspectionRow.hold == ""])
@@ -70,30 +80,48 @@ def prune(
     return replace(swept, parts=parts, held=held, longest_seconds=longest)
 
 
-def hold(database: Database, query: InspectionQuery, reason: str, *, who: str) -> int:
-    """Hold what matches, or let it go; see `contracts.StoreUpkeep`."""
+def hold(database: Database, query: InspectionQuery, reason: str, *, ends: bool, who: str) -> int:
+    """Hold what matches, or let it go; see `contracts.StoreUpkeep`.
+
+    Raises:
+        StorageError: if there is no reason.
+    """
+    reason = readable(reason).replace(_BETWEEN.strip(), ",").strip()
+    if not reason:
+        raise StorageError("expected the reason of the hold, found none. Nothing was changed.")
     changed, last = 0, 0
-    conditions = [*matching(query), InspectionRow.hold != reason]
     while True:
         with database.writing() as session:
-            ids = session.scalars(
-                select(InspectionRow.id)
-                .where(*conditions, InspectionRow.id > last)
+            rows = session.execute(
+                select(InspectionRow.id, InspectionRow.hold)
+                .where(*matching(query), InspectionRow.id > last)
                 .order_by(InspectionRow.id)
                 .limit(_CHUNK)
+                .with_for_update()
             ).all()
-            if not ids:
+            if not rows:
                 return changed
-            last = ids[-1]
-            changed += len(ids)
-            session.execute(
-                update(InspectionRow)
-                .where(InspectionRow.id.in_(ids))
-                .values(hold=reason)
-                .execution_options(synchronize_session=False)
-            )
-            entry = {"action": "hold" if reason else "end hold", "reason": reason, "who": who}
-            audit.add_entry(database, session, {**entry, **_of(ids)})
+            last = rows[-1].id
+            by_hold: dict[str, list[int]] = {}
+            for row in rows:
+                former = list(filter(None, row.hold.split(_BETWEEN)))
+                if (reason in former) is ends:
+                    others = [each for each in former if each != reason]
+                    new = _BETWEEN.join(others if ends else [*former, reason])
+                    by_hold.setdefault(new, []).append(row.id)
+            for new, ids in by_hold.items():
+                session.execute(
+                    update(InspectionRow)
+                    .where(InspectionRow.id.in_(ids))
+                    .values(hold=new)
+                    .execution_options(synchronize_session=False)
+                )
+            held = sorted(number for ids in by_hold.values() for number in ids)
+            if held:
+                action = "end hold" if ends else "hold"
+                entry = {"action": action, "reason": reason, "who": who, "at": _now()}
+                audit.add_entry(database, session, {**entry, **_of(held)})
+            changed += len(held)
 
 
 def _count(session: Session, conditions: Sequence[ColumnElement[bool]]) -> int:
@@ -144,8 +172,13 @@ def _of(ids: Sequence[int]) -> dict[str, object]:
 
 
 def _sweep(database: Database, files: FileStore, *, is_dry: bool, progress: StepTick) -> Pruned:
-    """Remove files that no inspection names, once they are a day old."""
+    """Remove files that no inspection names, once they are a day old.
+
+    Raises:
+        StorageError: if they belong to another store, which may have inspections that name them.
+    """
     progress("files", 0, 1)
+    refuse_files_of_others(database, files)
     used = _used_files(database)
 
     def in_use(names: Sequence[str]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,13 +13,15 @@ from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
-from cdm_inspect.durable import readable, sha256_of
+from cdm_inspect.durable import as_json, readable, sha256_of
+from cdm_inspect.errors import StorageError
 from cdm_inspect.images import encode_heatmap
 from cdm_inspect.records import Decision, Inspection, Region, Review, StoredInspection, Verdict
 from cdm_inspect.storage.files import FileStore
 from cdm_inspect.storage.queue import urgency
 from cdm_inspect.storage.schema import Base, DecisionRow, InspectionRow, Status
 
+_ROOM = {"client_id": 64, "reviewer": 128, "reason": 64, "role": 64}
 _NAMED = ("serial", "lot", "station", "camera")
 
 
@@ -54,12 +56,13 @@ def new_row(
         "model": inspection.model,
         "calibration": inspection.calibration,
         "scorer": inspection.scorer,
-        "threshold": inspection.threshold,
-        "score": inspection.score,
-        "p_value": inspection.p_value,
-        "regions": [dict(vars(region)) for region in inspection.regions],
+        # Not every database, and no JSON, has a number that is none.
+        "threshold": as_json(inspection.threshold),
+        "score": as_json(inspection.score),
+        "p_value": as_json(inspection.p_value),
+        "regions": as_json([dict(vars(region)) for region in inspection.regions]),
         "reason": readable(inspection.reason),
-        "acquisition": dict(inspection.acquisition),
+        "acquisition": as_json(dict(inspection.acquisition)),
         "inspected_at": inspection.inspected_at.astimezone(dt.UTC),
         "image_sha256": image_sha256,
         "heatmap_sha256": heatmap_sha256,
@@ -151,6 +154,23 @@ def to_review(row: DecisionRow) -> Review:
         version=row.version,
         decided_at=row.decided_at,
     )
+
+
+def fitting(review: Review) -> Review:
+    """A decision as a database can take it.
+
+    Raises:
+        StorageError: if a name in it is longer than there is room for.
+    """
+    for name, room in _ROOM.items():
+        if len(getattr(review, name)) > room:
+            raise StorageError(
+                f"expected a {name} of at most {room} characters, found "
+                f"{len(getattr(review, name))}. The decision was not recorded."
+            )
+    names = ("client_id", "reviewer", "comment", "reason", "role")
+    plain: dict[str, Any] = {name: readable(getattr(review, name)) for name in names}
+    return replace(review, **plain)
 
 
 def audited(review: Review) -> Mapping[str, Any]:

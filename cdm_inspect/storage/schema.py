@@ -181,6 +181,7 @@ class HourlyRow(Base):
     verdict: Mapped[str] = mapped_column(String(16), primary_key=True)
     decision: Mapped[str] = mapped_column(String(16), primary_key=True)
     """Empty where there is none."""
+    calibration: Mapped[str] = mapped_column(String(64), primary_key=True)
     parts: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -217,6 +218,15 @@ class CalibrationRow(Base):
     model: Mapped[str] = mapped_column(String(64))
     record: Mapped[dict[str, Any]] = mapped_column(JSON)
     since: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
+class NoteRow(Base):
+    """What the store knows of itself, by name."""
+
+    __tablename__ = "note"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
 
 
 class ChartRow(Base):

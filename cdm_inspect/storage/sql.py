@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from cdm_inspect.errors import DecisionConflict, StorageError
+from cdm_inspect.errors import DecisionConflict, StorageError, StoreUnreachable
 from cdm_inspect.records import (
     Decision,
     HourlyCount,
@@ -36,6 +36,7 @@ from cdm_inspect.storage.files import open_files
 from cdm_inspect.storage.rows import (
     as_new,
     audited,
+    fitting,
     insert_rows,
     inspection_key,
     new_row,
@@ -51,6 +52,7 @@ _log = logging.getLogger(__name__)
 # Any number, the same in every process.
 _ARRIVAL_LOCK = 4_207_849_485
 _ARRIVAL_SECONDS = 0.5
+_QUEUED_MS = 50
 _ANCHORED_EVERY = dt.timedelta(days=1)
 
 
@@ -119,19 +121,15 @@ class SqlStore:
 
     def get(self, inspection_id: int) -> StoredInspection | None:
         """One inspection by its number."""
+        if not 0 < inspection_id < 2**63:
+            return None
         with self.database.reading() as session:
             row = session.get(InspectionRow, inspection_id)
             return None if row is None else to_record(row)
 
     def find(self, query: InspectionQuery) -> Sequence[StoredInspection]:
         """Inspections that match; see `contracts.VerdictStore`."""
-        with self.database.reading() as session:
-            is_forward = query.after_id is not None and query.order is Order.OLDEST
-            if is_forward and not self._has_arrived(session):
-                return []  # a later reading finds them
-            statement = select(InspectionRow).where(*queue.matching(query))
-            rows = session.scalars(queue.ordered(statement, query, session))
-            return [to_record(row) for row in rows]
+        return self.database.persistently(lambda: self._find(query))
 
     def count(self, query: InspectionQuery) -> int:
         """How many match."""
@@ -177,11 +175,16 @@ class SqlStore:
 
     def release(self, holder: str, inspection_ids: Sequence[int] | None = None) -> None:
         """Give lent parts back; see `contracts.VerdictStore`."""
-        with self.database.writing() as session:
-            queue.release(session, holder, inspection_ids)
+
+        def take_back() -> None:
+            with self.database.writing() as session:
+                queue.release(session, holder, inspection_ids)
+
+        self.database.persistently(take_back)
 
     def record_review(self, review: Review) -> StoredInspection:
         """Keep a decision and its audit entry in one transaction; see `contracts.VerdictStore`."""
+        review = fitting(review)
         stored, is_refused = self.database.persistently(lambda: self._decide(review))
         self._anchor_daily()
         if is_refused:
@@ -219,18 +222,35 @@ class SqlStore:
 
     def keep_position(self, name: str, last: int, state: JsonObject) -> None:
         """Keep it, unless a later one is kept already; see `contracts.VerdictStore`."""
-        # What another process has kept for the first time meanwhile is as good.
-        with contextlib.suppress(IntegrityError), self.database.writing() as session:
-            row = session.get(ChartRow, name, with_for_update=True)
-            if row is None:
-                session.add(ChartRow(name=name, last=last, state=state))
-            elif row.last < last:
-                row.last, row.state = last, state
+        insert = postgresql.insert(ChartRow) if self.database.is_server else sqlite.insert(ChartRow)
+        insert = insert.values(name=name, last=last, state=state)
+        insert = insert.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"last": insert.excluded.last, "state": insert.excluded.state},
+            where=ChartRow.last < insert.excluded.last,
+        )
+
+        def keep() -> None:
+            with self.database.writing() as session:
+                session.execute(insert)
+
+        self.database.persistently(keep)
 
     def anchor(self) -> Anchor:
-        """Write down outside the database where the audit chain stands."""
+        """Write down outside the database where the audit chain stands.
+
+        Raises:
+            StorageError: if the chain is not the one that was anchored last, or the file cannot be
+                written.
+        """
+        anchors = self.anchors.read()
         with self.database.reading() as session:
             number, link = audit.head(session)
+            if anchors and not audit.has_entry(session, anchors[-1]):
+                raise StorageError(
+                    f"the audit chain is not the one that {self.anchors.path} speaks of. Nothing "
+                    "was anchored: run `cdm-inspect store verify`."
+                )
         anchor = Anchor(number=number, hash=link, at=dt.datetime.now(dt.UTC))
         if number:
             self.anchors.add(anchor)
@@ -245,7 +265,16 @@ class SqlStore:
             hours.add(
                 session,
                 (
-                    (hours.cell(row["line"], row["inspected_at"], row["verdict"], None), 1)
+                    (
+                        hours.cell(
+                            row["line"],
+                            row["inspected_at"],
+                            row["verdict"],
+                            None,
+                            row["calibration"],
+                        ),
+                        1,
+                    )
                     for row in counted
                 ),
             )
@@ -315,7 +344,7 @@ class SqlStore:
         row.claimed_by, row.claimed_until = "", None
         row.version += 1
         where = [
-            hours.cell(row.line, row.inspected_at, row.verdict, decision)
+            hours.cell(row.line, row.inspected_at, row.verdict, decision, row.calibration)
             for decision in (former, row.decision)
         ]
         hours.add(session, [(where[0], -1), (where[1], 1)])
@@ -333,24 +362,40 @@ class SqlStore:
             self.anchor()
         except StorageError as error:
             # The decision is kept; without an anchor only a cut tail would go unseen.
-            _log.warning("no anchor of the audit chain was written: %s", error)
+            _log.error("no anchor of the audit chain was written: %s", error)
 
-    def _has_arrived(self, session: Session) -> bool:
-        """Whether no part is on its way; one who reads forwards then misses none.
+    def _find(self, query: InspectionQuery) -> Sequence[StoredInspection]:
+        statement = select(InspectionRow).where(*queue.matching(query))
+        if query.after_id is not None and query.order is Order.OLDEST:
+            last = self._last_arrived()
+            if last is not None and last <= query.after_id:
+                return []  # a later reading finds more
+            if last is not None:
+                statement = statement.where(InspectionRow.id <= last)
+        with self.database.reading() as session:
+            rows = session.scalars(queue.ordered(statement, query, session))
+            return [to_record(row) for row in rows]
 
-        A server numbers rows before they can be seen. Readers ask for the lock that writers share,
-        again and again for a while and never in their queue: one writer that is stuck must not
-        hold up the others.
+    def _last_arrived(self) -> int | None:
+        """Number below which no part is on its way any more; None where all have arrived always.
+
+        A server numbers rows before they can be seen. Who reads forwards waits for a moment in the
+        queue of those that write, and again for a while: one writer that is stuck must not hold up
+        the others for longer than that moment.
         """
         if not self.database.is_server:
-            return True
-        question = text(f"SELECT pg_try_advisory_xact_lock({_ARRIVAL_LOCK})")
+            return None
         deadline = time.monotonic() + _ARRIVAL_SECONDS
-        while not session.scalar(question):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_ARRIVAL_SECONDS / 100)
-        return True
+        while True:
+            try:
+                with self.database.reading() as session:
+                    session.execute(text(f"SET LOCAL lock_timeout = {_QUEUED_MS}"))
+                    self.database.lock(session, _ARRIVAL_LOCK)
+                    return session.scalar(select(func.max(InspectionRow.id))) or 0
+            except StoreUnreachable:
+                if time.monotonic() > deadline:
+                    return 0
+                time.sleep(_QUEUED_MS / 1000)
 
     def _find_keys(self, keys: Collection[str]) -> dict[str, StoredInspection]:
         if not keys:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import select, union
+from sqlalchemy import func, select
 
 from cdm_inspect.contracts import ChainState, Copied, Pruned
 from cdm_inspect.errors import StorageError
@@ -18,11 +18,13 @@ from cdm_inspect.storage import audit, copies, retention
 from cdm_inspect.storage.audit import AnchorFile
 from cdm_inspect.storage.engine import Database, errors_explained
 from cdm_inspect.storage.files import open_files
+from cdm_inspect.storage.ownership import own_files
 from cdm_inspect.storage.schema import InspectionRow
 from cdm_inspect.storage.sql import SqlStore
 from cdm_inspect.storage.versions import create_schema, find_revision, upgrade_database
 
 _MOST_NAMED = 100
+_ROWS = 500
 
 
 class SqlUpkeep:
@@ -38,13 +40,20 @@ class SqlUpkeep:
         with self._database() as database:
             self._see_that_it_is_new(database)
             create_schema(database)
+            self._set_anchors_aside()
+            files = open_files(self._images, self._root)
+            if files.is_empty():
+                own_files(database, files)
 
     def upgrade(self, *, has_backup: bool) -> tuple[str, str]:
         """Bring the tables to the form of this version; see `contracts.StoreUpkeep`."""
         with self._database() as database:
-            return upgrade_database(
+            done = upgrade_database(
                 database, lambda revision: self._copy(database, revision, has_backup)
             )
+            if done[0]:
+                own_files(database, open_files(self._images, self._root))
+        return done
 
     def verify(self, *, anchor: Path | None, has_files: bool, progress: StepTick) -> ChainState:
         """Check chain and files; see `contracts.StoreUpkeep`."""
@@ -57,12 +66,14 @@ class SqlUpkeep:
             with store.database.reading(is_frozen=True) as session:
                 entries, first_bad = audit.first_bad_entry(session, anchors)
                 _, head = audit.head(session)
+                unlike = [] if first_bad else audit.unlike_parts(session)
             files, bad_files = self._check_files(store, progress) if has_files else (None, ())
         return ChainState(
             entries=entries,
             first_bad=first_bad,
             anchors=len(anchors),
             head=head,
+            unlike=tuple(unlike[:_MOST_NAMED]),
             files=files,
             bad_files=bad_files,
         )
@@ -89,7 +100,10 @@ class SqlUpkeep:
         with self._database() as database:
             self._see_that_it_is_new(database)
             files = open_files(self._images, self._root)
-            return copies.restore(folder, database, files, progress)
+            restored = copies.restore(folder, database, files, progress)
+            self._set_anchors_aside()
+            own_files(database, files)
+        return restored
 
     def prune(
         self, limits: Mapping[str, dt.timedelta], *, is_dry: bool, progress: StepTick
@@ -100,10 +114,10 @@ class SqlUpkeep:
                 store.database, store.files, limits, is_dry=is_dry, progress=progress
             )
 
-    def hold(self, query: InspectionQuery, reason: str, *, who: str) -> int:
+    def hold(self, query: InspectionQuery, reason: str, *, ends: bool, who: str) -> int:
         """Hold what matches, or let it go; see `contracts.StoreUpkeep`."""
         with self._store() as store:
-            return retention.hold(store.database, query, reason, who=who)
+            return retention.hold(store.database, query, reason, ends=ends, who=who)
 
     def _store(self) -> SqlStore:
         return SqlStore(
@@ -133,24 +147,37 @@ class SqlUpkeep:
             return str(_copy_sqlite(database.file, revision))
         if has_backup:
             return ""
-        folder = self._root / "backups"
+        folder = self._root / "backups" / "before-upgrade"
         _, made = copies.back_up(database, None, folder, lambda what, done, total: None)
         return str(made)
 
+    def _set_anchors_aside(self) -> None:
+        """Those of a former chain would say of a new one that it was changed."""
+        path = self._root / self._anchor
+        if path.is_file():
+            now = dt.datetime.now(dt.UTC)
+            path.rename(path.with_name(f"{path.name}.before-{now:%Y%m%dT%H%M%SZ}"))
+
     def _check_files(self, store: SqlStore, progress: StepTick) -> tuple[int, tuple[str, ...]]:
-        """Read every file once."""
-        names = union(select(InspectionRow.image_sha256), select(InspectionRow.heatmap_sha256))
-        count, bad = 0, []
+        """Read the files of every part, without a transaction open meanwhile."""
+        count, last, bad = 0, 0, []
+        row = InspectionRow
+        statement = select(row.id, row.image_sha256, row.heatmap_sha256).order_by(row.id)
         with store.database.reading() as session:
-            expected = len(session.scalars(names).all()) or 1
-            for name in filter(None, session.scalars(names)):
-                count += 1
-                try:
-                    store.files.get(name)
-                except StorageError:
-                    bad.append(name)
-                if count % 50 == 0:
-                    progress("files", count, expected)
+            expected = session.scalar(select(func.count()).select_from(InspectionRow)) or 0
+        for done in range(0, expected + _ROWS, _ROWS):
+            progress("files", min(done, expected), expected)
+            page = statement.where(row.id > last).limit(_ROWS)
+            with store.database.reading() as session:
+                rows = session.execute(page).all()
+            for number, *names in rows:
+                last = number
+                for name in filter(None, names):
+                    count += 1
+                    try:
+                        store.files.get(name)
+                    except StorageError:
+                        bad.append(name)
         return count, tuple(bad[:_MOST_NAMED])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from cdm_inspect.errors import StorageError
 from cdm_inspect.storage.audit import AnchorFile
 from cdm_inspect.storage.engine import Database, errors_explained
 from cdm_inspect.storage.files import FileStore
+from cdm_inspect.storage.ownership import own_files
 from cdm_inspect.storage.schema import SCHEMA, VERSION_TABLE, Base
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 # Any number, the same in every process.
 _SCHEMA_LOCK = 4_207_849_483
-# The first schema counted its version here.
+# The first schema counted its version here; see `engine.OUR_VERSIONS`.
 _FIRST = "cdm_inspect_schema"
 _FIRST_REVISION = "0001"
 
@@ -52,6 +54,9 @@ def open_schema(
     if left and _is_new(database):
         raise _lost(database, left)
     create_schema(database)
+    # Where the files are out of reach, the first part that is kept will tell.
+    with contextlib.suppress(StorageError):
+        own_files(database, files)
 
 
 def create_schema(database: Database, revision: str = "head") -> None:

@@ -49,7 +49,7 @@ def test_a_year_of_a_store(store, project, run, tmp_path):
     counted = store("prune")
     assert (counted["parts"], counted["applied"]) == ({"passed": 3}, False)
     assert store("prune", "--apply")["parts"] == {"passed": 3}
-    assert store("unhold", "--lot", "L1")["changed"] == 1
+    assert store("unhold", "--lot", "L1", "--reason", "case 17")["changed"] == 1
     assert store("export", tmp_path / "parts.csv", "--line", "A")["rows"] == 3
     assert store("export", tmp_path / "late.csv", "--since", "2999-01-01")["rows"] == 0
     assert store("upgrade")["upgraded_from"] is None
@@ -60,6 +60,7 @@ def test_a_year_of_a_store(store, project, run, tmp_path):
 
 def test_what_is_wrong_ends_with_a_sentence_and_its_code(store, project, tmp_path):
     assert "name the parts" in store("hold", "--reason", "all", code=2)
+    assert "expected the reason" in store("hold", "--lot", "L1", "--reason", " ", code=2)
     assert "ends in .csv or .parquet" in store("export", tmp_path / "parts.xlsx", code=2)
     assert "found none" in store("restore", tmp_path, "--verify", code=9)
     assert "nothing is ever written over one" in store("create", code=9)
@@ -77,4 +78,4 @@ def test_a_lost_database_is_told_of_and_restored(store, project, run, tmp_path):
         assert "there is no database" in store(*command, code=9)
     assert list(project.glob("cdm-inspect.db*")) == []
     assert store("restore", tmp_path / "backup")["rows"]["decision"] == 1
-    assert store("verify", "--files")["entries"] == 1
+    assert store("verify", "--files")["entries"] == 2

@@ -59,8 +59,8 @@ def test_bytes_come_back_by_their_hash(files):
     name = files.put(b"evidence")
     assert files.put(b"evidence") == name
     assert files.get(name) == b"evidence"
-    assert files.has(name)
-    assert not files.has("0" * 64)
+    assert files.size(name) == len(b"evidence")
+    assert files.size("0" * 64) is None
     assert not files.is_empty()
 
 
@@ -87,10 +87,10 @@ def test_a_sweep_takes_only_what_is_old_and_not_in_use(files):
     assert files.sweep(lambda names: set(), age=3600.0, is_dry=False).files == 0
     dry = files.sweep(lambda names: {kept}, age=-60.0, is_dry=True)
     assert (dry.files, dry.bytes) == (1, len(b"not in use"))
-    assert files.has(gone)
+    assert files.size(gone)
     assert files.sweep(lambda names: {kept}, age=-60.0, is_dry=False) == dry
-    assert files.has(kept)
-    assert not files.has(gone)
+    assert files.size(kept)
+    assert files.size(gone) is None
 
 
 def test_a_store_with_its_files_on_s3(s3, tmp_path):

@@ -24,7 +24,7 @@ from cdm_inspect.records import (
     Verdict,
 )
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.storage import SqlStore
+from cdm_inspect.storage import SqlStore, queue
 from cdm_inspect.storage.audit import first_bad_entry
 from cdm_inspect.storage.schema import AuditRow, CalibrationRow, LineVersionRow, ModelRow
 from cdm_inspect.storage.sql import _ARRIVAL_LOCK
@@ -319,3 +319,58 @@ def test_pages_go_on_behind_a_part_that_is_gone(store):
     after = InspectionQuery(order=Order.ODDEST, after_id=999)
     assert store.find(after) == []
     assert [p.id for p in store.find(InspectionQuery(after_id=1))] == [2, 3]
+
+
+def test_text_that_no_database_takes_is_kept_readable(store):
+    part = store.append(
+        inspection(
+            1, reason="scorer_failed: \0 and \ud800", serial="7\0", image=Path("a\ud800.png")
+        ),
+        evidence=None,
+    )
+    assert part.reason == "scorer_failed: \\x00 and \\ud800"
+    decided = store.record_review(review(part.id, comment="\0 \ud800"))
+    assert decided.decision is Decision.ACCEPT
+    assert store.reviews(part.id)[0].comment == "\\x00 \\ud800"
+    assert store.find(InspectionQuery(serial="\ud800")) == []
+    assert store.get(2**70) is None
+    with pytest.raises(StorageError, match="reviewer of at most 128 characters, found 200"):
+        store.record_review(review(part.id, reviewer="x" * 200))
+
+
+def test_a_score_that_is_no_number_is_none(store):
+    part = store.append(inspection(1, score=float("nan"), p_value=float("inf")), evidence=None)
+    assert (store.get(part.id).score, part.p_value) == (None, None)
+    assert [p.id for p in store.find(InspectionQuery(order=Order.ODDEST))] == [part.id]
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_loan_that_has_ended_may_be_another_ones_by_now(store):
+    kept = store.append_many([(inspection(n), None) for n in range(1, 4)])
+    store.claim("A", "sato", seconds=0.0)
+    with store.database.writing() as session:
+        # Ito is lent them, and is not done yet.
+        assert len(queue.claim(session, "A", "ito", count=9, seconds=120, order=Order.ODDEST)) == 3
+        waiting = threading.Thread(target=lambda: found.extend(store.claim("A", "sato")))
+        found = []
+        waiting.start()
+        time.sleep(0.5)
+    waiting.join()
+    assert found == []
+    assert len(store.claim("A", "ito")) == len(kept)
+
+
+def test_a_program_of_an_earlier_version_cannot_file_a_flagged_part(store):
+    part = store.append(inspection(1), evidence=None)
+    columns = (
+        "image, sha256, line, verdict, model, calibration, scorer, regions, reason, inspected_at, "
+        "image_sha256, heatmap_sha256, heatmap_scale, heatmap_offset, reviewer"
+    )
+    with (
+        pytest.raises(SQLAlchemyError, match="update the program"),
+        store.engine.execution_options(is_writing=True).begin() as connection,
+    ):
+        connection.execute(
+            text(f"INSERT INTO inspection (key, {columns}) SELECT 'k', {columns} FROM inspection")
+        )
+    assert store.count(InspectionQuery()) == part.id

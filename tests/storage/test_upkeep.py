@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def test_a_tail_that_was_cut_off_is_found_by_an_anchor(store, upkeep, as_owner, 
     shutil.copy(tmp_path / "audit-anchors.jsonl", elsewhere)
     as_owner("DELETE FROM audit WHERE number > 3")
     assert verify(upkeep).first_bad == 4
+    # Also of a thorough forger.
+    as_owner(
+        "UPDATE inspection SET decision = NULL WHERE id > 3", "DELETE FROM decision WHERE id > 3"
+    )
+    assert verify(upkeep).first_bad == 4
     # Whoever cuts the tail may cut the store's own anchors as well.
     (tmp_path / "audit-anchors.jsonl").unlink()
     assert verify(upkeep).is_sound
@@ -91,6 +97,10 @@ def test_a_chain_that_was_made_anew_is_found_by_an_anchor(store, upkeep, as_owne
     for part in store.find(EVERYTHING)[:5]:
         store.record_review(a_review(part.id, Decision.REJECT))
     assert verify(upkeep).first_bad == 1
+    # And the program does not put its own name to it.
+    with pytest.raises(StorageError, match="not the one that"):
+        upkeep.anchor()
+    assert verify(upkeep).first_bad == 1
 
 
 def test_anchors_are_signed_with_a_key_that_the_database_does_not_hold(tmp_path, monkeypatch):
@@ -103,15 +113,25 @@ def test_anchors_are_signed_with_a_key_that_the_database_does_not_hold(tmp_path,
     file.path.write_text(forged)
     with pytest.raises(StorageError, match="line 1: the signature"):
         file.read()
-    file.path.write_text("no anchor\n")
-    with pytest.raises(StorageError, match="expected an anchor"):
-        file.read()
+    for line in ('{"number": 1}', '{"number": Infinity, "hash": "", "at": ""}', "[]"):
+        file.path.write_text(line.replace("}", ', "hmac": "é"}') + "\n")
+        with pytest.raises(StorageError, match="line 1"):
+            file.read()
+    # What a full disk leaves is no anchor, and keeps none from being read or written behind it.
+    file.path.write_text('{"number": 3, "ha')
+    file.add(anchor)
+    assert file.read() == [anchor]
+    # Lines of before there was a key tell nothing.
+    monkeypatch.delenv(KEY_VARIABLE)
+    AnchorFile(file.path).add(anchor)
+    assert len(AnchorFile(file.path).read()) == 2
+    assert file.read() == [anchor]
 
 
 def test_an_anchor_is_written_once_a_day(store, url, tmp_path):
     fill(store)
     file = tmp_path / "audit-anchors.jsonl"
-    assert len(file.read_text().splitlines()) == 1
+    assert len(AnchorFile(file).read()) == 1
     yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(hours=25)
     line = {**json.loads(file.read_text()), "at": yesterday.isoformat()}
     file.write_text(json.dumps(line) + "\n")
@@ -152,7 +172,7 @@ def test_a_backup_becomes_the_same_store_again(store, upkeep, lose, url, tmp_pat
         opened.record_review(a_review(kept[-1].id))
     found = verify(upkeep, has_files=True)
     assert found.is_sound
-    assert found.entries == 6
+    assert found.entries == 7  # that it was restored is one of them
 
 
 def test_a_backup_of_one_database_becomes_the_other(store, upkeep, url, tmp_path, request):
@@ -212,9 +232,28 @@ def damage_manifest(folder):
     next(folder.glob("*/backup.json")).write_text("{}")
 
 
-@pytest.mark.parametrize(
-    "damage", [damage_rows, damage_tail, damage_image, lose_image, damage_manifest]
-)
+@pytest.mark.parametrize("damage", [damage_image, lose_image])
+def test_a_damaged_picture_keeps_no_record_back(store, upkeep, lose, url, tmp_path, damage):
+    fill(store)
+    upkeep.backup(tmp_path / "backup", progress=untold)
+    damage(tmp_path / "backup")
+    proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+    assert len(proof.bad_files) == 1
+    # The next backup mends it, while the store has it.
+    again = tmp_path / "again"
+    shutil.copytree(tmp_path / "backup", again)
+    upkeep.backup(again, progress=untold)
+    assert upkeep.restore(again, is_trial=True, progress=untold).bad_files == ()
+    lose()
+    shutil.rmtree(tmp_path / "images")
+    restored = upkeep.restore(tmp_path / "backup", is_trial=False, progress=untold)
+    assert restored.bad_files == proof.bad_files
+    with SqlStore(url, "images/", root=tmp_path) as opened:
+        assert opened.count(EVERYTHING) == 8
+    assert verify(upkeep, has_files=True).bad_files == proof.bad_files
+
+
+@pytest.mark.parametrize("damage", [damage_rows, damage_tail, damage_manifest])
 def test_a_damaged_backup_is_refused_and_restores_nothing(
     store, upkeep, lose, url, tmp_path, damage
 ):
@@ -269,9 +308,10 @@ MONTH = {"passed": dt.timedelta(days=30), "decided": dt.timedelta(days=30)}
 
 def test_what_is_past_its_time_goes_and_what_waits_or_is_held_stays(store, upkeep, tmp_path):
     kept = old_parts(store)
-    assert upkeep.hold(InspectionQuery(lot="held"), "case 17", who="sato") == 2
+    assert upkeep.hold(InspectionQuery(lot="held"), "case 17", ends=False, who="sato") == 2
     make_old(tmp_path / "images")
-    left_over = tmp_path / "images" / kept[0].image_sha256[:2] / ".half.written"
+    left_over = tmp_path / "images" / "00" / f".{'0' * 64}.x1_y"
+    left_over.parent.mkdir(exist_ok=True)
     left_over.write_bytes(b"...")
     os.utime(left_over, (0, 0))
     counted = upkeep.prune(MONTH, is_dry=True, progress=untold)
@@ -293,7 +333,14 @@ def test_what_is_past_its_time_goes_and_what_waits_or_is_held_stays(store, upkee
     found = verify(upkeep, has_files=True)
     assert found.is_sound
     assert found.entries == 4 + 1 + 2
-    assert upkeep.hold(InspectionQuery(lot="held"), "", who="sato") == 2
+    held = InspectionQuery(lot="held")
+    assert upkeep.hold(held, "case 18", ends=False, who="ito") == 2
+    assert upkeep.hold(held, "case 17", ends=True, who="sato") == 2
+    assert store.get(kept[9].id).hold == "case 18"
+    assert upkeep.prune(MONTH, is_dry=True, progress=untold).held == {"passed": 1, "decided": 1}
+    assert upkeep.hold(held, "case 18", ends=True, who="ito") == 2
+    with pytest.raises(StorageError, match="expected the reason"):
+        upkeep.hold(held, "  ", ends=False, who="ito")
     assert upkeep.prune(MONTH, is_dry=False, progress=untold).parts == {"passed": 1, "decided": 1}
 
 
@@ -384,3 +431,81 @@ def test_a_region_and_a_reason_come_back(store):
     given = a_review(part.id, region=region, reason="scratch", seen_ms=350, role="operator")
     store.record_review(given)
     assert store.reviews(part.id) == [given]
+
+
+def test_files_of_others_are_never_removed(store, upkeep, lose, url, tmp_path):
+    """Neither a user's own, nor those of a store that was lost, whose backup may come yet."""
+    kept = store.append(a_part(1), evidence=evidence_of(1))
+    (tmp_path / "images" / "01").mkdir(exist_ok=True)
+    own = tmp_path / "images" / "01" / "photo_0001.png"
+    own.write_bytes(b"a user's own")
+    make_old(tmp_path / "images")
+    assert upkeep.prune({}, is_dry=False, progress=untold).temporaries == 0
+    assert own.exists()
+    lose()
+    upkeep.create()
+    with pytest.raises(StorageError, match="belong to another store"):
+        upkeep.prune({}, is_dry=False, progress=untold)
+    assert next((tmp_path / "images").rglob(kept.image_sha256)).exists()
+    # Its anchors were set aside: of the new chain they say nothing.
+    with SqlStore(url, "images/", root=tmp_path) as opened:
+        part = opened.append(a_part(2), evidence=evidence_of(2))
+        opened.record_review(a_review(part.id))
+    assert verify(upkeep).is_sound
+
+
+def test_the_highest_number_is_never_given_again(store, upkeep):
+    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=365)
+    for number in range(4):
+        part = a_part(number, verdict=Verdict.PASS, inspected_at=long_ago)
+        last = store.append(part, evidence=None)
+    store.keep_position("sink/x", last.id, {})
+    assert upkeep.prune(MONTH, is_dry=False, progress=untold).parts["passed"] == 3
+    new = store.append(a_part(10), evidence=None)
+    assert [part.id for part in store.find(InspectionQuery(after_id=last.id))] == [new.id]
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE decision SET decision = 'reject' WHERE inspection_id = 2",
+        "UPDATE decision SET comment = 'another' WHERE inspection_id = 2",
+        "DELETE FROM decision WHERE inspection_id = 2",
+        "UPDATE inspection SET verdict = 'pass' WHERE id = 2",
+        "UPDATE inspection SET decision = 'reject' WHERE id = 2",
+        "INSERT INTO decision (client_id, inspection_id, decision, reviewer, comment, decided_at) "
+        "VALUES ('forged', 2, 'accept', 'sato', '', '2026-01-01 00:00:00.000000')",
+    ],
+)
+def test_records_that_say_other_than_the_chain_are_found(store, upkeep, as_owner, tampering):
+    for part in fill(store)[:5]:
+        store.record_review(a_review(part.id, Decision.UNDO))
+        store.record_review(a_review(part.id))
+    assert verify(upkeep).is_sound
+    as_owner(tampering)
+    found = verify(upkeep)
+    assert (found.first_bad, found.unlike) == (None, (2,))
+
+
+def test_a_part_that_is_deleted_while_it_is_exported_does_no_harm(store, tmp_path):
+    kept = fill(store)
+
+    class Pruned:
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+        def reviews(self, number):
+            return () if number == kept[2].id else store.reviews(number)
+
+    assert export_records(Pruned(), EVERYTHING, tmp_path / "x.csv", progress=untold) == 8
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_an_export_waits_for_a_part_that_is_on_its_way(store, tmp_path):
+    fill(store, 6)
+    with store.database.writing() as session:
+        store.database.lock(session, 4_207_849_485, is_shared=True)
+        timer = threading.Timer(1.5, session.rollback)
+        timer.start()
+        assert export_records(store, EVERYTHING, tmp_path / "x.csv", progress=untold) == 6
+        timer.join()

@@ -1,5 +1,7 @@
 """The whole record: identity, queue and claims, reasons, hours, set-ups; guards of what is kept."""
 
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -79,8 +81,17 @@ def _add_tables() -> None:
         sa.Column("hour", sa.DateTime, nullable=False),
         sa.Column("verdict", sa.String(16), nullable=False),
         sa.Column("decision", sa.String(16), nullable=False),
+        sa.Column("calibration", sa.String(64), nullable=False),
         sa.Column("parts", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("line", "hour", "verdict", "decision", name="pk_hourly"),
+        sa.PrimaryKeyConstraint(
+            "line", "hour", "verdict", "decision", "calibration", name="pk_hourly"
+        ),
+    )
+    op.create_table(
+        "note",
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("value", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_note"),
     )
     op.create_table(
         "line_version",
@@ -123,13 +134,33 @@ def _fill() -> None:
         else "strftime('%Y-%m-%d %H:00:00.000000', inspected_at)"
     )
     op.execute(
-        "INSERT INTO hourly (line, hour, verdict, decision, parts) "
-        f"SELECT line, {hour}, verdict, coalesce(decision, ''), count(*) FROM inspection "
-        "GROUP BY 1, 2, 3, 4"
+        "INSERT INTO hourly (line, hour, verdict, decision, calibration, parts) "
+        f"SELECT line, {hour}, verdict, coalesce(decision, ''), calibration, count(*) "
+        "FROM inspection GROUP BY 1, 2, 3, 4, 5"
     )
+    notes = sa.table("note", sa.column("name"), sa.column("value"))
+    op.execute(notes.insert().values(name="store_id", value=uuid.uuid4().hex))
 
 
 def _guard_sqlite() -> None:
+    # REPLACE deletes without asking the triggers below.
+    for table, key in (("audit", "number"), ("decision", "id"), ("inspection", "id")):
+        op.execute(
+            f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} "
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table}: entries cannot be changed'); END"
+        )
+    op.execute(
+        "CREATE TRIGGER inspection_grows BEFORE DELETE ON inspection "
+        "WHEN OLD.status IS NOT 'expired' "
+        "BEGIN SELECT RAISE(ABORT, 'inspection: entries cannot be deleted'); END"
+    )
+    # A program of an earlier version knows no status, and its flagged parts would wait nowhere.
+    op.execute(
+        "CREATE TRIGGER inspection_waits BEFORE INSERT ON inspection "
+        "WHEN NEW.status = 'filed' AND NEW.verdict != 'pass' "
+        "BEGIN SELECT RAISE(ABORT, 'inspection: a flagged part must wait; update the program'); END"
+    )
     for table in ("audit", "decision"):
         op.execute(
             f"CREATE TRIGGER {table}_stays BEFORE UPDATE ON {table} "
@@ -141,7 +172,7 @@ def _guard_sqlite() -> None:
     )
     op.execute(
         "CREATE TRIGGER decision_grows BEFORE DELETE ON decision "
-        "WHEN (SELECT status FROM inspection WHERE id = OLD.inspection_id) != 'expired' "
+        "WHEN (SELECT status FROM inspection WHERE id = OLD.inspection_id) IS NOT 'expired' "
         "BEGIN SELECT RAISE(ABORT, 'decision: entries cannot be deleted'); END"
     )
     op.execute(
@@ -161,6 +192,17 @@ def _guard_postgresql() -> None:
         "AS $$ BEGIN IF (SELECT status FROM inspection WHERE id = OLD.inspection_id) "
         "IS DISTINCT FROM 'expired' THEN "
         "RAISE EXCEPTION 'decision: entries cannot be deleted'; END IF; RETURN OLD; END $$"
+    )
+    op.execute(
+        "CREATE FUNCTION cdm_inspect_refuse_inspection() RETURNS trigger LANGUAGE plpgsql AS $$ "
+        "BEGIN IF TG_OP = 'INSERT' THEN IF NEW.status = 'filed' AND NEW.verdict <> 'pass' THEN "
+        "RAISE EXCEPTION 'inspection: a flagged part must wait; update the program'; END IF; "
+        "RETURN NEW; END IF; IF OLD.status IS DISTINCT FROM 'expired' THEN "
+        "RAISE EXCEPTION 'inspection: entries cannot be deleted'; END IF; RETURN OLD; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER inspection_grows BEFORE INSERT OR DELETE ON inspection FOR EACH ROW "
+        "EXECUTE FUNCTION cdm_inspect_refuse_inspection()"
     )
     for name, when, table, action in (
         ("audit_stays", "UPDATE OR DELETE", "audit", "ROW"),
