@@ -5,11 +5,12 @@ import threading
 import time
 import uuid
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cdm_inspect.errors import DecisionConflict, StorageError
@@ -374,3 +375,47 @@ def test_a_program_of_an_earlier_version_cannot_file_a_flagged_part(store):
             text(f"INSERT INTO inspection (key, {columns}) SELECT 'k', {columns} FROM inspection")
         )
     assert store.count(InspectionQuery()) == part.id
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_every_look_at_the_queue_goes_through_its_index(store):
+    """Of a million parts a few thousand wait; whoever reads the others takes seconds."""
+    said = []
+    store.append_many([(inspection(n, serial=f"S{n}"), None) for n in range(1, 9)])
+    event.listen(
+        store.engine, "before_cursor_execute", lambda *facts: said.append((facts[2], facts[3]))
+    )
+    expected = {
+        Order.ODDEST: "priority",
+        Order.UNCERTAIN: "doubt",
+        Order.OLDEST: "waiting",
+        Order.RANDOM: "random",
+    }
+    for order, index in expected.items():
+        for after in (None, 3):
+            query = InspectionQuery(line="A", is_waiting=True, order=order, after_id=after)
+            found = plan(store, said, partial(store.find, query))
+            assert f"ix_inspection_{index} (line=?" in found
+    waiting = InspectionQuery(line="A", is_waiting=True)
+    counted = plan(store, said, partial(store.count, waiting))
+    assert "ix_inspection_priority (line=? AND priority>?)" in counted
+    decided = InspectionQuery(line="A", is_decided=True, order=Order.NEWEST)
+    assert "ix_inspection_decided" in plan(store, said, lambda: store.find(decided))
+    serial = InspectionQuery(serial="S3")
+    assert "ix_inspection_serial (serial=?)" in plan(store, said, lambda: store.find(serial))
+    lent = plan(store, said, lambda: store.claim("A", "sato"))
+    assert "ix_inspection_claimed_by (claimed_by=?)" in lent
+    assert "ix_inspection_priority (line=?)" in lent
+
+
+def plan(store, said, work):
+    """How SQLite goes about the statements of some work."""
+    said.clear()
+    work()
+    asked = [(sql, values) for sql, values in said if sql.startswith("SELECT")]
+    with store.engine.connect() as connection:
+        return "\n".join(
+            row[3]
+            for sql, values in asked
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
+        )
