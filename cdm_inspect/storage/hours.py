@@ -6,10 +6,11 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from cdm_inspect.durable import readable
 from cdm_inspect.records import Decision, HourlyCount, Verdict
 from cdm_inspect.storage.schema import Base, HourlyRow
 
@@ -48,13 +49,23 @@ def add(session: Session, changes: Iterable[tuple[Cell, int]]) -> None:
     )
 
 
+def waiting(session: Session, line: str | None) -> int:
+    """Flagged parts that nobody has decided, of a line or of all."""
+    statement = select(func.sum(HourlyRow.parts)).where(
+        HourlyRow.decision == "", HourlyRow.verdict != Verdict.PASS.value
+    )
+    if line is not None:
+        statement = statement.where(HourlyRow.line == readable(line))
+    return int(session.scalar(statement) or 0)
+
+
 def read(
     session: Session, line: str, since: dt.datetime | None, until: dt.datetime | None
 ) -> Sequence[HourlyCount]:
     """The counts of a line, oldest hour first."""
     table = Base.metadata.tables[HourlyRow.__tablename__]
     # Not through the mapper: of a year there are tens of thousands.
-    statement = select(table).where(HourlyRow.line == line, HourlyRow.parts > 0)
+    statement = select(table).where(HourlyRow.line == readable(line), HourlyRow.parts > 0)
     if since is not None:
         statement = statement.where(HourlyRow.hour >= since)
     if until is not None:

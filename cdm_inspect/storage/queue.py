@@ -153,7 +153,4 @@ def release(session: Session, holder: str, inspection_ids: Sequence[int] | None)
 def count_matching(session: Session, query: InspectionQuery) -> int:
     """How many match, whatever the page."""
     statement = select(func.count()).select_from(InspectionRow).where(*matching(query))
-    if query.is_waiting and query.line is not None:
-        # True of all, and what makes SQLite take the index of the queue, and not all of the line.
-        statement = statement.where(InspectionRow.priority > literal_column("-1e300"))
     return session.scalar(statement) or 0

@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -133,7 +134,11 @@ class SqlStore:
 
     def count(self, query: InspectionQuery) -> int:
         """How many match."""
+        asked = replace(query, line=None, order=Order.OLDEST, after_id=None, limit=0)
         with self.database.reading() as session:
+            if asked == InspectionQuery(is_waiting=True, limit=0):
+                # Counted already: nothing that waits is ever deleted.
+                return hours.waiting(session, query.line)
             return queue.count_matching(session, query)
 
     def lines(self) -> Sequence[str]:

@@ -398,7 +398,7 @@ def test_every_look_at_the_queue_goes_through_its_index(store):
             assert f"ix_inspection_{index} (line=?" in found
     waiting = InspectionQuery(line="A", is_waiting=True)
     counted = plan(store, said, partial(store.count, waiting))
-    assert "ix_inspection_priority (line=? AND priority>?)" in counted
+    assert "SEARCH hourly" in counted
     decided = InspectionQuery(line="A", is_decided=True, order=Order.NEWEST)
     assert "ix_inspection_decided" in plan(store, said, lambda: store.find(decided))
     serial = InspectionQuery(serial="S3")
