@@ -7,8 +7,7 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import replace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
