@@ -509,3 +509,29 @@ def test_an_export_waits_for_a_part_that_is_on_its_way(store, tmp_path):
         timer.start()
         assert export_records(store, EVERYTHING, tmp_path / "x.csv", progress=untold) == 6
         timer.join()
+
+
+def test_a_backup_is_of_one_moment_while_another_writes(store, upkeep, tmp_path):
+    fill(store)
+    is_done = threading.Event()
+
+    def write():
+        number = 1000
+        while not is_done.is_set():
+            part = store.append(a_part(number), evidence=evidence_of(number))
+            store.record_review(a_review(part.id))
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(3):
+            copied = upkeep.backup(tmp_path / "backup", progress=untold)
+            # As many entries as decisions: none is cut in two.
+            assert copied.rows["decision"] == copied.audit_number
+            proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+            assert proof == copied
+    finally:
+        is_done.set()
+        writer.join()
+    assert copied.rows["inspection"] > 8
