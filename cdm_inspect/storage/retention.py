@@ -24,6 +24,7 @@ from cdm_inspect.storage.schema import DecisionRow, InspectionRow, Status
 
 # So few that others who write hardly wait.
 _CHUNK = 200
+_WINDOW = 20_000
 _ORPHAN_SECONDS = 86400.0
 # Between the reasons of several holds.
 _BETWEEN = "; "
@@ -132,18 +133,7 @@ def _delete_class(
     database: Database, name: str, is_old: Sequence[ColumnElement[bool]]
 ) -> Iterator[tuple[int, float]]:
     """Delete all of a class; yields how many each transaction deleted, and how long it took."""
-    last = 0
-    while True:
-        with database.reading() as session:
-            ids = session.scalars(
-                select(InspectionRow.id)
-                .where(*is_old, InspectionRow.hold == "", InspectionRow.id > last)
-                .order_by(InspectionRow.id)
-                .limit(_CHUNK)
-            ).all()
-        if not ids:
-            return
-        last = ids[-1]
+    for ids in _chunks(database, [*is_old, InspectionRow.hold == ""]):
         with database.writing() as session:
             began = time.monotonic()  # from here on others wait
             # Looked at again: a decision, or a hold, may have come meanwhile.
@@ -163,6 +153,28 @@ def _delete_class(
                 entry = {"action": "prune", "class": name, "at": _now()}
                 audit.add_entry(database, session, {**entry, **_of(sorted(gone))})
         yield len(gone), time.monotonic() - began
+
+
+def _chunks(
+    database: Database, conditions: Sequence[ColumnElement[bool]]
+) -> Iterator[Sequence[int]]:
+    """Numbers that match, a few at a time; looked for window by window, never in all of the table.
+
+    So the database needs no statistics to find a short way, which it lacks after a bulk load.
+    """
+    with database.reading() as session:
+        first, last = session.execute(
+            select(func.min(InspectionRow.id), func.max(InspectionRow.id))
+        ).one()
+    for start in range(first or 0, (last or 0) + 1, _WINDOW):
+        with database.reading() as session:
+            ids = session.scalars(
+                select(InspectionRow.id)
+                .where(*conditions)
+                .where(InspectionRow.id >= start, InspectionRow.id < start + _WINDOW)
+                .order_by(InspectionRow.id)
+            ).all()
+        yield from (ids[at : at + _CHUNK] for at in range(0, len(ids), _CHUNK))
 
 
 def _of(ids: Sequence[int]) -> dict[str, object]:
