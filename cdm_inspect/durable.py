@@ -18,6 +18,14 @@ _UMASK = os.umask(0o077)
 os.umask(_UMASK)
 
 
+def open_to_others(descriptor: int) -> None:
+    """Let a temporary file, which is its maker's alone, be read like any other."""
+    if hasattr(os, "fchmod"):
+        # Some disks know no rights, and refuse.
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, 0o666 & ~_UMASK)
+
+
 def write_durably(path: Path, data: bytes, *, is_synced: bool = True) -> None:
     """Write a file through a temporary one in the same folder, synced, renamed, folder synced.
 
@@ -46,9 +54,7 @@ def _write(path: Path, data: bytes, is_synced: bool) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            if hasattr(os, "fchmod"):
-                # As any other file; a temporary one is its maker's alone.
-                os.fchmod(file.fileno(), 0o666 & ~_UMASK)
+            open_to_others(file.fileno())
             if is_synced:
                 os.fsync(file.fileno())
         os.replace(temporary, path)

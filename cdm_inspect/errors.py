@@ -8,7 +8,7 @@
     ├── CheckpointError (6): CheckpointCorrupt, CheckpointMismatch
     ├── CalibrationError (7): NotCalibrated
     ├── ExportError (8): ExportMismatch
-    └── StorageError (9): StoreUnreachable, DecisionConflict, MissingFile
+    └── StorageError (9): StoreUnreachable, DecisionConflict, DamagedFile
 
 The number is the exit code of the command line. A message says what was expected, what was found,
 and what to do.
@@ -145,8 +145,8 @@ class StoreUnreachable(StorageError):
     """The store does not answer, or another program holds it; the same may work a little later."""
 
 
-class MissingFile(StorageError):
-    """A photograph or heat map is not where the store keeps it."""
+class DamagedFile(StorageError):
+    """A photograph or heat map is not where the store keeps it, or is not what it was."""
 
 
 class DecisionConflict(StorageError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cdm_inspect.calibration import Calibration
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.delivery import Deliveries, delivering
 from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
@@ -17,6 +19,7 @@ from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     Inspection,
+    InspectionQuery,
     JudgingSetup,
     PartImage,
     StoredInspection,
@@ -68,13 +71,7 @@ class Recorder:
                 calibration_record=calibration.record,
             )
         )
-        # To the hour: what is counted anyway, and stays when records are deleted.
-        since = calibration.made_at.replace(minute=0, second=0, microsecond=0)
-        inspector.inspected = sum(
-            count.parts
-            for count in store.hourly(inspector.line, since=since)
-            if count.calibration == calibration.id
-        )
+        inspector.inspected = _judged(store, inspector.line, calibration)
         self._watch = (
             LineWatch(store, calibration, charts_of(calibration)[0])
             if calibration.expiry_drift
@@ -146,6 +143,21 @@ def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:
             yield from find_images(path)
         else:
             yield path
+
+
+def _judged(store: VerdictStore, line: str, calibration: Calibration) -> int:
+    """Parts that a calibration has judged since it was made.
+
+    Of whole hours by their counts, which stay when records are deleted; in the hour that it was
+    made in, the same one may have been in force before.
+    """
+    made = calibration.made_at
+    next_hour = made.replace(minute=0, second=0, microsecond=0) + dt.timedelta(hours=1)
+    first = store.count(
+        InspectionQuery(line=line, calibration=calibration.id, since=made, until=next_hour)
+    )
+    later = store.hourly(line, since=next_hour)
+    return first + sum(count.parts for count in later if count.calibration == calibration.id)
 
 
 def _append(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cdm_inspect.contracts import VerdictStore
+from cdm_inspect.durable import open_to_others
 from cdm_inspect.errors import InvalidOption, StorageError, StoreUnreachable
 from cdm_inspect.records import InspectionQuery, Order, StepTick, StoredInspection
 
@@ -84,6 +85,7 @@ def export_records(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        open_to_others(descriptor)
         os.close(descriptor)
         try:
             count = write(Path(name), pages)

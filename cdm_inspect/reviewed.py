@@ -8,15 +8,18 @@ for all inspected parts of its kind: those with the same verdict and a p-value o
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.costs import ScoreSample
-from cdm_inspect.records import Decision, InspectionQuery, StoredInspection, Verdict
+from cdm_inspect.errors import StoreUnreachable
+from cdm_inspect.records import Decision, InspectionQuery, Order, StoredInspection, Verdict
 
 _PAGE = 1000
+_PATIENCE_SECONDS = 15.0
 # Of parts that passed, strata with less than this share of all may go without judged ones.
 _SMALL = 0.01
 _FEWEST = 5
@@ -110,7 +113,22 @@ def collect_reviewed(
 
 
 def _inspections(store: VerdictStore, line: str) -> Iterator[StoredInspection]:
-    last = 0
-    while page := store.find(InspectionQuery(line=line, after_id=last, limit=_PAGE)):
-        yield from page
-        last = page[-1].id
+    # An empty page is not the end while a part is on its way: a cut sample would mislead.
+    newest = store.find(InspectionQuery(line=line, order=Order.NEWEST, limit=1))
+    last, end = 0, newest[0].id if newest else 0
+    patience = time.monotonic() + _PATIENCE_SECONDS
+    while last < end:
+        page = store.find(InspectionQuery(line=line, after_id=last, limit=_PAGE))
+        if page:
+            yield from page
+            last = page[-1].id
+            patience = time.monotonic() + _PATIENCE_SECONDS
+        elif store.get(end) is None:
+            return  # deleted meanwhile
+        elif time.monotonic() > patience:
+            raise StoreUnreachable(
+                "some parts are still being written, and the judged ones could not all be read. Do "
+                "it again."
+            )
+        else:
+            time.sleep(0.1)

@@ -124,8 +124,8 @@ def backup(
     state.screen.finish(asdict(copied))
     if copied.missing_files:
         raise StorageError(
-            f"{copied.missing_files} images or heat maps are missing in the store, and so in the "
-            "backup. `cdm-inspect store verify --files` names them."
+            f"{copied.missing_files} images or heat maps are missing in the store or damaged, and "
+            "so not in the backup. `cdm-inspect store verify --files` names them."
         )
 
 

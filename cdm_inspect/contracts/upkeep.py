@@ -47,7 +47,7 @@ class Copied:
     Attributes:
         rows: by table.
         files: images and heat maps.
-        missing_files: how many the store that was backed up did not have.
+        missing_files: how many were missing or damaged in the store that was backed up.
         bad_files: names of files that could not be restored, for they are missing or changed.
         schema: version of the tables in the backup.
         audit_number: entries of the audit chain.

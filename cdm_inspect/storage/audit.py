@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import StorageError
 from cdm_inspect.records import Decision
 from cdm_inspect.storage.engine import Database
-from cdm_inspect.storage.schema import AuditRow, DecisionRow, InspectionRow
+from cdm_inspect.storage.schema import AuditRow, DecisionRow, InspectionRow, Status
 
 GENESIS = "0" * 64
 # What an entry calls it, and the column of the decision.
@@ -39,6 +39,7 @@ _TOLD = {
     "role": "role",
 }
 _PAGE = 2000
+_IS_DECIDED = InspectionRow.status == Status.DECIDED.value
 KEY_VARIABLE = "CDM_INSPECT_ANCHOR_KEY"
 """Environment variable with a secret that the database does not hold; anchors are then signed."""
 
@@ -110,13 +111,13 @@ def unlike_parts(session: Session) -> list[int]:
     """
     unlike: set[int] = set()
     told, last = 0, 0
-    names_all = True
+    unnamed: set[int] = set()
     page = select(AuditRow.number, AuditRow.entry).order_by(AuditRow.number).limit(_PAGE)
     while rows := session.execute(page.where(AuditRow.number > last)).all():
         last = rows[-1].number
         entries = [json.loads(row.entry) for row in rows]
         decided = [entry for entry in entries if entry.get("action") == "decide"]
-        names_all &= all("client" in entry for entry in decided)
+        unnamed.update(entry["inspection"] for entry in decided if "client" not in entry)
         by_client = {entry["client"]: entry for entry in decided if "client" in entry}
         verdicts = _by_key(session, InspectionRow.id, {e["inspection"] for e in by_client.values()})
         decisions = _by_key(session, DecisionRow.client_id, by_client)
@@ -137,19 +138,31 @@ def unlike_parts(session: Session) -> list[int]:
         .where(decision.inspection_id == InspectionRow.id)
         .scalar_subquery()
     )
-    stands = func.coalesce(InspectionRow.decision, Decision.UNDO.value)
+    undone = Decision.UNDO.value
+    stands = func.coalesce(InspectionRow.decision, undone)
+    last_one = func.coalesce(DecisionRow.decision, undone)
     unlike.update(
         session.scalars(
             select(InspectionRow.id)
-            .join(DecisionRow, DecisionRow.id == newest)
-            .where(stands != DecisionRow.decision)
+            .outerjoin(DecisionRow, DecisionRow.id == newest)
+            # Of most parts nobody has decided anything, and they say so.
+            .where(or_(_IS_DECIDED, InspectionRow.version > 0, InspectionRow.decision.is_not(None)))
+            .where(
+                or_(
+                    stands != last_one,
+                    (stands != undone) & (InspectionRow.reviewer != DecisionRow.reviewer),
+                    (stands != undone) != _IS_DECIDED,
+                )
+            )
         )
     )
-    if names_all and session.scalar(select(func.count()).select_from(DecisionRow)) != told:
+    if session.scalar(select(func.count()).select_from(DecisionRow)) != told:
         texts = session.scalars(select(AuditRow.entry).where(AuditRow.entry.contains("client")))
         clients = {json.loads(text).get("client") for text in texts}
         kept = session.execute(select(DecisionRow.client_id, DecisionRow.inspection_id))
-        unlike.update(row.inspection_id for row in kept if row.client_id not in clients)
+        # Of parts that an early entry speaks of, nobody can tell which decision it means.
+        strange = {row.inspection_id for row in kept if row.client_id not in clients}
+        unlike.update(strange - unnamed)
     return sorted(unlike)
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import JSON, Connection, MetaData, Table, func, select, text
 
 from cdm_inspect.contracts import Copied
 from cdm_inspect.durable import to_json, write_durably
-from cdm_inspect.errors import StorageError
+from cdm_inspect.errors import DamagedFile, StorageError
 from cdm_inspect.records import StepTick
 from cdm_inspect.storage import audit
 from cdm_inspect.storage.engine import Database
@@ -155,9 +155,9 @@ def restore(
                 count = manifest.tables[name].rows
                 rows = _with_files(rows, images, files, count, bad, progress)
             _insert(database, connection, table, rows)
+        migrate(connection)
         if database.is_server:
             _renumber(connection)
-        migrate(connection)
         session.flush()
         progress("audit chain", 0, 1)
         entries, bad_entry = audit.first_bad_entry(session)
@@ -224,7 +224,12 @@ def _copy_files(
                 missing += 1
                 continue
             if copies.size(name) != size:
-                copies.put(files.get(name))
+                try:
+                    data = files.get(name)
+                except DamagedFile:
+                    missing += 1
+                    continue
+                copies.put(data)
             copied += 1
         if done % 100 == 0:
             progress("files", done, rows)
@@ -321,8 +326,9 @@ def _insert(
     lengths = {column.name: getattr(column.type, "length", None) for column in table.columns}
 
     def fitting(name: str, value: Any) -> Any:
-        if isinstance(value, str) and (len(value) > (lengths[name] or len(value)) or "\0" in value):
-            # SQLite takes what PostgreSQL does not.
+        is_long = isinstance(value, str) and len(value) > (lengths[name] or len(value))
+        # SQLite takes what PostgreSQL does not.
+        if database.is_server and (is_long or (isinstance(value, str) and "\0" in value)):
             raise StorageError(
                 f"{table.name}.{name}: expected at most {lengths[name]} characters and no NUL, "
                 f"found {value[:80]!r}."

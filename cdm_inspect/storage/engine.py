@@ -38,8 +38,9 @@ _NETWORK |= {"fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs", "davfs"
 OUR_VERSIONS = frozenset({"cdm_inspect_revision", "cdm_inspect_schema"})
 """Tables that tell the version of ours; the second is that of the first schema."""
 
+_LOCK_TIMEOUT = "55P03"
 # What PostgreSQL says while it stops, starts or is full of connections.
-_PASSING = {"57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03"}
+_PASSING = {"57P01", "57P02", "57P03", "53300", "40001", "40P01", _LOCK_TIMEOUT}
 _PATIENCE_SECONDS = 15.0
 # A server whose cable was pulled says nothing; without these, a station would wait for hours.
 _LIMITS = {
@@ -185,6 +186,8 @@ def _make_engine(url: URL) -> Engine:
             # A decision must survive a power cut; NORMAL may lose the last ones.
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA foreign_keys=ON")
+            # What REPLACE would delete, the guards are asked for.
+            cursor.execute("PRAGMA recursive_triggers=ON")
             cursor.close()
 
         @event.listens_for(engine, "begin")
@@ -233,6 +236,12 @@ def errors_explained(where: str) -> Iterator[None]:
         raise kind(
             f"the database {where} cannot be used: {said}. {_way_out(said)} Nothing was recorded."
         ) from error
+
+
+def is_lock_timeout(error: StoreUnreachable) -> bool:
+    """Whether a server answered, but somebody else had a lock for too long."""
+    cause = getattr(error.__cause__, "orig", None)
+    return getattr(cause, "sqlstate", None) == _LOCK_TIMEOUT
 
 
 def _is_passing(error: SQLAlchemyError) -> bool:

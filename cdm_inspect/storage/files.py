@@ -15,7 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from cdm_inspect.durable import sha256_of, write_durably
-from cdm_inspect.errors import STRANGERS, MissingFile, StorageError
+from cdm_inspect.errors import STRANGERS, DamagedFile, StorageError
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _FOLDER = re.compile(r"[0-9a-f]{2}")
@@ -52,8 +52,8 @@ class FileStore(Protocol):
         """The bytes of a file, checked against its name.
 
         Raises:
-            MissingFile: if there is no such file.
-            StorageError: if its bytes have changed, or it cannot be read.
+            DamagedFile: if there is no such file, or its bytes have changed.
+            StorageError: if it cannot be read.
         """
         ...
 
@@ -385,12 +385,12 @@ def _check(name: str) -> None:
 
 def _checked(data: bytes, name: str, where: str) -> bytes:
     if sha256_of(data) != name:
-        raise StorageError(f"file {name} below {where} has changed. Restore it.")
+        raise DamagedFile(f"file {name} below {where} has changed. Restore it.")
     return data
 
 
-def _missing(name: str, where: str) -> MissingFile:
-    return MissingFile(f"file {name} is missing below {where}. Restore the folder from a backup.")
+def _missing(name: str, where: str) -> DamagedFile:
+    return DamagedFile(f"file {name} is missing below {where}. Restore the folder from a backup.")
 
 
 def _unreadable(name: str, where: str, why: object) -> StorageError:

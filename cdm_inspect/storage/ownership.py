@@ -1,8 +1,10 @@
-"""Whose files lie at an address: those of a store that was lost may still be wanted."""
+"""Whose files lie at an address: those of another store may be wanted, now or once it is found."""
 
 from __future__ import annotations
 
-from sqlalchemy import select
+import uuid
+
+from sqlalchemy import select, update
 
 from cdm_inspect.errors import StorageError
 from cdm_inspect.storage.engine import Database
@@ -13,14 +15,36 @@ _STORE_ID = "store_id"
 _FILE = "store-id"
 
 
-def own_files(database: Database, files: FileStore) -> None:
-    """Note beside the files whose they are, unless that is noted already.
+def own_files(database: Database, files: FileStore, *, are_sure: bool = False) -> None:
+    """Note beside the files whose they are, if that is noted of nobody or nothing is there.
+
+    Args:
+        database: of the store.
+        files: of the store.
+        are_sure: that those which are there, and of which nobody knows whose they are, are its own.
 
     Raises:
         StorageError: if it cannot be written.
     """
-    if not files.read_note(_FILE):
+    if files.is_empty() or (are_sure and not are_claimed(files)):
         files.write_note(_FILE, _store_id(database))
+
+
+def are_claimed(files: FileStore) -> bool:
+    """Whether a store has noted that they are its own."""
+    return bool(files.read_note(_FILE).strip())
+
+
+def disown_files(files: FileStore) -> None:
+    """Forget whose they were, where nothing was left of them."""
+    files.write_note(_FILE, "")
+
+
+def rename_store(database: Database) -> None:
+    """Give a store an identity of its own: what was restored is not the one that was backed up."""
+    with database.writing() as session:
+        named = update(NoteRow).where(NoteRow.name == _STORE_ID)
+        session.execute(named.values(value=uuid.uuid4().hex))
 
 
 def refuse_files_of_others(database: Database, files: FileStore) -> None:

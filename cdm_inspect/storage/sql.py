@@ -31,7 +31,7 @@ from cdm_inspect.records import (
 )
 from cdm_inspect.storage import audit, hours, queue
 from cdm_inspect.storage.audit import Anchor, AnchorFile
-from cdm_inspect.storage.engine import Database
+from cdm_inspect.storage.engine import Database, is_lock_timeout
 from cdm_inspect.storage.files import open_files
 from cdm_inspect.storage.rows import (
     as_new,
@@ -396,7 +396,9 @@ class SqlStore:
                     session.execute(text(f"SET LOCAL lock_timeout = {_QUEUED_MS}"))
                     self.database.lock(session, _ARRIVAL_LOCK)
                     return session.scalar(select(func.max(InspectionRow.id))) or 0
-            except StoreUnreachable:
+            except StoreUnreachable as error:
+                if not is_lock_timeout(error):
+                    raise
                 if time.monotonic() > deadline:
                     return 0
                 time.sleep(_QUEUED_MS / 1000)

@@ -18,7 +18,7 @@ from cdm_inspect.storage import audit, copies, retention
 from cdm_inspect.storage.audit import AnchorFile
 from cdm_inspect.storage.engine import Database, errors_explained
 from cdm_inspect.storage.files import open_files
-from cdm_inspect.storage.ownership import own_files
+from cdm_inspect.storage.ownership import disown_files, own_files, rename_store
 from cdm_inspect.storage.schema import InspectionRow
 from cdm_inspect.storage.sql import SqlStore
 from cdm_inspect.storage.versions import create_schema, find_revision, upgrade_database
@@ -41,18 +41,18 @@ class SqlUpkeep:
             self._see_that_it_is_new(database)
             create_schema(database)
             self._set_anchors_aside()
-            files = open_files(self._images, self._root)
-            if files.is_empty():
-                own_files(database, files)
+            own_files(database, open_files(self._images, self._root))
 
     def upgrade(self, *, has_backup: bool) -> tuple[str, str]:
         """Bring the tables to the form of this version; see `contracts.StoreUpkeep`."""
         with self._database() as database:
+            files = open_files(self._images, self._root)
+            files.is_empty()  # out of reach, they say so before anything is changed
             done = upgrade_database(
                 database, lambda revision: self._copy(database, revision, has_backup)
             )
             if done[0]:
-                own_files(database, open_files(self._images, self._root))
+                own_files(database, files, are_sure=True)
         return done
 
     def verify(self, *, anchor: Path | None, has_files: bool, progress: StepTick) -> ChainState:
@@ -100,9 +100,14 @@ class SqlUpkeep:
         with self._database() as database:
             self._see_that_it_is_new(database)
             files = open_files(self._images, self._root)
+            # Where files of the store that was backed up are still, it may be alive.
+            is_alone = files.is_empty()
             restored = copies.restore(folder, database, files, progress)
             self._set_anchors_aside()
-            own_files(database, files)
+            rename_store(database)
+            if is_alone:
+                disown_files(files)
+            own_files(database, files, are_sure=is_alone)
         return restored
 
     def prune(

@@ -13,7 +13,7 @@ from cdm_inspect.errors import StorageError
 from cdm_inspect.storage.audit import AnchorFile
 from cdm_inspect.storage.engine import Database, errors_explained
 from cdm_inspect.storage.files import FileStore
-from cdm_inspect.storage.ownership import own_files
+from cdm_inspect.storage.ownership import are_claimed, own_files
 from cdm_inspect.storage.schema import SCHEMA, VERSION_TABLE, Base
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def open_schema(
     if left and _is_new(database):
         raise _lost(database, left)
     create_schema(database)
-    # Where the files are out of reach, the first part that is kept will tell.
+    # Where the files are out of reach, the first part that is kept will tell, and `prune` will ask.
     with contextlib.suppress(StorageError):
         own_files(database, files)
 
@@ -77,6 +77,8 @@ def _left_of_a_former(files: FileStore, anchors: AnchorFile) -> list[str]:
         left.append(f"{anchors.path} tells of its audit chain")
     if not files.is_empty():
         left.append(f"{files.where} holds its images")
+    elif are_claimed(files):
+        left.append(f"{files.where} is claimed by another store")
     return left
 
 
@@ -84,7 +86,8 @@ def _lost(database: Database, left: Sequence[str]) -> StorageError:
     return StorageError(
         f"the database {database.where} is missing or empty, but {' and '.join(left)}. Bring it "
         "back: correct store.url, mount its disk, or run `cdm-inspect store restore` with a "
-        "backup. To begin anew beside what is left, run `cdm-inspect store create`."
+        "backup. To begin anew beside what is left, run `cdm-inspect store create`; where another "
+        "store is in use, name another store.images first."
     )
 
 

@@ -126,7 +126,7 @@ def test_json_is_one_document_on_standard_output(run, line):
         "heatmap",
         "regions",
     } <= set(found[0])
-    assert call("store", "verify") == {"entries": 0, "first_bad": None}
+    assert call("store", "verify")["first_bad"] is None
     rows = call("plugins")["plugins"]
     assert rows[0]["distribution"] == "cdm-inspect"
     assert "scorer residual" in rows[0]["offers"]

@@ -322,6 +322,8 @@ def test_a_server_that_stays_away_is_said_to(url, cable, tmp_path, monkeypatch):
         link.pull()
         with pytest.raises(StoreUnreachable, match="Nothing was recorded"):
             opened.append(a_part(2), evidence=None)
+        with pytest.raises(StoreUnreachable):  # and not "there are no more"
+            opened.find(InspectionQuery(after_id=0))
         link.plug()
         opened.append(a_part(2), evidence=None)
         assert opened.count(InspectionQuery()) == 2

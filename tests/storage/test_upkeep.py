@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from cdm_inspect.errors import InvalidOption, StorageError
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
@@ -79,7 +80,8 @@ def test_a_tail_that_was_cut_off_is_found_by_an_anchor(store, upkeep, as_owner, 
     assert verify(upkeep).first_bad == 4
     # Also of a thorough forger.
     as_owner(
-        "UPDATE inspection SET decision = NULL WHERE id > 3", "DELETE FROM decision WHERE id > 3"
+        "UPDATE inspection SET decision = NULL, status = 'waiting' WHERE id > 3",
+        "DELETE FROM decision WHERE id > 3",
     )
     assert verify(upkeep).first_bad == 4
     # Whoever cuts the tail may cut the store's own anchors as well.
@@ -473,6 +475,8 @@ def test_the_highest_number_is_never_given_again(store, upkeep):
         "DELETE FROM decision WHERE inspection_id = 2",
         "UPDATE inspection SET verdict = 'pass' WHERE id = 2",
         "UPDATE inspection SET decision = 'reject' WHERE id = 2",
+        "UPDATE inspection SET reviewer = 'another' WHERE id = 2",
+        "UPDATE inspection SET status = 'waiting' WHERE id = 2",
         "INSERT INTO decision (client_id, inspection_id, decision, reviewer, comment, decided_at) "
         "VALUES ('forged', 2, 'accept', 'sato', '', '2026-01-01 00:00:00.000000')",
     ],
@@ -535,3 +539,59 @@ def test_a_backup_is_of_one_moment_while_another_writes(store, upkeep, tmp_path)
         is_done.set()
         writer.join()
     assert copied.rows["inspection"] > 8
+
+
+def test_a_decision_that_nobody_has_made_is_found(store, upkeep, as_owner):
+    kept = fill(store)
+    as_owner(
+        f"UPDATE inspection SET decision = 'accept', status = 'decided' WHERE id = {kept[7].id}"
+    )
+    assert verify(upkeep).unlike == (kept[7].id,)
+
+
+def test_two_stores_do_not_share_images(store, url, upkeep, tmp_path):
+    with pytest.raises(StorageError, match=r"claimed by another store.*name another store\.images"):
+        SqlStore("sqlite:///second.db", "images/", root=tmp_path)
+    assert not (tmp_path / "second.db").exists()
+    # A restored copy beside the living store removes nothing of it.
+    store.append(a_part(1), evidence=evidence_of(1))
+    upkeep.backup(tmp_path / "backup", progress=untold)
+    newer = store.append(a_part(2), evidence=evidence_of(2))
+    clone = SqlUpkeep("sqlite:///second.db", "images/", root=tmp_path, anchor="second.jsonl")
+    clone.restore(tmp_path / "backup", is_trial=False, progress=untold)
+    make_old(tmp_path / "images")
+    with pytest.raises(StorageError, match="belong to another store"):
+        clone.prune({}, is_dry=False, progress=untold)
+    assert store.read_file(newer.image_sha256) == evidence_of(2)
+    assert upkeep.prune({}, is_dry=False, progress=untold).files == 0
+
+
+def test_a_damaged_picture_does_not_keep_a_backup_from_being_made(store, upkeep, tmp_path):
+    kept = fill(store)
+    next((tmp_path / "images").rglob(kept[0].image_sha256)).write_bytes(b"?" * 999)
+    copied = upkeep.backup(tmp_path / "backup", progress=untold)
+    assert (copied.missing_files, copied.files) == (1, 15)
+    proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+    assert proof.bad_files == (kept[0].image_sha256,)
+
+
+def test_the_table_can_be_read_by_others(store, tmp_path):
+    fill(store)
+    file = tmp_path / "parts.csv"
+    export_records(store, EVERYTHING, file, progress=untold)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert file.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_replace_goes_round_no_guard(store):
+    part = store.append(a_part(1), evidence=None)
+    store.record_review(a_review(part.id))
+    for table in ("inspection", "decision", "audit"):
+        with (
+            pytest.raises(SQLAlchemyError, match=r"cannot be (changed|deleted)"),
+            store.engine.execution_options(is_writing=True).begin() as connection,
+        ):
+            connection.execute(text(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"))
+    assert store.get(part.id).verdict is part.verdict

@@ -144,10 +144,15 @@ def _fill() -> None:
 
 def _guard_sqlite() -> None:
     # REPLACE deletes without asking the triggers below.
-    for table, key in (("audit", "number"), ("decision", "id"), ("inspection", "id")):
+    for table, again in (
+        ("audit", "number = NEW.number"),
+        ("decision", "id = NEW.id OR client_id = NEW.client_id"),
+        # Not by its key: the same part twice is no mistake.
+        ("inspection", "id = NEW.id"),
+    ):
         op.execute(
             f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} "
-            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {again}) "
             f"BEGIN SELECT RAISE(ABORT, '{table}: entries cannot be changed'); END"
         )
     op.execute(
