@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import os
 import signal
 import subprocess
@@ -323,7 +324,10 @@ def test_a_score_is_the_same_in_another_process(line, run):
     part = line / "data" / "A" / "test" / "scratch" / "000.png"
     results = []
     for _ in range(2):
-        (line / "cdm-inspect.db").unlink(missing_ok=True)
+        # All of the store: without its database alone it counts as lost.
+        for path in ("cdm-inspect.db", "audit-anchors.jsonl"):
+            (line / path).unlink(missing_ok=True)
+        shutil.rmtree(line / "images", ignore_errors=True)
         done = run("--project", line, "--json", "inspect", "--line", "A", part)
         assert done.returncode == 0, done.stderr
         results.append(json.loads(done.stdout)["inspections"][0])
