@@ -6,19 +6,16 @@ import csv
 import datetime as dt
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.durable import open_to_others
-from cdm_inspect.errors import InvalidOption, StorageError, StoreUnreachable
-from cdm_inspect.records import InspectionQuery, Order, StepTick, StoredInspection
+from cdm_inspect.errors import InvalidOption, StorageError
+from cdm_inspect.forwards import read_forwards
+from cdm_inspect.records import InspectionQuery, StepTick, StoredInspection
 
-_PAGE = 1000
-_PATIENCE_SECONDS = 15.0
 # What a spreadsheet would take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
@@ -104,28 +101,11 @@ def export_records(
 def _pages(
     store: VerdictStore, query: InspectionQuery, progress: StepTick
 ) -> Iterator[Sequence[dict[str, Any]]]:
-    # Up to what there is now: parts that arrive meanwhile have no end.
-    newest = store.find(replace(query, order=Order.NEWEST, after_id=None, limit=1))
-    last = newest[0].id if newest else 0
     expected, done = store.count(query), 0
-    page_query = replace(query, order=Order.OLDEST, after_id=0, limit=_PAGE)
-    patience = time.monotonic() + _PATIENCE_SECONDS
-    while (page_query.after_id or 0) < last:
-        page = [part for part in store.find(page_query) if part.id <= last]
-        if page:
-            yield [_row(store, part) for part in page]
-            done += len(page)
-            progress("inspections", done, max(expected, done))
-            page_query = replace(page_query, after_id=page[-1].id)
-            patience = time.monotonic() + _PATIENCE_SECONDS
-        elif store.get(last) is None:
-            return  # deleted meanwhile, and all before it are told
-        elif time.monotonic() > patience:
-            raise StoreUnreachable(
-                "some parts are still being written, and the table would lack them. Do it again."
-            )
-        else:
-            time.sleep(0.1)
+    for page in read_forwards(store, query):
+        yield [_row(store, part) for part in page]
+        done += len(page)
+        progress("inspections", done, max(expected, done))
 
 
 def _row(store: VerdictStore, part: StoredInspection) -> dict[str, Any]:

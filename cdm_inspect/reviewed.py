@@ -8,18 +8,16 @@ for all inspected parts of its kind: those with the same verdict and a p-value o
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain
 
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.costs import ScoreSample
-from cdm_inspect.errors import StoreUnreachable
-from cdm_inspect.records import Decision, InspectionQuery, Order, StoredInspection, Verdict
+from cdm_inspect.forwards import read_forwards
+from cdm_inspect.records import Decision, InspectionQuery, StoredInspection, Verdict
 
-_PAGE = 1000
-_PATIENCE_SECONDS = 15.0
 # Of parts that passed, strata with less than this share of all may go without judged ones.
 _SMALL = 0.01
 _FEWEST = 5
@@ -68,7 +66,7 @@ def collect_reviewed(
     """
     # A part that was inspected under several of them counts once, by its decision if there is one.
     parts_by_image: dict[str, StoredInspection] = {}
-    for part in _inspections(store, line):
+    for part in chain.from_iterable(read_forwards(store, InspectionQuery(line=line))):
         if part.calibration in calibrations and part.score is not None and part.p_value is not None:
             known = parts_by_image.get(part.sha256)
             if known is None or known.decision not in _JUDGED:
@@ -110,25 +108,3 @@ def collect_reviewed(
         size=everything.size,
         lacking=lacking,
     )
-
-
-def _inspections(store: VerdictStore, line: str) -> Iterator[StoredInspection]:
-    # An empty page is not the end while a part is on its way: a cut sample would mislead.
-    newest = store.find(InspectionQuery(line=line, order=Order.NEWEST, limit=1))
-    last, end = 0, newest[0].id if newest else 0
-    patience = time.monotonic() + _PATIENCE_SECONDS
-    while last < end:
-        page = store.find(InspectionQuery(line=line, after_id=last, limit=_PAGE))
-        if page:
-            yield from page
-            last = page[-1].id
-            patience = time.monotonic() + _PATIENCE_SECONDS
-        elif store.get(end) is None:
-            return  # deleted meanwhile
-        elif time.monotonic() > patience:
-            raise StoreUnreachable(
-                "some parts are still being written, and the judged ones could not all be read. Do "
-                "it again."
-            )
-        else:
-            time.sleep(0.1)

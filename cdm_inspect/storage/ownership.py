@@ -27,17 +27,21 @@ def own_files(database: Database, files: FileStore, *, are_sure: bool = False) -
         StorageError: if it cannot be written.
     """
     if files.is_empty() or (are_sure and not are_claimed(files)):
-        files.write_note(_FILE, _store_id(database))
+        claim_files(database, files)
+
+
+def claim_files(database: Database, files: FileStore) -> None:
+    """Note beside the files whose they are, whatever was noted.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    files.write_note(_FILE, _store_id(database))
 
 
 def are_claimed(files: FileStore) -> bool:
     """Whether a store has noted that they are its own."""
     return bool(files.read_note(_FILE).strip())
-
-
-def disown_files(files: FileStore) -> None:
-    """Forget whose they were, where nothing was left of them."""
-    files.write_note(_FILE, "")
 
 
 def rename_store(database: Database) -> None:

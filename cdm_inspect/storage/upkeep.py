@@ -18,7 +18,7 @@ from cdm_inspect.storage import audit, copies, retention
 from cdm_inspect.storage.audit import AnchorFile
 from cdm_inspect.storage.engine import Database, errors_explained
 from cdm_inspect.storage.files import open_files
-from cdm_inspect.storage.ownership import disown_files, own_files, rename_store
+from cdm_inspect.storage.ownership import claim_files, own_files, rename_store
 from cdm_inspect.storage.schema import InspectionRow
 from cdm_inspect.storage.sql import SqlStore
 from cdm_inspect.storage.versions import create_schema, find_revision, upgrade_database
@@ -106,8 +106,7 @@ class SqlUpkeep:
             self._set_anchors_aside()
             rename_store(database)
             if is_alone:
-                disown_files(files)
-            own_files(database, files, are_sure=is_alone)
+                claim_files(database, files)
         return restored
 
     def prune(
