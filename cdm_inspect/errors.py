@@ -8,7 +8,8 @@
     ├── CheckpointError (6): CheckpointCorrupt, CheckpointMismatch
     ├── CalibrationError (7): NotCalibrated
     ├── ExportError (8): ExportMismatch
-    └── StorageError (9): StoreUnreachable, DecisionConflict, DamagedFile
+    ├── StorageError (9): StoreUnreachable, DecisionConflict, DamagedFile
+    └── AccessError (10): NotAllowed
 
 The number is the exit code of the command line. A message says what was expected, what was found,
 and what to do.
@@ -151,3 +152,13 @@ class DamagedFile(StorageError):
 
 class DecisionConflict(StorageError):
     """Somebody else has decided the part since it was shown."""
+
+
+class AccessError(CdmInspectError):
+    """Something about users, roles and logins."""
+
+    exit_code = 10
+
+
+class NotAllowed(AccessError):
+    """Somebody may not do what they asked for."""

@@ -35,6 +35,22 @@ class Decision(StrEnum):
     """Takes back the one that stands: the part waits again."""
 
 
+class Purpose(StrEnum):
+    """Why a part was looked at."""
+
+    QUEUE = "queue"
+    """It was flagged."""
+    AUDIT = "audit"
+    """It passed, and was drawn at random to see how many defects escape."""
+    SECOND = "second"
+    """A second person says what they see without knowing what the first has said.
+
+    What stands is not touched by it.
+    """
+    CORRECTION = "correction"
+    """Somebody came back to it."""
+
+
 class Order(StrEnum):
     """In which order a store gives inspections."""
 
@@ -104,6 +120,8 @@ class Inspection:
             else empty.
         acquisition: how the photograph was taken, by name of the measure; empty if it was not read.
         serial: number of the part, where it is known; so are lot, station and camera.
+        restoration: (height, width, 3) RGB at the model's resolution, what the model makes of the
+            part; None where the scorer restores nothing, or nobody has to look.
     """
 
     image: Path
@@ -124,6 +142,7 @@ class Inspection:
     lot: str = ""
     station: str = ""
     camera: str = ""
+    restoration: npt.NDArray[np.uint8] | None = field(default=None, compare=False)
     inspected_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
 
@@ -141,6 +160,7 @@ class StoredInspection:
         serial: number of the part, where it is known; so are lot, station and camera.
         decision: the standing decision of a person, if any.
         version: how many decisions there have been.
+        restoration_sha256: name of the kept restoration (8-bit PNG), if there is one.
         hold: why the record must not be deleted; empty where it may be.
     """
 
@@ -172,6 +192,7 @@ class StoredInspection:
     decided_at: dt.datetime | None = None
     version: int = 0
     hold: str = ""
+    restoration_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +206,7 @@ class Review:
         role: in which the person decided.
         seen_ms: for how long the part was shown before.
         version: that the inspection had when it was shown; None decides whatever it is now.
+        purpose: why the part was looked at; `Purpose.SECOND` leaves what stands as it is.
     """
 
     client_id: str
@@ -197,7 +219,32 @@ class Review:
     role: str = ""
     seen_ms: int | None = None
     version: int | None = None
+    purpose: Purpose = Purpose.QUEUE
     decided_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What somebody has done that is no decision on a part; it goes into the audit chain.
+
+    Attributes:
+        action: what, in kebab-case, such as `save-thresholds`.
+        who: did it.
+        role: in which.
+        line: that it is about; empty if none.
+        inspection_id: that it is about, if any.
+        reason: why, in words.
+        facts: what else there is to know, as JSON.
+    """
+
+    action: str
+    who: str
+    role: str = ""
+    line: str = ""
+    inspection_id: int | None = None
+    reason: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +253,9 @@ class InspectionQuery:
 
     Attributes:
         is_waiting: flagged, and nobody has decided.
+        decision: that stands.
+        version: how many decisions there have been.
+        ids: numbers of inspections; empty means any.
         calibration: id of the one that judged.
         since: earliest time of inspection.
         until: end of the time of inspection; that moment is no longer part of it.
@@ -216,6 +266,9 @@ class InspectionQuery:
     verdicts: tuple[Verdict, ...] = ()
     is_decided: bool | None = None
     is_waiting: bool | None = None
+    decision: Decision | None = None
+    version: int | None = None
+    ids: tuple[int, ...] = ()
     calibration: str | None = None
     serial: str | None = None
     lot: str | None = None

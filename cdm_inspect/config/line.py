@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from cdm_inspect.config.review import LineReviewConfig
 from cdm_inspect.config.sections import Amount, Cost, Positive, Section, Share, checked
 from cdm_inspect.quantities import parse_count, parse_duration
 
@@ -273,6 +274,7 @@ class LineConfig(Section):
     augmentation: AugmentationConfig = AugmentationConfig()
     costs: CostsConfig = CostsConfig()
     expiry: ExpiryConfig = ExpiryConfig()
+    review: LineReviewConfig = LineReviewConfig()
     scorers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     exporters: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -284,7 +286,7 @@ class LineConfig(Section):
     @property
     def digest(self) -> str:
         """SHA-256 of what fixes a model, in canonical JSON, lower-case hexadecimal."""
-        facts = self.model_dump(mode="json", exclude={"exporters", "identity"})
+        facts = self.model_dump(mode="json", exclude={"exporters", "identity", "review"})
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cdm_inspect.admission import Allowed
 from cdm_inspect.config.line import LineConfig
+from cdm_inspect.config.review import ReviewConfig
 from cdm_inspect.config.sections import Section, checked
 from cdm_inspect.errors import UnknownLine
 from cdm_inspect.quantities import parse_duration
@@ -97,6 +98,7 @@ class ProjectConfig(Section):
 
     store: StoreConfig = StoreConfig()
     plugins: PluginsConfig = PluginsConfig()
+    review: ReviewConfig = ReviewConfig()
     sinks: dict[str, SinkConfig] = Field(default_factory=dict)
     lines: dict[str, LineConfig] = Field(default_factory=dict)
 

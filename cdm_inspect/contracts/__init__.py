@@ -25,7 +25,7 @@ from cdm_inspect.contracts.stores import (
     VerdictSink,
     VerdictStore,
 )
-from cdm_inspect.contracts.upkeep import ChainState, Copied, Pruned, StoreUpkeep
+from cdm_inspect.contracts.upkeep import AuditEntry, ChainState, Copied, Pruned, StoreUpkeep
 
 Offer = (
     ScorerOffer | ExporterOffer | StoreOffer | SinkOffer | PageOffer | CommandOffer | ReaderOffer
@@ -35,6 +35,7 @@ Offer = (
 __all__ = [
     "CONTRACT",
     "GOOD",
+    "AuditEntry",
     "ChainState",
     "CommandHost",
     "CommandOffer",

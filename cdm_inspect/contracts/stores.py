@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from cdm_inspect.contracts.options import Options
 from cdm_inspect.contracts.upkeep import StoreUpkeep
 from cdm_inspect.records import (
+    Event,
     HourlyCount,
     Inspection,
     InspectionQuery,
@@ -53,6 +54,21 @@ class InspectionReader(Protocol):
         """Every decision ever made on an inspection, oldest first."""
         ...
 
+    def decisions(
+        self, line: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None
+    ) -> Sequence[tuple[StoredInspection, Review]]:
+        """Decisions on parts of a line that were made within a time, oldest first; undone ones too.
+
+        Each comes with its inspection as it stands now.
+        """
+        ...
+
+    def events(
+        self, *, line: str | None = None, action: str | None = None, limit: int = 100
+    ) -> Sequence[Event]:
+        """What people have done, newest first."""
+        ...
+
     def read_file(self, sha256: str) -> bytes:
         """The bytes of a kept file, checked against its name.
 
@@ -86,12 +102,17 @@ class VerdictStore(InspectionReader, Protocol):
     def record_review(self, review: Review) -> StoredInspection:
         """Keep a person's decision; sending the same `client_id` twice keeps it once.
 
-        `Decision.UNDO` takes the standing one back. Nothing is ever replaced: each is an entry.
+        `Decision.UNDO` takes the standing one back. Nothing is ever replaced: each is an entry. One
+        with `Purpose.SECOND` is an entry as well, and what stands stays.
 
         Raises:
             StorageError: if there is no such inspection.
             DecisionConflict: if the review names a version, and there was another decision since.
         """
+        ...
+
+    def record_event(self, event: Event) -> None:
+        """Keep what somebody has done, in the audit chain as well."""
         ...
 
     def claim(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cdm_inspect.records import InspectionQuery, StepTick
+from cdm_inspect.records import InspectionQuery, JsonObject, StepTick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,21 @@ class ChainState:
     def is_sound(self) -> bool:
         """Whether nothing was found."""
         return self.first_bad is None and not self.bad_files and not self.unlike
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEntry:
+    """One link of the audit chain.
+
+    Attributes:
+        number: from 1, without gaps.
+        entry: what it tells.
+        hash: of the link.
+    """
+
+    number: int
+    entry: JsonObject
+    hash: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +125,15 @@ class StoreUpkeep(Protocol):
             anchor: a file of anchors to use instead of the store's own.
             has_files: read every image and map as well.
             progress: told how far it is.
+        """
+        ...
+
+    def entries(self, *, before: int | None = None, limit: int = 100) -> Sequence[AuditEntry]:
+        """Links of the audit chain, newest first.
+
+        Args:
+            before: only those with a smaller number.
+            limit: at most so many.
         """
         ...
 

@@ -25,6 +25,7 @@ from cdm_inspect.images.folder import (
 from cdm_inspect.images.heatmap import (
     decode_heatmap,
     encode_heatmap,
+    encode_picture,
     overlay_heatmap,
     to_display,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "decode_heatmap",
     "decode_image",
     "encode_heatmap",
+    "encode_picture",
     "find_images",
     "find_labelled",
     "find_near_duplicates",

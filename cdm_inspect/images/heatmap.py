@@ -22,6 +22,13 @@ def encode_heatmap(heatmap: FloatArray) -> tuple[bytes, float, float]:
     return data.tobytes(), scale, low
 
 
+def encode_picture(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """A picture, (height, width, 3) RGB, as 8-bit PNG."""
+    is_done, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    assert is_done
+    return data.tobytes()
+
+
 def decode_heatmap(data: bytes, scale: float, offset: float) -> FloatArray:
     """Take back what `encode_heatmap` wrote, within half a step."""
     steps = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -22,9 +22,10 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from cdm_inspect.contracts import AuditEntry
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.records import Decision
+from cdm_inspect.records import Decision, Purpose
 from cdm_inspect.storage.engine import Database
 from cdm_inspect.storage.schema import AuditRow, DecisionRow, InspectionRow, Status
 
@@ -63,6 +64,17 @@ def head(session: Session) -> tuple[int, str]:
         select(AuditRow.number, AuditRow.hash).order_by(AuditRow.number.desc()).limit(1)
     ).first()
     return (last.number, last.hash) if last else (0, GENESIS)
+
+
+def entries(session: Session, *, before: int | None, limit: int) -> list[AuditEntry]:
+    """Links, newest first; see `contracts.StoreUpkeep`."""
+    statement = select(AuditRow).order_by(AuditRow.number.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(AuditRow.number < before)
+    return [
+        AuditEntry(number=row.number, entry=json.loads(row.entry), hash=row.hash)
+        for row in session.scalars(statement)
+    ]
 
 
 def has_entry(session: Session, anchor: Anchor) -> bool:
@@ -127,8 +139,12 @@ def unlike_parts(session: Session) -> list[int]:
                 continue
             told += client in decisions
             found = decisions.get(client)
-            is_same = found is not None and all(
-                entry.get(name, "") == getattr(found, column) for name, column in _TOLD.items()
+            is_same = (
+                found is not None
+                and all(
+                    entry.get(name, "") == getattr(found, column) for name, column in _TOLD.items()
+                )
+                and entry.get("purpose", Purpose.QUEUE.value) == found.purpose
             )
             if not is_same or verdicts[number].verdict != entry["verdict"]:
                 unlike.add(number)
@@ -136,6 +152,7 @@ def unlike_parts(session: Session) -> list[int]:
     newest = (
         select(func.max(decision.id))
         .where(decision.inspection_id == InspectionRow.id)
+        .where(decision.purpose != Purpose.SECOND.value)
         .scalar_subquery()
     )
     undone = Decision.UNDO.value

@@ -33,13 +33,12 @@ from cdm_inspect.records import StepTick
 from cdm_inspect.storage import audit
 from cdm_inspect.storage.engine import Database
 from cdm_inspect.storage.files import FileStore, LocalFiles
-from cdm_inspect.storage.schema import SCHEMA, Base
+from cdm_inspect.storage.schema import FILE_NAMES, SCHEMA, Base
 from cdm_inspect.storage.versions import find_revision, migrate
 
 _FORMAT = 1
 _MANIFEST = "backup.json"
 _ROWS = 2000
-_NAMES = ("image_sha256", "heatmap_sha256")
 
 
 class _Table(BaseModel):
@@ -218,7 +217,7 @@ def _copy_files(
     """Copy what the rows name and what is not there already; how many there are, how many lack."""
     copied = missing = 0
     for done, row in enumerate(_rows_in(tables / "inspection.jsonl.gz")):
-        for name in filter(None, (row[column] for column in _NAMES)):
+        for name in filter(None, (row.get(column) for column in FILE_NAMES)):
             size = files.size(name)
             if size is None:
                 missing += 1
@@ -305,7 +304,7 @@ def _with_files(
 ) -> Iterator[dict[str, Any]]:
     """The same rows, each once its files are where they belong; `bad` gets those that lack."""
     for done, row in enumerate(rows):
-        for name in filter(None, (row[column] for column in _NAMES)):
+        for name in filter(None, (row.get(column) for column in FILE_NAMES)):
             try:
                 data = images.get(name)
             except StorageError:

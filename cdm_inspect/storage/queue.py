@@ -65,6 +65,13 @@ def matching(query: InspectionQuery) -> list[ColumnElement[bool]]:
         found.append(_WAITS if query.is_waiting else row.status != Status.WAITING)
     if query.is_decided is not None:
         found.append(_IS_DECIDED if query.is_decided else row.status != Status.DECIDED)
+    if query.decision is not None:
+        found += [_IS_DECIDED, row.decision == query.decision.value]
+    if query.version is not None:
+        # A small number of our own, in letters for the sake of the partial index.
+        found.append(row.version == literal_column(str(int(query.version))))
+    if query.ids:
+        found.append(row.id.in_(query.ids))
     if query.calibration is not None:
         found.append(row.calibration == query.calibration)
     for name in ("serial", "lot"):

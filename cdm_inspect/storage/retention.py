@@ -20,7 +20,7 @@ from cdm_inspect.storage.engine import Database
 from cdm_inspect.storage.files import FileStore
 from cdm_inspect.storage.ownership import refuse_files_of_others
 from cdm_inspect.storage.queue import matching
-from cdm_inspect.storage.schema import DecisionRow, InspectionRow, Status
+from cdm_inspect.storage.schema import FILE_NAMES, DecisionRow, InspectionRow, Status
 
 # So few that others who write hardly wait.
 _CHUNK = 200
@@ -218,7 +218,7 @@ def _used_files(database: Database) -> np.ndarray[tuple[int], np.dtype[np.uint64
     found = [np.empty(0, np.uint64)]
     with database.reading() as session:
         rows = session.execute(
-            select(InspectionRow.image_sha256, InspectionRow.heatmap_sha256),
+            select(*(getattr(InspectionRow, name) for name in FILE_NAMES)),
             execution_options={"yield_per": _ROWS},
         )
         for page in rows.partitions(_ROWS):

@@ -15,11 +15,20 @@ from sqlalchemy.orm import Session
 
 from cdm_inspect.durable import as_json, readable, sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.images import encode_heatmap
-from cdm_inspect.records import Decision, Inspection, Region, Review, StoredInspection, Verdict
+from cdm_inspect.images import encode_heatmap, encode_picture
+from cdm_inspect.records import (
+    Decision,
+    Event,
+    Inspection,
+    Purpose,
+    Region,
+    Review,
+    StoredInspection,
+    Verdict,
+)
 from cdm_inspect.storage.files import FileStore
 from cdm_inspect.storage.queue import urgency
-from cdm_inspect.storage.schema import Base, DecisionRow, InspectionRow, Status
+from cdm_inspect.storage.schema import Base, DecisionRow, EventRow, InspectionRow, Status
 
 _ROOM = {"client_id": 64, "reviewer": 128, "reason": 64, "role": 64}
 _NAMED = ("serial", "lot", "station", "camera")
@@ -45,6 +54,9 @@ def new_row(
     if inspection.heatmap is not None:
         data, scale, offset = encode_heatmap(inspection.heatmap)
         heatmap_sha256 = files.put(data)
+    restoration_sha256 = ""
+    if inspection.restoration is not None:
+        restoration_sha256 = files.put(encode_picture(inspection.restoration))
     priority, doubt = urgency(inspection)
     is_flagged = inspection.verdict is not Verdict.PASS
     return {
@@ -68,6 +80,7 @@ def new_row(
         "heatmap_sha256": heatmap_sha256,
         "heatmap_scale": scale,
         "heatmap_offset": offset,
+        "restoration_sha256": restoration_sha256,
         **{name: readable(getattr(inspection, name))[:128] for name in _NAMED},
         "status": (Status.WAITING if is_flagged else Status.FILED).value,
         "priority": priority,
@@ -136,6 +149,7 @@ def to_record(row: InspectionRow | SimpleNamespace) -> StoredInspection:
         decided_at=row.decided_at,
         version=row.version,
         hold=row.hold,
+        restoration_sha256=row.restoration_sha256,
     )
 
 
@@ -152,8 +166,15 @@ def to_review(row: DecisionRow) -> Review:
         role=row.role,
         seen_ms=row.seen_ms,
         version=row.version,
+        purpose=Purpose(row.purpose),
         decided_at=row.decided_at,
     )
+
+
+def to_event(row: EventRow) -> Event:
+    """What somebody has done, as it was told."""
+    names = ("action", "who", "role", "line", "inspection_id", "reason", "facts", "at")
+    return Event(**{name: getattr(row, name) for name in names})
 
 
 def fitting(review: Review) -> Review:
@@ -186,5 +207,7 @@ def audited(review: Review) -> Mapping[str, Any]:
         "reason": review.reason,
         "region": asdict(review.region) if review.region else None,
         "seen_ms": review.seen_ms,
+        # Nearly all are; what goes without saying is left out.
+        "purpose": "" if review.purpose is Purpose.QUEUE else review.purpose.value,
     }
     return {name: value for name, value in facts.items() if value not in ("", None)}

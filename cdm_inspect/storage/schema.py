@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """Newest revision below `migrations`; a test sees that it is."""
 
 VERSION_TABLE = "cdm_inspect_revision"
@@ -45,6 +45,10 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
     def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:
         """Give the zone back."""
         return None if value is None else value.replace(tzinfo=dt.UTC)
+
+
+FILE_NAMES = ("image_sha256", "heatmap_sha256", "restoration_sha256")
+"""Columns of an inspection that name a file."""
 
 
 class Base(DeclarativeBase):
@@ -97,6 +101,8 @@ class InspectionRow(Base):
         _partial("ix_inspection_random", "line", "key", where=_WAITING),
         _partial("ix_inspection_claimed_by", "claimed_by", where="claimed_by != ''"),
         _partial("ix_inspection_decided", "line", "id", where="status = 'decided'"),
+        # Of which a few are drawn for a second opinion.
+        _partial("ix_inspection_once", "line", "key", where="status = 'decided' AND version = 1"),
         _partial("ix_inspection_serial", "serial", where="serial != ''"),
         _partial("ix_inspection_lot", "lot", where="lot != ''"),
         Index("ix_inspection_line_id", "line", "id"),
@@ -123,6 +129,7 @@ class InspectionRow(Base):
     heatmap_sha256: Mapped[str] = mapped_column(String(64))
     heatmap_scale: Mapped[float]
     heatmap_offset: Mapped[float]
+    restoration_sha256: Mapped[str] = mapped_column(String(64), server_default="")
     serial: Mapped[str] = mapped_column(String(128), server_default="")
     lot: Mapped[str] = mapped_column(String(128), server_default="")
     station: Mapped[str] = mapped_column(String(128), server_default="")
@@ -157,7 +164,26 @@ class DecisionRow(Base):
     role: Mapped[str] = mapped_column(String(64), server_default="")
     seen_ms: Mapped[int | None] = mapped_column(BigInteger)
     version: Mapped[int | None] = mapped_column(Integer)
-    decided_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+    purpose: Mapped[str] = mapped_column(String(16), server_default="queue")
+    decided_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class EventRow(Base):
+    """What somebody has done that is no decision; append-only: a trigger sees to it."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_line_action", "line", "action"),)
+
+    id: Mapped[int] = mapped_column(_BigId, primary_key=True, autoincrement=True)
+    action: Mapped[str] = mapped_column(String(64))
+    who: Mapped[str] = mapped_column(String(128))
+    role: Mapped[str] = mapped_column(String(64))
+    line: Mapped[str] = mapped_column(String(64))
+    # No foreign key: it stays when the inspection is deleted.
+    inspection_id: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(Text)
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
 
 
 class AuditRow(Base):

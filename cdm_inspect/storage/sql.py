@@ -16,15 +16,18 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from cdm_inspect.durable import readable
 from cdm_inspect.errors import DecisionConflict, StorageError, StoreUnreachable
 from cdm_inspect.records import (
     Decision,
+    Event,
     HourlyCount,
     Inspection,
     InspectionQuery,
     JsonObject,
     JudgingSetup,
     Order,
+    Purpose,
     Review,
     StoredInspection,
     Verdict,
@@ -32,6 +35,7 @@ from cdm_inspect.records import (
 from cdm_inspect.storage import audit, hours, queue
 from cdm_inspect.storage.audit import Anchor, AnchorFile
 from cdm_inspect.storage.engine import Database, is_lock_timeout
+from cdm_inspect.storage.events import keep_event
 from cdm_inspect.storage.files import open_files
 from cdm_inspect.storage.rows import (
     as_new,
@@ -40,10 +44,11 @@ from cdm_inspect.storage.rows import (
     insert_rows,
     inspection_key,
     new_row,
+    to_event,
     to_record,
     to_review,
 )
-from cdm_inspect.storage.schema import ChartRow, DecisionRow, InspectionRow, Status
+from cdm_inspect.storage.schema import ChartRow, DecisionRow, EventRow, InspectionRow, Status
 from cdm_inspect.storage.setups import keep_setup
 from cdm_inspect.storage.versions import open_schema
 
@@ -209,6 +214,48 @@ class SqlStore:
         with self.database.reading() as session:
             return [to_review(row) for row in session.scalars(statement)]
 
+    def decisions(
+        self, line: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None
+    ) -> Sequence[tuple[StoredInspection, Review]]:
+        """Decisions within a time, with their parts; see `contracts.VerdictStore`."""
+        statement = (
+            select(InspectionRow, DecisionRow)
+            .join(DecisionRow, DecisionRow.inspection_id == InspectionRow.id)
+            .where(InspectionRow.line == readable(line))
+            .order_by(DecisionRow.id)
+        )
+        if since is not None:
+            statement = statement.where(DecisionRow.decided_at >= since)
+        if until is not None:
+            statement = statement.where(DecisionRow.decided_at < until)
+        with self.database.reading() as session:
+            return [
+                (to_record(part), to_review(decision))
+                for part, decision in session.execute(statement)
+            ]
+
+    def record_event(self, event: Event) -> None:
+        """Keep an event and its audit entry in one transaction; see `contracts.VerdictStore`."""
+
+        def keep() -> None:
+            with self.database.writing() as session:
+                keep_event(self.database, session, event)
+
+        self.database.persistently(keep)
+        self._anchor_daily()
+
+    def events(
+        self, *, line: str | None = None, action: str | None = None, limit: int = 100
+    ) -> Sequence[Event]:
+        """What people have done, newest first."""
+        statement = select(EventRow).order_by(EventRow.id.desc()).limit(limit)
+        if line is not None:
+            statement = statement.where(EventRow.line == readable(line))
+        if action is not None:
+            statement = statement.where(EventRow.action == action)
+        with self.database.reading() as session:
+            return [to_event(row) for row in session.scalars(statement)]
+
     def record_setup(self, setup: JudgingSetup) -> None:
         """Keep with what a line judges, and tell the audit; see `contracts.VerdictStore`."""
         self.database.persistently(lambda: keep_setup(self.database, setup))
@@ -335,9 +382,13 @@ class SqlStore:
                 role=review.role,
                 seen_ms=review.seen_ms,
                 version=review.version,
+                purpose=review.purpose.value,
                 decided_at=review.decided_at,
             )
         )
+        row.version += 1
+        if review.purpose is Purpose.SECOND:
+            return
         former = row.decision
         row.decision = None if is_undone else review.decision.value
         row.reviewer = "" if is_undone else review.reviewer
@@ -346,7 +397,6 @@ class SqlStore:
         undone = Status.WAITING if is_flagged else Status.FILED
         row.status = (undone if is_undone else Status.DECIDED).value
         row.claimed_by, row.claimed_until = "", None
-        row.version += 1
         where = [
             hours.cell(row.line, row.inspected_at, row.verdict, decision, row.calibration)
             for decision in (former, row.decision)

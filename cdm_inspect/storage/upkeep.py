@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import func, select
 
-from cdm_inspect.contracts import ChainState, Copied, Pruned
+from cdm_inspect.contracts import AuditEntry, ChainState, Copied, Pruned
 from cdm_inspect.errors import StorageError
 from cdm_inspect.records import InspectionQuery, StepTick
 from cdm_inspect.storage import audit, copies, retention
@@ -19,7 +19,7 @@ from cdm_inspect.storage.audit import AnchorFile
 from cdm_inspect.storage.engine import Database, errors_explained
 from cdm_inspect.storage.files import open_files
 from cdm_inspect.storage.ownership import claim_files, own_files, rename_store
-from cdm_inspect.storage.schema import InspectionRow
+from cdm_inspect.storage.schema import FILE_NAMES, InspectionRow
 from cdm_inspect.storage.sql import SqlStore
 from cdm_inspect.storage.versions import create_schema, find_revision, upgrade_database
 
@@ -77,6 +77,11 @@ class SqlUpkeep:
             files=files,
             bad_files=bad_files,
         )
+
+    def entries(self, *, before: int | None = None, limit: int = 100) -> Sequence[AuditEntry]:
+        """Links of the chain, newest first; see `contracts.StoreUpkeep`."""
+        with self._store() as store, store.database.reading() as session:
+            return audit.entries(session, before=before, limit=limit)
 
     def anchor(self) -> ChainState:
         """Write down where the chain stands; see `contracts.StoreUpkeep`."""
@@ -166,7 +171,8 @@ class SqlUpkeep:
         """Read the files of every part, without a transaction open meanwhile."""
         count, last, bad = 0, 0, []
         row = InspectionRow
-        statement = select(row.id, row.image_sha256, row.heatmap_sha256).order_by(row.id)
+        columns = [getattr(row, name) for name in FILE_NAMES]
+        statement = select(row.id, *columns).order_by(row.id)
         with store.database.reading() as session:
             expected = session.scalar(select(func.count()).select_from(InspectionRow)) or 0
         for done in range(0, expected + _ROWS, _ROWS):

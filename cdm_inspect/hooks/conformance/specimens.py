@@ -12,7 +12,7 @@ from cdm_inspect.records import Decision, Inspection, Region, Review, Verdict
 
 
 def a_part(number: int, **changes: Any) -> Inspection:
-    """An inspection with every field set, and others for every number."""
+    """An inspection with nearly every field set, and others for every number."""
     facts: dict[str, Any] = {
         "image": Path(f"shift/部品 {number}.png"),
         "sha256": f"{number:064x}",

@@ -18,8 +18,9 @@ import pytest
 from cdm_inspect.contracts import StoreOffer, VerdictStore
 from cdm_inspect.errors import DecisionConflict, StorageError
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
+from cdm_inspect.hooks.conformance.store_people import PeopleConformance, open_store
 from cdm_inspect.hooks.registry import check_offer
-from cdm_inspect.images import decode_heatmap
+from cdm_inspect.images import decode_heatmap, decode_image
 from cdm_inspect.records import (
     Decision,
     Inspection,
@@ -33,11 +34,6 @@ from cdm_inspect.records import (
 _EVERYTHING = InspectionQuery(limit=100_000)
 _ENOUGH = 12
 """Parts that a process must have kept before it is killed."""
-
-
-def open_store(offer: StoreOffer, options: dict[str, Any], root: Path) -> VerdictStore:
-    """As the host opens it."""
-    return offer.open(offer.options(**options), root)
 
 
 def _append_many(
@@ -75,7 +71,7 @@ def _claim_and_decide(
     return lent
 
 
-class StoreConformance:
+class StoreConformance(PeopleConformance):
     """Tests of a store; inherit from it, name the offer, and say how to open an empty one.
 
     Attributes:
@@ -97,14 +93,15 @@ class StoreConformance:
         self, options: dict[str, Any], tmp_path: Path
     ) -> None:
         """Every field, the photograph byte by byte, the heat map within a step."""
-        part = a_part(1)
+        restoration = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+        part = a_part(1, restoration=restoration)
         with open_store(self.offer, options, tmp_path) as store:
             first = store.append(part, evidence=evidence_of(1))
         with open_store(self.offer, options, tmp_path) as store:
             kept = store.get(first.id)
             assert kept == first
             for field in fields(Inspection):
-                if field.name not in ("heatmap", "image"):
+                if field.name not in ("heatmap", "image", "restoration"):
                     assert getattr(kept, field.name) == getattr(part, field.name), field.name
             assert kept is not None
             assert kept.image == str(part.image)
@@ -115,6 +112,8 @@ class StoreConformance:
             )
             assert part.heatmap is not None
             assert np.abs(heatmap - part.heatmap).max() <= kept.heatmap_scale
+            restored = decode_image(store.read_file(kept.restoration_sha256), Path("x.png"))
+            assert np.array_equal(restored.pixels, restoration)
             assert store.get(first.id + 1000) is None
             with pytest.raises(StorageError):
                 store.read_file("0" * 64)

@@ -1,0 +1,79 @@
+"""Who does something, in which role, and what that role may do. Loads without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cdm_inspect.errors import NotAllowed
+
+
+class Role(StrEnum):
+    """What somebody is to the plant."""
+
+    OPERATOR = "operator"
+    """Judges flagged parts."""
+    QA = "qa"
+    """Quality: judges samples and what operators leave open, signs reports, sets thresholds."""
+    ENGINEER = "engineer"
+    """Looks after lines, models, users and the machine."""
+    AUDITOR = "auditor"
+    """Sees everything and changes nothing."""
+
+
+class Right(StrEnum):
+    """What somebody may do, beside looking."""
+
+    DECIDE = "decide"
+    """On parts of the queue, and take back a decision of one's own."""
+    SAMPLE = "sample"
+    """Judge passed parts, give second opinions, settle what is open, correct others."""
+    ACKNOWLEDGE = "acknowledge"
+    """Alarms."""
+    REPORT = "report"
+    """Make a shift report, which anchors the audit chain."""
+    SET_THRESHOLDS = "set-thresholds"
+    AUDIT = "audit"
+    """Read the audit chain."""
+    ADMINISTER = "administer"
+    """Users."""
+
+
+_RIGHTS: dict[Role, frozenset[Right]] = {
+    Role.OPERATOR: frozenset({Right.DECIDE}),
+    Role.QA: frozenset(Right) - {Right.ADMINISTER},
+    Role.ENGINEER: frozenset(Right),
+    Role.AUDITOR: frozenset({Right.AUDIT, Right.REPORT}),
+}
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person at the desk.
+
+    Attributes:
+        name: under which things are recorded.
+        role: of the person.
+    """
+
+    name: str
+    role: Role
+
+    def may(self, right: Right) -> bool:
+        """Whether the role has a right, and the person a name to be recorded under."""
+        return bool(self.name) and right in _RIGHTS[self.role]
+
+    def require(self, right: Right) -> None:
+        """Go on only if the person may.
+
+        Raises:
+            NotAllowed: if not, with who may.
+        """
+        if not self.name:
+            raise NotAllowed("a name is needed for this: it is recorded. Say who you are.")
+        if not self.may(right):
+            roles = ", ".join(role.value for role in Role if right in _RIGHTS[role])
+            raise NotAllowed(
+                f"{self.name} ({self.role.value}) may not do this ({right.value}). Ask somebody of "
+                f"the role {roles}. Nothing was changed."
+            )
