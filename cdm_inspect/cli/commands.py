@@ -23,6 +23,7 @@ from cdm_inspect.cli.arguments import Device, Line, Overrides, ScorerName
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.cli.storing import store_app
+from cdm_inspect.cli.users import users_app
 from cdm_inspect.config import PROJECT_FILE
 from cdm_inspect.errors import CheckpointMismatch, ConfigError, InvalidOption
 
@@ -449,6 +450,7 @@ app.command()(plugging.deliver)
 app.command("import")(plugging.import_parts)
 app.command()(plugging.new_plugin)
 app.add_typer(store_app, name="store")
+app.add_typer(users_app, name="users")
 
 
 def _scorers(project: Project, line: str, scorer: str | None, all_scorers: bool) -> list[str]:

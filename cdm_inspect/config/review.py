@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from cdm_inspect.config.sections import Section, Share
+from cdm_inspect.people import Role
 
 _MOST_REASONS = 9
 """Each has a number key."""
@@ -74,6 +75,22 @@ class LineReviewConfig(Section):
         return value
 
 
+class OidcConfig(Section):
+    """What the plant's own login (OpenID Connect) says of people.
+
+    Attributes:
+        claim: that holds a person's roles or groups; dots lead into nested claims, such as
+            realm_access.roles.
+        roles: by name of a group. Of several that fit, the first in this table counts; who is in
+            none of them may do nothing.
+        name_claim: under which things are recorded.
+    """
+
+    claim: Annotated[str, Field(min_length=1, max_length=256)] = "roles"
+    roles: dict[str, Role] = Field(default_factory=dict)
+    name_claim: Annotated[str, Field(min_length=1, max_length=256)] = "email"
+
+
 class ReviewConfig(Section):
     """The review app of a plant.
 
@@ -82,6 +99,7 @@ class ReviewConfig(Section):
         shifts: times of day at which a shift begins, ascending.
         session_hours: after which people have to log in again.
         hosts: names under which browsers may reach the app, beside those of this machine.
+        oidc: who is what to the plant, where people log in elsewhere.
     """
 
     timezone: str = ""
@@ -92,6 +110,7 @@ class ReviewConfig(Section):
     )
     session_hours: Annotated[float, Field(gt=0.0, le=168.0)] = 12.0
     hosts: tuple[str, ...] = ()
+    oidc: OidcConfig = OidcConfig()
 
     @field_validator("timezone")
     @classmethod
