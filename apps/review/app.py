@@ -1,4 +1,4 @@
-"""The review app: router and sidebar. Started by `cdm-inspect dashboard`."""
+"""The review app: router and head of the page. Started by `cdm-inspect dashboard`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import access
 import desk
-from session import SESSION
-from views import drift, history, plugin, queue
-from words import LANGUAGES, word
+from session import language, show_notice, word
+from views import failure, first_run, frame, plugin, queue
 
 from cdm_inspect.errors import CdmInspectError
 
@@ -24,35 +24,47 @@ _ICON.paste((253, 231, 37), (8, 8, 24, 24))
 
 
 def main() -> None:
-    st.set_page_config(page_title="cdm-inspect", page_icon=_ICON, layout="wide")
-    language = st.sidebar.selectbox("Language / 言語", list(LANGUAGES), key="language")
-    SESSION.language = LANGUAGES[language]
+    """One page, for one person and line."""
+    st.set_page_config(
+        page_title="cdm-inspect",
+        page_icon=_ICON,
+        layout="wide",
+        initial_sidebar_state="collapsed",
+    )
+    frame.style()
     try:
-        counter = desk.open_desk(desk.project_root())
+        actor = access.current()
+        counter = desk.plant().desk
         lines = counter.lines()
     except CdmInspectError as error:
-        st.error(word("no_store"))
-        st.text(str(error))
+        failure.show(error)
+        return
+    if access.mode() is access.Mode.OIDC and actor is None:
+        frame.show_oidc_login()
         return
     if not lines:
-        st.info(word("nothing_inspected"))
+        first_run.show()
         return
-    line = st.sidebar.selectbox(word("line"), lines, key="line")
-    SESSION.reviewer = st.sidebar.text_input(word("reviewer"), key="reviewer").strip()
+    line = frame.show_head(lines, actor)
     pages = [
-        st.Page(partial(queue.show, counter, line), title=word("queue"), url_path="queue"),
-        st.Page(partial(history.show, counter, line), title=word("history"), url_path="history"),
-        st.Page(partial(drift.show, line), title=word("drift"), url_path="drift"),
+        st.Page(
+            partial(queue.show, counter, line, actor),
+            title=word("queue"),
+            url_path="queue",
+            default=True,
+        ),
     ]
     pages += [
         st.Page(
             partial(plugin.show, offer, counter, line),
-            title=offer.titles.get(SESSION.language, offer.summary),
+            title=offer.titles.get(language(), offer.summary),
             url_path=f"plugin-{offer.name}",
         )
-        for offer in desk.pages_of_plugins(desk.project_root())
+        for offer in desk.plant().pages()
     ]
-    st.navigation(pages).run()
+    page = st.navigation(pages, position="top")
+    show_notice()
+    page.run()
 
 
 main()

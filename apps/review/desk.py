@@ -3,49 +3,110 @@
 from __future__ import annotations
 
 import os
+import threading
+from functools import cached_property
 from pathlib import Path
 
-import streamlit as st
-
+from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.contracts import PageOffer
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.project import open_project
+from cdm_inspect.project import Project, open_project
 from cdm_inspect.records import JsonObject, Review
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.watching import drift
 
 PROJECT_VARIABLE = "CDM_INSPECT_PROJECT"
 
 
-def project_root() -> str:
-    return os.environ.get(PROJECT_VARIABLE, ".")
+class Plant:
+    """A project as the app sees it: one a server, for the pages and the routes.
+
+    Args:
+        root: the project directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._lock = threading.Lock()
+        self._desk: ReviewDesk | None = None
+        self._has_users = False
+
+    @cached_property
+    def project(self) -> Project:
+        """Opened once; a change of its file takes a restart."""
+        return open_project(self.root)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """Users of the plant."""
+        return Accounts(self.root / USERS_FILE)
+
+    @property
+    def has_users(self) -> bool:
+        """Whether people log in with a password; once they do, a lost file opens nothing.
+
+        Raises:
+            AccessError: if the file of users cannot be read.
+        """
+        self._has_users = self._has_users or self.accounts.exist
+        return self._has_users
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Signs sessions and the addresses of pictures."""
+        return Signer(plant_secret(self.root))
+
+    @property
+    def desk(self) -> ReviewDesk:
+        """The desk on the project's store; opened anew until it can be.
+
+        Raises:
+            CdmInspectError: if the project or its store cannot be opened.
+        """
+        with self._lock:
+            if self._desk is None:
+                registry = self.project.registry
+
+                def notify(review: Review) -> None:
+                    registry.notify("cdm_inspect_review_recorded", review=review)
+
+                self._desk = ReviewDesk(self.project.open_store(), self.project.config, notify)
+            return self._desk
+
+    def pages(self) -> list[PageOffer]:
+        """Pages that plugins add."""
+        return list(self.project.registry.usable(PageOffer).values())
+
+    def line_project(self, line: str) -> Project:
+        """The project as of now, with what a line's own file says.
+
+        Raises:
+            CdmInspectError: if it cannot be opened, or has no such line.
+        """
+        return open_project(self.root, line=line)
+
+    def reject_threshold(self, line: str, calibration: str) -> float | None:
+        """Of the calibration in force, if it is this one; None where nobody knows, or never."""
+        try:
+            found = self.line_project(line).calibration(line)
+        except CdmInspectError:
+            return None  # a desk without the models
+        return found.reject_threshold if found.id == calibration else None
+
+    def line_drift(self, line: str) -> JsonObject:
+        """Where the control charts of a line stand; see `watching.drift`."""
+        return drift(self.line_project(line), line)
 
 
-@st.cache_resource
-def open_desk(root: str) -> ReviewDesk:
-    """One desk a server; its store is safe to use from several threads."""
-    project = open_project(Path(root))
-
-    def notify(review: Review) -> None:
-        project.registry.notify("cdm_inspect_review_recorded", review=review)
-
-    return ReviewDesk(project.open_store(), notify)
+_plants: dict[str, Plant] = {}
+_lock = threading.Lock()
 
 
-@st.cache_resource
-def pages_of_plugins(root: str) -> list[PageOffer]:
-    return list(open_project(Path(root)).registry.usable(PageOffer).values())
-
-
-def calibration_in_force(line: str) -> str | None:
-    """Its id; None where nobody knows, as on a desk without the models."""
-    try:
-        return open_project(Path(project_root()), line=line).calibration(line).id
-    except CdmInspectError:
-        return None
-
-
-def line_drift(line: str) -> JsonObject:
-    """Where the control charts of a line stand; see `watching.drift`."""
-    # Opened anew: the line may have been calibrated since the server started.
-    return drift(open_project(Path(project_root()), line=line), line)
+def plant() -> Plant:
+    """The one of the project that the server was started for."""
+    root = os.environ.get(PROJECT_VARIABLE, ".")
+    with _lock:
+        if root not in _plants:
+            _plants[root] = Plant(Path(root))
+        return _plants[root]

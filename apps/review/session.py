@@ -1,48 +1,33 @@
-"""The one place that touches `st.session_state`."""
+"""The one place that touches `st.session_state`: what one browser tab remembers."""
 
 from __future__ import annotations
 
 import streamlit as st
+from words import LANGUAGES, Speech
 
 
-class Session:
-    """What one browser tab remembers."""
-
-    @property
-    def language(self) -> str:
-        return str(st.session_state.get("_language", "en"))
-
-    @language.setter
-    def language(self, value: str) -> None:
-        st.session_state["_language"] = value
-
-    @property
-    def reviewer(self) -> str:
-        return str(st.session_state.get("_reviewer", ""))
-
-    @reviewer.setter
-    def reviewer(self, value: str) -> None:
-        st.session_state["_reviewer"] = value
-
-    @property
-    def selected(self) -> int | None:
-        """Number of the inspection on the screen."""
-        value = st.session_state.get("_selected")
-        return None if value is None else int(value)
-
-    @selected.setter
-    def selected(self, value: int | None) -> None:
-        st.session_state["_selected"] = value
-
-    @property
-    def notice(self) -> tuple[str, str] | None:
-        """Kind (`success` or `error`) and text to show once at the top of the page."""
-        value = st.session_state.pop("_notice", None)
-        return None if value is None else (str(value[0]), str(value[1]))
-
-    @notice.setter
-    def notice(self, value: tuple[str, str]) -> None:
-        st.session_state["_notice"] = value
+def language() -> str:
+    """Chosen on the page; at first that of the browser."""
+    chosen = st.session_state.get("language")
+    if chosen in LANGUAGES:
+        return str(chosen)
+    return "ja" if (st.context.locale or "").startswith("ja") else "en"
 
 
-SESSION = Session()
+def word(key: str, **values: object) -> str:
+    """A text in the language of the session."""
+    return Speech(language())(key, **values)
+
+
+def notify(kind: str, text: str) -> None:
+    """Show a text at the top of the page the next time it is drawn."""
+    st.session_state["_notice"] = kind, text
+
+
+def show_notice() -> None:
+    """Show what there is to show, once. Text of people is text, never markup."""
+    notice = st.session_state.pop("_notice", None)
+    if notice is not None:
+        kind, text = notice
+        with st.container(border=True):
+            st.text(f"{'✔' if kind == 'success' else '✖'} {text}")

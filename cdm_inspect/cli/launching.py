@@ -49,25 +49,15 @@ def run_dashboard(root: Path, *, port: int, address: str, say: Callable[[str], N
             f"--address {address}: the app has no login of its own yet, so it listens on this "
             "machine only. Put a proxy with a login before it."
         )
-    script = review_app()
-    settings = {
-        "SERVER_ADDRESS": address,
-        "SERVER_PORT": str(port),
-        "SERVER_HEADLESS": "true",
-        "SERVER_FILE_WATCHER_TYPE": "none",
-        "SERVER_ENABLE_STATIC_SERVING": "false",
-        "BROWSER_GATHER_USAGE_STATS": "false",
-        "CLIENT_TOOLBAR_MODE": "minimal",
-        "CLIENT_SHOW_ERROR_DETAILS": "none",
-        "CLIENT_SHOW_ERROR_LINKS": "false",  # they lead out of the plant
-    }
+    server = review_app().with_name("server.py")
     environment = {
         **os.environ,
-        **{f"STREAMLIT_{key}": value for key, value in settings.items()},
         PROJECT_VARIABLE: str(root),
+        "CDM_INSPECT_ADDRESS": address,
+        "CDM_INSPECT_PORT": str(port),
     }
     say(f"review app: http://{address}:{port}  (Ctrl-C stops it)")
     sys.stdout.flush()
     os.execve(  # noqa: S606 - our own interpreter and script
-        sys.executable, [sys.executable, "-m", "streamlit", "run", str(script)], environment
+        sys.executable, [sys.executable, str(server)], environment
     )

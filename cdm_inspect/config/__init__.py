@@ -20,6 +20,7 @@ from cdm_inspect.config.project import (
     StoreConfig,
 )
 from cdm_inspect.config.reading import load_project, mistakes
+from cdm_inspect.config.review import LineReviewConfig, OidcConfig, ReviewConfig
 
 __all__ = [
     "PROJECT_FILE",
@@ -31,9 +32,12 @@ __all__ = [
     "IdentityConfig",
     "ImagesConfig",
     "LineConfig",
+    "LineReviewConfig",
+    "OidcConfig",
     "PluginsConfig",
     "ProjectConfig",
     "RetentionConfig",
+    "ReviewConfig",
     "SinkConfig",
     "StoreConfig",
     "TrainingConfig",

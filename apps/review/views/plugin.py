@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 
 import streamlit as st
-from session import SESSION
-from words import word
+from session import language, word
 
 from cdm_inspect.contracts import PageOffer, PageView
 from cdm_inspect.review import ReviewDesk
@@ -15,8 +14,9 @@ _log = logging.getLogger(__name__)
 
 
 def show(offer: PageOffer, counter: ReviewDesk, line: str) -> None:
+    """Whatever it shows; what it raises stays on its page."""
     try:
-        offer.show(PageView(line=line, language=SESSION.language, store=counter.store))
+        offer.show(PageView(line=line, language=language(), store=counter.store))
     except Exception as error:  # noqa: BLE001 - a stranger's page must not stop the desk
         _log.warning("page %r failed", offer.name, exc_info=True)
         st.error(word("page_failed"))

@@ -1,0 +1,48 @@
+"""Components of our own; registered here once, and not whenever a page is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import assets
+import streamlit as st
+
+# The parts of a component are modules of their own, under an address that changes with them.
+_LOADER = """
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  const root = parentElement.querySelector(".desk");
+  const held = (root.held ??= { module: import(new URL("%(address)s", location.origin)) });
+  held.data = data;
+  held.set = setStateValue;
+  held.module.then(({ mount }) => {
+    if (held.isOver) return;
+    if (held.mounted) held.mounted.update(held.data);
+    else held.mounted = mount(root, held.data, (name, value) => held.set(name, value));
+  });
+  return () => {
+    held.isOver = true;
+    held.mounted?.end();
+    root.held = undefined;
+  };
+}
+"""
+
+
+def _component(name: str) -> Any:
+    address = f"{assets.PREFIX}/{name}/{name}.js"
+    return st.components.v2.component(
+        f"cdm_{name}",
+        html='<div class="desk"></div>',
+        css=(assets.FOLDER / name / f"{name}.css").read_text("utf-8"),
+        js=_LOADER % {"address": address},
+    )
+
+
+_DESK = _component("desk")
+
+
+def show_desk(data: Mapping[str, Any]) -> None:
+    """The review desk; it asks the server by itself, see `desk_api`."""
+    _DESK(key="desk", data=dict(data))

@@ -1,0 +1,417 @@
+// The review desk: one part after the other, decided by key or touch.
+//
+// Number and pictures of a part change in one step. A decision is about the part that has been on
+// the screen for long enough to be seen, and about no other: keys that are held, double presses and
+// presses behind a dialog decide nothing.
+
+import { button, el, fill } from "./dom.js";
+import { Facts } from "./facts.js";
+import { Keys, isWriting, keyName } from "./keys.js";
+import { Help } from "./help.js";
+import { Outbox } from "./outbox.js";
+import { Panes } from "./panes.js";
+import { Pictures, load } from "./pictures.js";
+import * as server from "./server.js";
+import { Tools } from "./tools.js";
+
+const AHEAD = 12; // parts that are asked for
+const REFILL = 7; // below this many, more are asked for
+const PRELOADED = 5;
+const ASK_AGAIN_MS = 4000;
+const DECISIONS = ["accept", "reject", "unsure"];
+
+class Desk {
+  constructor(root, data) {
+    this.data = data;
+    this.holder = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+    this.queue = [];
+    this.current = null;
+    this.shownAt = null; // when the part's pictures were on the screen; null while they are not
+    this.decided = new Map(); // number of the part → version that our decision was about
+    this.history = [];
+    this.work = null;
+    this.turn = 0;
+    this.pictures = new Pictures();
+    this.keys = new Keys();
+    this.panes = new Panes(data.words);
+    this.tools = new Tools(this);
+    this.facts = new Facts(this);
+    this.help = new Help(this);
+    this.outbox = new Outbox((kept, answer) => this.onanswer(kept, answer), () => this.report());
+    this.build(root);
+    this.onkey = (event) => this.press(event);
+    this.onkeyup = (event) => this.letGo(event);
+    this.onleave = () => server.release(this.data.token, this.holder);
+    this.onseen = () => this.look();
+    document.addEventListener("keydown", this.onkey);
+    document.addEventListener("keyup", this.onkeyup);
+    document.addEventListener("visibilitychange", this.onseen);
+    window.addEventListener("pagehide", this.onleave);
+    this.timer = setInterval(() => this.refill(true), ASK_AGAIN_MS);
+    this.update(data);
+  }
+
+  build(root) {
+    this.head = el("div", { className: "head", "aria-live": "polite" });
+    this.banner = el("div", { className: "banner", role: "status", hidden: true });
+    this.message = el("div", { className: "message", role: "alert", hidden: true });
+    this.empty = el("div", { className: "empty", hidden: true });
+    this.buttons = Object.fromEntries(
+      [...DECISIONS, "undo"].map((name) => [
+        name,
+        button("", () => this.act(name), {
+          className: `act ${name}`,
+          // Pressed by hand it takes no focus, so that a key pressed later does not press it again.
+          onpointerdown: (event) => event.preventDefault(),
+        }),
+      ]),
+    );
+    const main = el(
+      "div",
+      { className: "main" },
+      this.banner,
+      this.message,
+      this.head,
+      this.panes.node,
+      this.empty,
+      this.tools.node,
+      el("div", { className: "acts" }, ...Object.values(this.buttons)),
+    );
+    this.node = el("section", { className: "board" }, main, this.facts.node, this.help.node);
+    root.replaceChildren(this.node);
+  }
+
+  /** What the page says: person, line, language. Called again whenever one of them changes. */
+  update(data) {
+    const isOther = data.line !== this.data.line || data.name !== this.data.name;
+    const isNew = this.data === data;
+    this.data = data;
+    this.words = data.words;
+    if (isOther || isNew) this.keys.login(data.name);
+    this.outbox.login({ token: data.token, name: data.name });
+    this.say();
+    if (isOther) this.startOver();
+    else this.refill(true);
+    if (isOther || isNew) this.facts.loadLimitSamples();
+  }
+
+  say() {
+    const { words, keys } = this;
+    this.node.lang = this.data.language;
+    this.node.setAttribute("aria-label", words.queue);
+    for (const [name, node] of Object.entries(this.buttons)) {
+      node.replaceChildren(
+        el("span", { className: "sign", textContent: words[`${name}_sign`], "aria-hidden": "true" }),
+        el("span", { textContent: words[name] }),
+        el("kbd", { textContent: keyName(keys.bound[name], words) }),
+      );
+    }
+    this.panes.say(words);
+    this.tools.say(words);
+    this.facts.say(words);
+    this.help.say(words);
+    this.describe();
+    this.report();
+  }
+
+  /** Another line, queue, order or person: what is on the screen goes. */
+  startOver() {
+    server.release(this.data.token, this.holder);
+    this.holder = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+    this.queue = [];
+    this.history = [];
+    this.decided.clear();
+    this.turn += 1;
+    this.asking = false;
+    this.blank();
+    this.current = null;
+    this.work = null;
+    this.describe();
+    this.refill(true);
+  }
+
+  /** Ask for more parts, where few are left; asking also renews the loan of those that are here. */
+  async refill(isDue = false) {
+    if (this.asking || !this.data.token || (!isDue && this.queue.length >= REFILL)) return;
+    this.asking = true;
+    const turn = this.turn;
+    try {
+      const found = await server.take(this.data.token, {
+        line: this.data.line,
+        queue: this.tools.queue,
+        order: this.tools.order,
+        holder: this.holder,
+        count: AHEAD,
+      });
+      if (turn !== this.turn) return;
+      this.isReachable = true;
+      this.work = found.work;
+      this.receive(found.parts);
+    } catch (error) {
+      if (turn !== this.turn) return;
+      if (error instanceof server.Unreachable) this.isReachable = false;
+      else if (error instanceof server.LoggedOut) this.outbox.state = "logged-out";
+      else this.tell(error.message);
+    } finally {
+      if (turn === this.turn) this.asking = false;
+      this.report();
+    }
+  }
+
+  receive(parts) {
+    const waits = this.outbox.undecided;
+    const fresh = parts.filter(
+      (part) => !waits.has(part.id) && !(this.decided.get(part.id) >= part.version),
+    );
+    // The part on the screen stays, whatever the server thinks of it meanwhile.
+    const rest = fresh.filter((part) => part.id !== this.current?.id);
+    this.queue = this.current ? [this.current, ...rest] : rest;
+    if (!this.current) this.next();
+    else this.preload();
+  }
+
+  preload() {
+    for (const part of this.queue.slice(0, PRELOADED + 1)) this.pictures.of(part);
+  }
+
+  /** The next part comes onto the screen: at once, where its pictures are here. */
+  next() {
+    this.turn += 1;
+    this.current = this.queue[0] ?? null;
+    this.shownAt = null;
+    const found = this.current && this.pictures.now(this.current);
+    if (found) this.show(found);
+    else this.wait();
+    this.preload();
+    this.refill();
+  }
+
+  /** Its pictures are on their way: nothing is shown, and nothing can be decided. */
+  async wait() {
+    const part = this.current;
+    const turn = this.turn;
+    this.blank();
+    this.describe();
+    if (!part) return;
+    const found = await this.pictures.of(part);
+    if (turn !== this.turn || part !== this.current) return;
+    const isLost = part.pictures.photo && !found.photo;
+    if (isLost && part.verdict !== "undecided") {
+      this.tell(this.words.picture_retry);
+      setTimeout(() => turn === this.turn && this.wait(), 1000);
+      return;
+    }
+    this.show(found);
+  }
+
+  show(found) {
+    this.tell("");
+    this.facts.show(this.current);
+    this.panes.show(this.current, found);
+    this.node.dataset.part = this.current.id;
+    this.describe();
+    this.look();
+  }
+
+  blank() {
+    this.shownAt = null;
+    delete this.node.dataset.shown;
+    delete this.node.dataset.part;
+    this.panes.clear();
+    this.facts.show(null);
+  }
+
+  /** From the frame on in which the part is on the screen, it is being looked at. */
+  look() {
+    const part = this.current;
+    delete this.node.dataset.shown;
+    this.shownAt = null;
+    if (!part || this.node.dataset.part !== String(part.id)) return;
+    if (document.visibilityState !== "visible") return;
+    requestAnimationFrame(() => {
+      if (part !== this.current || this.node.dataset.part !== String(part.id)) return;
+      this.shownAt = performance.now();
+      this.node.dataset.shown = part.id;
+    });
+  }
+
+  /** Whether what is on the screen may be decided now. */
+  get isSeen() {
+    if (!this.current || this.shownAt === null) return false;
+    return performance.now() - this.shownAt >= this.data.settings.min_look_ms;
+  }
+
+  act(name) {
+    if (name === "undo") this.undo();
+    else this.decide(name);
+  }
+
+  decide(decision) {
+    if (!this.data.token) return this.tell(this.words.name_first);
+    if (!this.isSeen) return this.hint();
+    const part = this.current;
+    const sent = {
+      client_id: crypto.randomUUID?.().replaceAll("-", "") ?? this.newName(),
+      inspection_id: part.id,
+      version: part.version,
+      decision,
+      queue: this.tools.queue,
+      reason: decision === "reject" ? this.facts.reason : "",
+      comment: this.facts.comment,
+      region: this.facts.region,
+      seen_ms: Math.round(performance.now() - this.shownAt),
+    };
+    this.decided.set(part.id, part.version);
+    this.history.unshift({ part, decision, state: "sent", client_id: sent.client_id });
+    this.history.length = Math.min(this.history.length, 10);
+    this.queue = this.queue.filter((other) => other !== part);
+    this.outbox.add(sent);
+    this.next();
+    this.facts.tellHistory();
+  }
+
+  /** Take back the last decision that still stands; the part is on the screen again. */
+  undo() {
+    if (!this.data.token) return this.tell(this.words.name_first);
+    const last = this.history.find((entry) => entry.state !== "undone" && entry.state !== "refused");
+    if (!last || this.tools.queue === "second") return this.tell(this.words.nothing_to_undo);
+    last.state = "undone";
+    const version = last.part.version + 1;
+    this.outbox.add({
+      client_id: crypto.randomUUID?.().replaceAll("-", "") ?? this.newName(),
+      inspection_id: last.part.id,
+      version,
+      decision: "undo",
+      queue: this.tools.queue,
+    });
+    const part = { ...last.part, version: version + 1, decision: null, reviewer: "" };
+    this.decided.set(part.id, version);
+    this.queue = [part, ...this.queue.filter((other) => other.id !== part.id)];
+    this.next();
+    this.facts.tellHistory();
+  }
+
+  newName() {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  /** The server has said what became of a decision. */
+  onanswer(kept, answer) {
+    const { decision } = kept;
+    const entry = this.history.find((other) => other.client_id === decision.client_id);
+    if (entry && entry.state === "sent") entry.state = answer.status === "stored" ? "stored" : "refused";
+    if (answer.status !== "stored") {
+      // It was not recorded: the part comes again, if it still waits.
+      this.decided.delete(decision.inspection_id);
+      this.tell(fill(this.words.not_recorded, { part: decision.inspection_id, why: answer.message }));
+    }
+    this.node.dataset.answered = Number(this.node.dataset.answered ?? 0) + 1;
+    this.facts.tellHistory();
+  }
+
+  press(event) {
+    const target = event.composedPath()[0];
+    const isOnButton = target instanceof HTMLButtonElement && /^(Enter| )$/.test(event.key);
+    if (event.repeat && target instanceof HTMLElement && target.closest(".act")) event.preventDefault();
+    if (isOnButton) return;
+    if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (isWriting(event)) {
+      if (event.key === "Escape") target.blur();
+      return;
+    }
+    // Behind a dialog, ours or Streamlit's, keys mean nothing.
+    if (this.help.isOpen || document.querySelector('[role="dialog"], dialog[open]')) return;
+    if (event.key === "Escape") return this.panes.fit();
+    const meaning = this.keys.meaning(event);
+    if (!meaning) return;
+    event.preventDefault();
+    // Nobody else on the page is to make something of it.
+    event.stopPropagation();
+    if (meaning.reason) this.facts.choose(meaning.reason);
+    else this.command(meaning.action);
+  }
+
+  command(action) {
+    const commands = {
+      hide: () => (this.panes.isHidden = true),
+      fit: () => this.panes.fit(),
+      original: () => this.panes.original(),
+      contour: () => this.tools.toggleContour(),
+      comment: () => this.facts.writeComment(),
+      help: () => this.help.open(),
+    };
+    if (commands[action]) commands[action]();
+    else this.act(action);
+  }
+
+  letGo(event) {
+    if (this.keys.meaning(event)?.action === "hide") this.panes.isHidden = false;
+  }
+
+  async compare(other) {
+    const image = await load(other.pictures.photo);
+    if (image) this.panes.compare(image, `${this.words.part} ${other.id}`);
+  }
+
+  /** The head of the desk: which part, and how odd. */
+  describe() {
+    const { words, current: part } = this;
+    const isEmpty = !part && this.work !== null;
+    this.empty.hidden = !isEmpty;
+    this.empty.textContent = isEmpty ? words[`empty_${this.tools.queue}`] : "";
+    this.panes.node.hidden = isEmpty;
+    this.head.replaceChildren(...(part ? this.facts.headline(part) : []));
+    if (!part && !isEmpty) this.head.textContent = words.loading;
+    for (const name of DECISIONS) this.buttons[name].disabled = !part || !this.data.token;
+    this.buttons.undo.disabled = !this.data.token || this.tools.queue === "second";
+    if (part && !this.node.dataset.part) this.head.append(` ${words.loading}`);
+  }
+
+  /** How much there is to do, and whether the server hears us. */
+  report() {
+    const { outbox, words, work } = this;
+    this.node.dataset.unsent = outbox.waiting.length;
+    this.tools.tellWork(work);
+    const isAway = outbox.state === "unreachable" || this.isReachable === false;
+    let text = "";
+    if (!this.data.token) text = words.name_first;
+    else if (outbox.state === "logged-out") text = words.logged_out;
+    else if (isAway) text = words.away;
+    else if (!outbox.isKept) text = words.nothing_kept;
+    const others = outbox.waiting.filter((kept) => kept.name !== this.data.name);
+    if (others.length) {
+      text += ` ${fill(words.of_others, { n: others.length, name: others[0].name })}`;
+    }
+    if (text && outbox.waiting.length) text += ` ${fill(words.unsent, { n: outbox.waiting.length })}`;
+    this.banner.hidden = !text;
+    this.banner.textContent = text;
+  }
+
+  tell(text) {
+    this.message.hidden = !text;
+    this.message.textContent = text;
+  }
+
+  /** A press that decided nothing, for nobody can have seen the part. */
+  hint() {
+    this.node.classList.add("unseen");
+    setTimeout(() => this.node.classList.remove("unseen"), 300);
+  }
+
+  end() {
+    clearInterval(this.timer);
+    document.removeEventListener("keydown", this.onkey);
+    document.removeEventListener("keyup", this.onkeyup);
+    document.removeEventListener("visibilitychange", this.onseen);
+    window.removeEventListener("pagehide", this.onleave);
+    this.outbox.end();
+    this.panes.end();
+    server.release(this.data.token, this.holder);
+  }
+}
+
+/** Put a desk into an element. */
+export function mount(root, data) {
+  return new Desk(root, data);
+}

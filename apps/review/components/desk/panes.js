@@ -1,0 +1,293 @@
+// Three linked panes: photograph, restoration, heat map over the photograph. They zoom and pan
+// together, by wheel, drag, pinch and keyboard, and show the photograph's own pixels.
+
+import { el } from "./dom.js";
+import { paint } from "./overlay.js";
+import { load } from "./pictures.js";
+
+const CLOSEST = 40;
+const WHEEL = 0.0015;
+// A photograph with a side of this length may be a reduced one; see `review.pictures`.
+const PREVIEW_SIDE = 2048;
+
+export class Panes {
+  constructor(words) {
+    this.zoom = 1;
+    this.x = 0;
+    this.y = 0;
+    this.scale = "cividis";
+    this.map = null;
+    this.fullAddress = "";
+    this.panes = ["photo", "restoration", "map"].map((name) => this.build(name));
+    [this.photo, this.restoration, this.heat] = this.panes;
+    this.fill = el("canvas", { className: "layer fill" });
+    this.contour = el("canvas", { className: "layer contour" });
+    this.marks = el("div", { className: "layer marks" });
+    this.heat.stage.append(this.fill, this.contour, this.marks);
+    this.node = el("div", { className: "panes" }, ...this.panes.map((pane) => pane.node));
+    this.resizing = new ResizeObserver(() => this.apply());
+    this.panes.forEach((pane) => this.resizing.observe(pane.node));
+    this.pointers = new Map();
+    this.say(words);
+  }
+
+  say(words) {
+    this.words = words;
+    for (const pane of this.panes) {
+      pane.label.textContent = words[pane.name];
+      pane.image.alt = words[pane.name];
+      pane.node.setAttribute("aria-label", words[pane.name]);
+    }
+    this.heat.missing.textContent = words.no_map;
+    this.restoration.missing.textContent = words.no_restoration;
+    this.photo.missing.textContent = words.no_photo;
+  }
+
+  build(name) {
+    const image = el("img", { className: "layer", draggable: false });
+    const stage = el("div", { className: "stage" }, image);
+    const label = el("span", { className: "label" });
+    const missing = el("p", { className: "missing" });
+    const node = el("div", { className: `pane ${name}`, role: "group", tabIndex: 0 }, stage, missing, label);
+    node.addEventListener("wheel", (event) => this.onwheel(event, node), { passive: false });
+    node.addEventListener("pointerdown", (event) => this.ondown(event, node));
+    node.addEventListener("pointermove", (event) => this.onmove(event, node));
+    for (const kind of ["pointerup", "pointercancel"]) {
+      node.addEventListener(kind, (event) => this.pointers.delete(event.pointerId));
+    }
+    node.addEventListener("dblclick", () => this.fit());
+    node.addEventListener("keydown", (event) => this.onkey(event));
+    return { name, node, stage, image, label, missing };
+  }
+
+  /** Nothing is on the screen any more. */
+  clear() {
+    for (const pane of this.panes) {
+      pane.image.removeAttribute("src");
+      pane.node.classList.remove("shown", "lacking");
+    }
+    for (const canvas of [this.fill, this.contour]) canvas.width = canvas.height = 0;
+    this.marks.replaceChildren();
+    this.map = null;
+  }
+
+  /** Pictures of a part, all at once. */
+  show(part, found) {
+    this.natural = found.photo ?? found.restoration;
+    this.fullAddress = part.pictures.full;
+    this.isFull = !found.photo || longest(found.photo) !== PREVIEW_SIDE;
+    this.map = found.map;
+    // An upright part fits beside two others; of a wide one the photograph is shown larger.
+    const { naturalWidth: width = 1, naturalHeight: height = 1 } = this.natural ?? {};
+    this.node.classList.toggle("upright", width < 0.85 * height);
+    this.put(this.photo, found.photo);
+    this.put(this.restoration, found.restoration);
+    this.put(this.heat, found.photo, Boolean(found.map));
+    this.paint();
+    this.mark(part);
+    this.fit();
+  }
+
+  put(pane, image, isThere = Boolean(image)) {
+    if (image && isThere) pane.image.src = image.src;
+    else pane.image.removeAttribute("src");
+    pane.node.classList.toggle("shown", isThere);
+    pane.node.classList.toggle("lacking", !isThere);
+  }
+
+  /** Show another photograph beside, as for comparing; null shows the restoration again. */
+  compare(image, text) {
+    const pane = this.restoration;
+    if (!image) return;
+    this.put(pane, image);
+    pane.label.textContent = text;
+  }
+
+  paint() {
+    if (this.map) paint(this.map, this.fill, this.contour, this.scale);
+    else for (const canvas of [this.fill, this.contour]) canvas.width = canvas.height = 0;
+  }
+
+  /** Outline the regions at or above the threshold. */
+  mark(part, chosen = null) {
+    const { naturalWidth: width, naturalHeight: height } = this.natural ?? {};
+    const size = this.originalSize ?? { width, height };
+    this.marks.replaceChildren(
+      ...(width ? part.regions : []).map((region, index) => {
+        const box = el("div", { className: index === chosen ? "mark chosen" : "mark" });
+        box.style.left = `${(100 * region.x) / size.width}%`;
+        box.style.top = `${(100 * region.y) / size.height}%`;
+        box.style.width = `${(100 * region.width) / size.width}%`;
+        box.style.height = `${(100 * region.height) / size.height}%`;
+        return box;
+      }),
+    );
+  }
+
+  set opacity(share) {
+    this.fill.style.opacity = share;
+  }
+
+  set isHidden(is) {
+    this.fill.style.visibility = this.contour.style.visibility = is ? "hidden" : "";
+    this.marks.style.visibility = is ? "hidden" : "";
+  }
+
+  set hasContour(is) {
+    this.contour.style.display = is ? "" : "none";
+  }
+
+  /** The whole part. */
+  fit() {
+    this.zoom = 1;
+    this.x = this.y = 0;
+    this.apply();
+  }
+
+  /** One pixel of the photograph on one of the screen. */
+  original() {
+    if (!this.natural) return;
+    const box = this.box(this.photo.node);
+    this.zoomTo((this.natural.naturalWidth / box.width) / devicePixelRatio, 0.5, 0.5);
+  }
+
+  /** Bring a region to the middle. */
+  closeUp(region) {
+    if (!this.natural) return;
+    const { naturalWidth: width, naturalHeight: height } = this.natural;
+    const wanted = 3 * Math.max(region.width / width, region.height / height, 0.04);
+    this.fit();
+    const place = {
+      x: (region.x + region.width / 2) / width,
+      y: (region.y + region.height / 2) / height,
+    };
+    const node = this.photo.node;
+    const box = this.box(node);
+    this.zoom = Math.min(CLOSEST, Math.max(1, 1 / wanted));
+    this.x = node.clientWidth / 2 - box.left - place.x * box.width * this.zoom;
+    this.y = node.clientHeight / 2 - box.top - place.y * box.height * this.zoom;
+    this.apply();
+  }
+
+  zoomTo(zoom, shareX, shareY) {
+    const node = this.photo.node;
+    const box = this.box(node);
+    this.zoomAround(zoom, shareX * node.clientWidth - box.left, shareY * node.clientHeight - box.top);
+  }
+
+  /** Zoom so that what lies at a point, pixels from the picture's corner, stays there. */
+  zoomAround(zoom, x, y) {
+    const next = Math.min(CLOSEST, Math.max(1, zoom));
+    this.x = x - ((x - this.x) * next) / this.zoom;
+    this.y = y - ((y - this.y) * next) / this.zoom;
+    this.zoom = next;
+    if (next === 1) this.x = this.y = 0;
+    this.apply();
+  }
+
+  /** Where the picture lies in a pane before zooming. */
+  box(node) {
+    const { naturalWidth = 1, naturalHeight = 1 } = this.natural ?? {};
+    const scale = Math.min(node.clientWidth / naturalWidth, node.clientHeight / naturalHeight);
+    const width = naturalWidth * scale;
+    const height = naturalHeight * scale;
+    return {
+      width,
+      height,
+      left: (node.clientWidth - width) / 2,
+      top: (node.clientHeight - height) / 2,
+    };
+  }
+
+  apply() {
+    const main = this.box(this.photo.node);
+    for (const { node, stage } of this.panes) {
+      const box = this.box(node);
+      // Panes may differ in size: what is linked is the place in the picture.
+      const ratio = box.width / (main.width || 1);
+      stage.style.left = `${box.left}px`;
+      stage.style.top = `${box.top}px`;
+      stage.style.width = `${box.width}px`;
+      stage.style.height = `${box.height}px`;
+      stage.style.transform = `translate(${this.x * ratio}px, ${this.y * ratio}px) scale(${this.zoom})`;
+      const shown = (box.width * this.zoom * devicePixelRatio) / (this.natural?.naturalWidth ?? 1);
+      stage.classList.toggle("close", shown > 2);
+    }
+    this.node.dataset.zoom = this.zoom.toFixed(3);
+    if (this.zoom > 1.2 && !this.isFull) this.fetchFull();
+  }
+
+  /** Looked at closely, a reduced photograph gives way to the whole one. */
+  async fetchFull() {
+    this.isFull = true;
+    const address = this.fullAddress;
+    const image = await load(address);
+    if (!image || address !== this.fullAddress) return;
+    for (const pane of [this.photo, this.heat]) {
+      if (pane.node.classList.contains("shown")) pane.image.src = image.src;
+    }
+  }
+
+  onwheel(event, node) {
+    event.preventDefault();
+    const { x, y } = this.within(event, node);
+    this.zoomAround(this.zoom * Math.exp(-event.deltaY * WHEEL), x, y);
+  }
+
+  ondown(event, node) {
+    node.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, this.within(event, node));
+  }
+
+  onmove(event, node) {
+    const before = this.pointers.get(event.pointerId);
+    if (!before) return;
+    const now = this.within(event, node);
+    const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
+    this.pointers.set(event.pointerId, now);
+    if (other) {
+      const spread = (point) => Math.hypot(point.x - other.x, point.y - other.y) || 1;
+      this.zoomAround((this.zoom * spread(now)) / spread(before), other.x, other.y);
+    } else if (this.zoom > 1) {
+      this.x += now.x - before.x;
+      this.y += now.y - before.y;
+      this.apply();
+    }
+  }
+
+  onkey(event) {
+    const step = 60;
+    const moves = {
+      ArrowLeft: [step, 0],
+      ArrowRight: [-step, 0],
+      ArrowUp: [0, step],
+      ArrowDown: [0, -step],
+    };
+    if (event.key in moves && this.zoom > 1) {
+      this.x += moves[event.key][0];
+      this.y += moves[event.key][1];
+      this.apply();
+    } else if (event.key === "+" || event.key === "-") {
+      this.zoomTo(this.zoom * (event.key === "+" ? 1.4 : 1 / 1.4), 0.5, 0.5);
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** A point in units of the first pane, from the picture's corner. */
+  within(event, node) {
+    const bounds = node.getBoundingClientRect();
+    const box = this.box(node);
+    const ratio = (this.box(this.photo.node).width || 1) / (box.width || 1);
+    return {
+      x: (event.clientX - bounds.left - box.left) * ratio,
+      y: (event.clientY - bounds.top - box.top) * ratio,
+    };
+  }
+
+  end() {
+    this.resizing.disconnect();
+  }
+}
+
+const longest = (image) => Math.max(image.naturalWidth, image.naturalHeight);

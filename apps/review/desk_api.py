@@ -1,0 +1,268 @@
+"""What the desk in the browser asks for, and where its decisions arrive.
+
+The desk does not depend on a Streamlit session: decisions that a browser has kept while the server
+was away are sent here by whatever page opens next. Each request carries the token that the page was
+given, so that what is recorded is recorded under the name of the person who decided.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import access
+import desk
+import pictures
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from cdm_inspect.errors import (
+    CdmInspectError,
+    DecisionConflict,
+    InvalidOption,
+    NotAllowed,
+    StoreUnreachable,
+)
+from cdm_inspect.people import Actor
+from cdm_inspect.records import Decision, Order, Region, Review, StoredInspection
+from cdm_inspect.review import PURPOSES, Queue
+
+PREFIX = "/cdm/desk"
+TOKEN_HEADER = "x-desk-token"  # noqa: S105 - its name
+_LONGEST_BODY = 256 * 1024
+_MOST_PARTS = 24
+_WORK_SECONDS = 5.0
+
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TakeRequest(_Asked):
+    """Parts that a screen wants to show."""
+
+    line: Name
+    queue: Queue
+    order: Order
+    holder: Annotated[str, Field(min_length=8, max_length=64)]
+    count: Annotated[int, Field(ge=1, le=_MOST_PARTS)]
+
+
+class SentRegion(_Asked):
+    """Of a photograph, in its own pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: int
+    peak: float
+
+
+class SentDecision(_Asked):
+    """A decision as a browser has kept it."""
+
+    client_id: Annotated[str, Field(min_length=8, max_length=64)]
+    inspection_id: Annotated[int, Field(ge=1, lt=2**63)]
+    version: Annotated[int, Field(ge=0, lt=2**31)]
+    decision: Decision
+    queue: Queue
+    reason: Annotated[str, Field(max_length=64)] = ""
+    comment: Annotated[str, Field(max_length=1000)] = ""
+    region: SentRegion | None = None
+    seen_ms: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+
+    def review(self) -> Review:
+        """As the desk records it."""
+        region = Region(**self.region.model_dump()) if self.region else None
+        return Review(
+            client_id=self.client_id,
+            inspection_id=self.inspection_id,
+            version=self.version,
+            decision=self.decision,
+            reviewer="",
+            reason=self.reason,
+            comment=self.comment,
+            region=region,
+            seen_ms=self.seen_ms,
+            purpose=PURPOSES[self.queue],
+        )
+
+
+class _WorkBoard:
+    """How much there is to do, counted anew every few seconds at most."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, line: str) -> dict[str, Any]:
+        with self._lock:
+            counted, found = self._found.get(line, (-_WORK_SECONDS, {}))
+            if time.monotonic() - counted > _WORK_SECONDS:
+                work = desk.plant().desk.work(line)
+                found = {
+                    "waiting": work.waiting,
+                    "oldest": work.oldest.isoformat() if work.oldest else None,
+                    "audited": work.audited,
+                    "audit_wanted": work.audit_wanted,
+                    "second_wanted": work.second_wanted,
+                    "open": work.open,
+                }
+                self._found[line] = time.monotonic(), found
+            return found
+
+
+_WORK = _WorkBoard()
+
+
+def part_json(part: StoredInspection, *, is_blind: bool = False) -> dict[str, Any]:
+    """A part as the desk shows it; blind, it tells nothing of what was decided."""
+    is_told = part.decision is not None and not is_blind
+    return {
+        "id": part.id,
+        "version": part.version,
+        "line": part.line,
+        "serial": part.serial,
+        "lot": part.lot,
+        "station": part.station,
+        "camera": part.camera,
+        "image": part.image.replace("\\", "/").rsplit("/", 2)[-1],
+        "model": part.model,
+        "calibration": part.calibration,
+        "scorer": part.scorer,
+        "verdict": part.verdict.value,
+        "reason": part.reason,
+        "score": part.score,
+        "threshold": part.threshold,
+        "reject": desk.plant().reject_threshold(part.line, part.calibration),
+        "p_value": part.p_value,
+        "regions": [vars(region) for region in part.regions],
+        "inspected_at": part.inspected_at.isoformat(),
+        "decision": part.decision.value if part.decision and is_told else None,
+        "reviewer": part.reviewer if is_told else "",
+        "pictures": pictures.addresses(part),
+    }
+
+
+def _take(actor: Actor, asked: TakeRequest) -> dict[str, Any]:
+    parts = desk.plant().desk.take(
+        actor,
+        asked.line,
+        asked.queue,
+        holder=asked.holder,
+        order=asked.order,
+        count=asked.count,
+    )
+    is_blind = asked.queue is Queue.SECOND
+    return {
+        "parts": [part_json(part, is_blind=is_blind) for part in parts],
+        "work": _WORK.of(asked.line),
+        "now": dt.datetime.now(dt.UTC).isoformat(),
+    }
+
+
+def _decide(actor: Actor, sent: SentDecision) -> dict[str, Any]:
+    try:
+        stored = desk.plant().desk.decide(actor, sent.review())
+    except DecisionConflict as error:
+        return {"status": "conflict", "message": str(error)}
+    except (NotAllowed, InvalidOption) as error:
+        return {"status": "refused", "message": str(error)}
+    return {"status": "stored", "version": stored.version}
+
+
+def _alike(number: int) -> list[dict[str, Any]]:
+    counter = desk.plant().desk
+    part = counter.store.get(number)
+    return [] if part is None else [part_json(other) for other in counter.alike(part)]
+
+
+async def take(request: Request, actor: Actor) -> Response:
+    """Parts to show; asked again, the loan of those that a screen has is renewed."""
+    asked = TakeRequest.model_validate_json(await _body(request))
+    return JSONResponse(await run_in_threadpool(_take, actor, asked))
+
+
+async def decide(request: Request, actor: Actor) -> Response:
+    """One decision; answered once it is durable. The same one twice is recorded once."""
+    sent = SentDecision.model_validate_json(await _body(request))
+    return JSONResponse(await run_in_threadpool(_decide, actor, sent))
+
+
+async def release(request: Request, actor: Actor) -> Response:
+    """A screen shows its parts no longer."""
+    holder = str(json.loads(await _body(request)).get("holder", ""))
+    await run_in_threadpool(desk.plant().desk.release, holder[:64])
+    return JSONResponse({})
+
+
+async def alike(request: Request, actor: Actor) -> Response:
+    """Decided parts that look like one."""
+    found = await run_in_threadpool(_alike, request.path_params["number"])
+    return JSONResponse({"parts": found})
+
+
+async def limit_samples(request: Request, actor: Actor) -> Response:
+    """Border cases of a line."""
+    line = request.query_params.get("line", "")
+    found = await run_in_threadpool(desk.plant().desk.limit_samples, line)
+    return JSONResponse({"parts": [part_json(part) for part in found]})
+
+
+async def _body(request: Request) -> bytes:
+    """The body, if it is one of ours; more is not read.
+
+    Raises:
+        InvalidOption: if it is too long.
+    """
+    found = b""
+    async for piece in request.stream():
+        found += piece
+        if len(found) > _LONGEST_BODY:
+            raise InvalidOption(f"expected at most {_LONGEST_BODY} bytes, found more.")
+    return found
+
+
+def _guarded(
+    answer: Callable[[Request, Actor], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Only for who has a token; what goes wrong is told in a sentence, with a status of HTTP."""
+
+    async def guard(request: Request) -> Response:
+        token = request.headers.get(TOKEN_HEADER, "")
+        actor = await run_in_threadpool(access.actor_of, token)
+        if actor is None:
+            return JSONResponse({"error": "expected the token of a page, log in again."}, 401)
+        try:
+            return await answer(request, actor)
+        except (ValidationError, ValueError, AttributeError):
+            return JSONResponse({"error": "expected what the desk sends."}, 422)
+        except NotAllowed as error:
+            return JSONResponse({"error": str(error)}, 403)
+        except InvalidOption as error:
+            return JSONResponse({"error": str(error)}, 413)
+        except StoreUnreachable as error:
+            return JSONResponse({"error": str(error)}, 503)
+        except CdmInspectError as error:
+            return JSONResponse({"error": str(error)}, 500)
+
+    return guard
+
+
+ROUTES = [
+    Route(f"{PREFIX}/take", _guarded(take), methods=["POST"]),
+    Route(f"{PREFIX}/decisions", _guarded(decide), methods=["POST"]),
+    Route(f"{PREFIX}/release", _guarded(release), methods=["POST"]),
+    Route(f"{PREFIX}/alike/{{number:int}}", _guarded(alike)),
+    Route(f"{PREFIX}/limit-samples", _guarded(limit_samples)),
+]

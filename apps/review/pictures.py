@@ -1,0 +1,104 @@
+"""Pictures of parts under signed addresses: the kept files themselves, by their hash."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable
+
+import desk
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from cdm_inspect.errors import CdmInspectError, DamagedFile, ImageError
+from cdm_inspect.records import StoredInspection
+from cdm_inspect.review import Picture, heatmap_picture, photograph_picture
+
+PREFIX = "/cdm/pictures"
+_HASH = re.compile(r"[0-9a-f]{64}")
+_SECONDS = 12 * 3600
+_NUMBER = re.compile(r"[0-9]{1,18}")
+# Browsers keep what they have seen; this is for several people who look at the same line.
+_KEPT = 16
+
+
+def addresses(part: StoredInspection) -> dict[str, str]:
+    """Where a browser finds the pictures of a part; "" where there is none."""
+    found = {"photo": "", "full": "", "restoration": "", "map": ""}
+    if part.image_sha256:
+        found["photo"] = _signed(f"photo/{part.image_sha256}")
+        found["full"] = _signed(f"full/{part.image_sha256}")
+    if part.restoration_sha256:
+        found["restoration"] = _signed(f"full/{part.restoration_sha256}")
+    if part.heatmap_sha256 and part.threshold is not None:
+        found["map"] = _signed(f"map/{part.id}")
+    return found
+
+
+async def photo(request: Request) -> Response:
+    """A photograph, the largest ones with fewer pixels."""
+    name = request.path_params["name"]
+    return await _answer(request, _HASH, lambda: _photograph(name, is_preview=True))
+
+
+async def full(request: Request) -> Response:
+    """A photograph or a restoration, with its own pixels."""
+    name = request.path_params["name"]
+    return await _answer(request, _HASH, lambda: _photograph(name, is_preview=False))
+
+
+async def heatmap(request: Request) -> Response:
+    """The heat map of an inspection, in grey."""
+    name = request.path_params["name"]
+    return await _answer(request, _NUMBER, lambda: _heatmap(int(name)))
+
+
+ROUTES = [
+    Route(f"{PREFIX}/photo/{{name}}", photo),
+    Route(f"{PREFIX}/full/{{name}}", full),
+    Route(f"{PREFIX}/map/{{name}}", heatmap),
+]
+
+
+async def _answer(
+    request: Request, names: re.Pattern[str], read: Callable[[], Picture]
+) -> Response:
+    path, given = request.url.path, request.query_params
+    if not names.fullmatch(request.path_params["name"]):
+        return JSONResponse({"error": "no such picture."}, 404)
+    if not desk.plant().signer.is_signed(path, given.get("e", ""), given.get("s", "")):
+        return JSONResponse({"error": "the address of this picture has expired."}, 403)
+    # What is under an address never changes, so that a browser that has it need not ask again.
+    tag = f'"{hashlib.sha256(path.encode()).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": f"private, max-age={_SECONDS}, immutable"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    try:
+        picture = await run_in_threadpool(read)
+    except (DamagedFile, ImageError) as error:
+        return JSONResponse({"error": str(error)}, 404)
+    except CdmInspectError as error:
+        return JSONResponse({"error": str(error)}, 503)
+    return Response(picture.data, media_type=picture.media_type, headers=headers)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _photograph(name: str, *, is_preview: bool) -> Picture:
+    return photograph_picture(desk.plant().desk.store.read_file(name), is_preview=is_preview)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _heatmap(number: int) -> Picture:
+    store = desk.plant().desk.store
+    part = store.get(number)
+    if part is None or not part.heatmap_sha256 or part.threshold is None:
+        raise ImageError(f"inspection {number} has no heat map.")
+    data = store.read_file(part.heatmap_sha256)
+    return heatmap_picture(data, part.heatmap_scale, part.heatmap_offset, part.threshold)
+
+
+def _signed(path: str) -> str:
+    return desk.plant().signer.sign_path(f"{PREFIX}/{path}", _SECONDS)

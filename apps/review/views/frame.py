@@ -1,0 +1,85 @@
+"""What stands around every page: line, language, person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import access
+import streamlit as st
+from session import language, word
+from words import LANGUAGES
+
+from cdm_inspect.people import Actor
+
+# Streamlit's own margins leave a third of a small screen empty. Its captions lack contrast.
+_STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding: 3.9rem 1.2rem 0.5rem; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: inherit; }
+.st-key-head { gap: 0.8rem; }
+.st-key-head [data-testid="stText"] { white-space: nowrap; }
+</style>"""
+_KIOSK = """<style>
+[data-testid="stHeader"], .st-key-head { display: none; }
+[data-testid="stMainBlockContainer"] { padding-top: 0.6rem; }
+</style>"""
+
+
+def is_kiosk() -> bool:
+    """Whether the page fills a screen on the floor; asked for with `?kiosk=1`."""
+    return st.query_params.get("kiosk") == "1"
+
+
+def style() -> None:
+    """Looks of all pages."""
+    st.html(_STYLE)
+    if is_kiosk():
+        st.html(_KIOSK)
+
+
+def show_head(lines: Sequence[str], actor: Actor | None) -> str:
+    """Line, language and person; the line that was chosen."""
+    asked = st.query_params.get("line")
+    with st.container(key="head", horizontal=True, vertical_alignment="center"):
+        line = st.selectbox(
+            word("line"),
+            lines,
+            index=lines.index(asked) if asked in lines else 0,
+            key="line",
+            label_visibility="collapsed",
+            width=180,
+            format_func=lambda name: f"{word('line')} {name}",
+        )
+        st.segmented_control(
+            word("language"),
+            list(LANGUAGES),
+            default=language(),
+            format_func=LANGUAGES.__getitem__,
+            key="language",
+            required=True,
+            label_visibility="collapsed",
+        )
+        if actor is None:
+            st.link_button(word("who"), access.LOGIN)
+        else:
+            st.text(f"{actor.name} · {word(f'role.{actor.role.value}')}")
+            _show_leave()
+    return str(line)
+
+
+def show_oidc_login() -> None:
+    """Where the plant's own login vouches for people."""
+    st.title("cdm-inspect")
+    if st.user.is_logged_in:
+        # Logged in, and yet nobody: the login is too old, or gives no role here.
+        st.text(word("login.no_role"))
+        st.button(word("leave"), on_click=st.logout)
+        return
+    st.text(word("login.why_oidc"))
+    st.button(word("login.enter"), on_click=st.login, type="primary")
+
+
+def _show_leave() -> None:
+    if access.mode() is access.Mode.OIDC:
+        st.button(word("leave"), on_click=st.logout)
+    else:
+        st.link_button(word("leave"), access.LOGOUT)

@@ -1,0 +1,433 @@
+"""The desk of people who decide: what waits for them, who may decide it, and what follows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from cdm_inspect.config import LineReviewConfig, ProjectConfig
+from cdm_inspect.contracts import VerdictStore
+from cdm_inspect.errors import InvalidOption, NotAllowed, StorageError
+from cdm_inspect.people import Actor, Right
+from cdm_inspect.records import (
+    Decision,
+    Event,
+    InspectionQuery,
+    Order,
+    Purpose,
+    Review,
+    StoredInspection,
+    Verdict,
+)
+from cdm_inspect.review.alike import Lookalikes
+from cdm_inspect.shifts import shift_at
+
+FLAGGED = (Verdict.REVIEW, Verdict.REJECT, Verdict.UNDECIDED)
+LIMIT_SAMPLE, NO_LIMIT_SAMPLE = "mark-limit-sample", "unmark-limit-sample"
+ACKNOWLEDGED = "acknowledge-alarm"
+REFUSED = "refused"
+
+_SECOND_WITHIN = dt.timedelta(days=7)
+_MOST_SECOND = 200
+_MOST_LIMIT_SAMPLES = 200
+
+
+class Queue(StrEnum):
+    """What people work through."""
+
+    FLAGGED = "flagged"
+    AUDIT = "audit"
+    """Parts that passed, drawn at random."""
+    SECOND = "second"
+    """Decided parts that somebody else looks at blindly."""
+    OPEN = "open"
+    """Parts of which people were unsure, or did not agree."""
+
+
+PURPOSES = {
+    Queue.FLAGGED: Purpose.QUEUE,
+    Queue.AUDIT: Purpose.AUDIT,
+    Queue.SECOND: Purpose.SECOND,
+    Queue.OPEN: Purpose.CORRECTION,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How much there is to do on a line.
+
+    Attributes:
+        waiting: flagged parts that nobody has decided.
+        oldest: since when the first of them waits.
+        audited: passed parts that were judged in this shift.
+        audit_wanted: how many should be.
+        second_wanted: decided parts that wait for a second opinion.
+        open: parts that somebody has to settle.
+    """
+
+    waiting: int
+    oldest: dt.datetime | None
+    audited: int
+    audit_wanted: int
+    second_wanted: int
+    open: int
+
+
+class ReviewDesk:
+    """One store, seen by the people who decide. May be used by several threads.
+
+    Args:
+        store: where inspections are kept.
+        config: of the project.
+        notify: told of every decision after it is stored.
+    """
+
+    def __init__(
+        self,
+        store: VerdictStore,
+        config: ProjectConfig | None = None,
+        notify: Callable[[Review], None] = lambda review: None,
+    ) -> None:
+        self.store, self._notify = store, notify
+        self.config = config or ProjectConfig()
+        self._alike = Lookalikes(store)
+        self._loans = _Loans()
+
+    def settings(self, line: str) -> LineReviewConfig:
+        """What the people of a line are asked; of a line that is no longer described, the usual."""
+        known = self.config.lines.get(line)
+        return known.review if known is not None else LineReviewConfig()
+
+    def lines(self) -> Sequence[str]:
+        """Lines with inspections."""
+        return self.store.lines()
+
+    def work(self, line: str) -> Work:
+        """How much there is to do on a line."""
+        waiting = InspectionQuery(line=line, is_waiting=True)
+        oldest = self.store.find(replace(waiting, order=Order.OLDEST, limit=1))
+        return Work(
+            waiting=self.store.count(waiting),
+            oldest=oldest[0].inspected_at if oldest else None,
+            audited=self._audited(line),
+            audit_wanted=self.settings(line).audit_per_shift,
+            second_wanted=self._second_wanted(line),
+            open=self.store.count(InspectionQuery(line=line, decision=Decision.UNSURE)),
+        )
+
+    def take(
+        self,
+        actor: Actor,
+        line: str,
+        queue: Queue,
+        *,
+        holder: str,
+        order: Order = Order.UNCERTAIN,
+        count: int = 12,
+    ) -> Sequence[StoredInspection]:
+        """Parts for one screen to show; while it shows them nobody else is given them.
+
+        Args:
+            actor: who looks at them.
+            line: whose parts.
+            queue: which of them.
+            holder: name of the screen.
+            order: of flagged parts; the others come at random, and open ones oldest first.
+            count: at most so many in all.
+
+        Raises:
+            NotAllowed: if the person may not decide such parts.
+        """
+        actor.require(Right.SETTLE if queue is Queue.OPEN else Right.DECIDE)
+        seconds = self.settings(line).lease_seconds
+        if queue is Queue.FLAGGED:
+            return self.store.claim(line, holder, count=count, seconds=seconds, order=order)
+        found = {
+            Queue.AUDIT: self._to_audit,
+            Queue.SECOND: lambda line: self._for_second(actor, line),
+            Queue.OPEN: self._open,
+        }[queue](line)
+        return self._loans.lend(found, holder, count, seconds)
+
+    def release(self, holder: str) -> None:
+        """Give back what a screen was lent."""
+        self._loans.release(holder)
+        self.store.release(holder)
+
+    def decide(self, actor: Actor, review: Review) -> StoredInspection:
+        """Record a decision; a second one on the same part is a new entry beside the first.
+
+        A second opinion that differs from the first leaves the part open, for a third person.
+
+        Args:
+            actor: who decides; the name and role in the review do not count.
+            review: of them.
+
+        Raises:
+            NotAllowed: if the person may not decide this; the attempt is in the audit chain.
+            InvalidOption: if its reason is none of the line's.
+            DecisionConflict: if somebody else has decided since the part was shown.
+            StorageError: if it cannot be recorded.
+        """
+        part = self.store.get(review.inspection_id)
+        if part is None:
+            raise StorageError(
+                f"there is no inspection {review.inspection_id}. Nothing was recorded."
+            )
+        review = replace(review, reviewer=actor.name, role=actor.role.value)
+        codes = [reason.code for reason in self.settings(part.line).reasons]
+        if review.reason and review.reason not in codes:
+            raise InvalidOption(
+                f"expected a reason of line {part.line} ({', '.join(codes)}), found "
+                f"{review.reason!r}. The decision was not recorded."
+            )
+        is_known = review.purpose is Purpose.SECOND and any(
+            known.client_id == review.client_id for known in self.store.reviews(part.id)
+        )
+        if not is_known:
+            self._permit(actor, part, review)
+        stored = self.store.record_review(review)
+        self._loans.end(part.id)
+        self._notify(review)
+        if review.purpose is Purpose.SECOND and stored.decision is not review.decision:
+            stored = self._leave_open(stored, review)
+        return stored
+
+    def alike(self, part: StoredInspection, count: int = 4) -> Sequence[StoredInspection]:
+        """Parts of the line that people have decided and whose oddity looks most like this one."""
+        return self._alike.find(part, count)
+
+    def limit_samples(self, line: str) -> Sequence[StoredInspection]:
+        """Border cases that the line's people have agreed on, newest first."""
+        marked: dict[int, bool] = {}
+        for event in self.store.events(line=line, limit=_MOST_LIMIT_SAMPLES):
+            if event.inspection_id is not None and event.action in (LIMIT_SAMPLE, NO_LIMIT_SAMPLE):
+                marked.setdefault(event.inspection_id, event.action == LIMIT_SAMPLE)
+        numbers = tuple(number for number, is_marked in marked.items() if is_marked)
+        found = self.store.find(InspectionQuery(line=line, ids=numbers)) if numbers else ()
+        by_number = {part.id: part for part in found}
+        return [by_number[number] for number in numbers if number in by_number]
+
+    def mark_limit_sample(
+        self, actor: Actor, part: StoredInspection, reason: str, *, ends: bool = False
+    ) -> None:
+        """Show a decided part beside others of its line from now on, or no longer.
+
+        Raises:
+            NotAllowed: if the person may not.
+            InvalidOption: if nobody has accepted or rejected the part.
+        """
+        actor.require(Right.SETTLE)
+        if part.decision not in (Decision.ACCEPT, Decision.REJECT):
+            raise InvalidOption(
+                f"expected a part that was accepted or rejected, found part {part.id} of which "
+                "nobody has said so. Decide it first."
+            )
+        self.store.record_event(
+            Event(
+                action=NO_LIMIT_SAMPLE if ends else LIMIT_SAMPLE,
+                who=actor.name,
+                role=actor.role.value,
+                line=part.line,
+                inspection_id=part.id,
+                reason=reason,
+            )
+        )
+
+    def acknowledge(self, actor: Actor, line: str, alarm: str, reason: str) -> None:
+        """Say that an alarm was seen, and what was done.
+
+        Raises:
+            NotAllowed: if the person may not.
+            InvalidOption: without a reason.
+        """
+        actor.require(Right.ACKNOWLEDGE)
+        if not reason.strip():
+            raise InvalidOption("expected what was found or done about the alarm, found nothing.")
+        self.store.record_event(
+            Event(
+                action=ACKNOWLEDGED,
+                who=actor.name,
+                role=actor.role.value,
+                line=line,
+                reason=reason,
+                facts={"alarm": alarm},
+            )
+        )
+
+    def acknowledged(self, line: str) -> dict[str, Event]:
+        """By the name of an alarm, who has acknowledged it last."""
+        found: dict[str, Event] = {}
+        for event in self.store.events(line=line, action=ACKNOWLEDGED):
+            found.setdefault(str(event.facts.get("alarm", "")), event)
+        return found
+
+    def story(self, inspection_id: int) -> Sequence[Review]:
+        """Every decision on a part, oldest first."""
+        return self.store.reviews(inspection_id)
+
+    def _permit(self, actor: Actor, part: StoredInspection, review: Review) -> None:
+        try:
+            actor.require(self._right(actor, part, review))
+            if review.purpose is Purpose.SECOND:
+                if part.reviewer == actor.name:
+                    raise NotAllowed(
+                        f"{actor.name} has decided part {part.id}; a second opinion is somebody "
+                        "else's. Nothing was recorded."
+                    )
+                if review.decision is Decision.UNDO or part.decision is None:
+                    raise NotAllowed(
+                        f"part {part.id} has no decision that a second opinion could be about, or "
+                        "one is to be taken back, which cannot be. Nothing was recorded."
+                    )
+        except NotAllowed as error:
+            self.store.record_event(
+                Event(
+                    action=REFUSED,
+                    who=actor.name,
+                    role=actor.role.value,
+                    line=part.line,
+                    inspection_id=part.id,
+                    reason=str(error),
+                    facts={"decision": review.decision.value, "purpose": review.purpose.value},
+                )
+            )
+            raise
+
+    def _right(self, actor: Actor, part: StoredInspection, review: Review) -> Right:
+        """What it takes to say this of this part."""
+        is_own = part.reviewer in ("", actor.name)
+        if review.decision is Decision.UNDO:
+            return Right.DECIDE if is_own else Right.SETTLE
+        if review.purpose is Purpose.CORRECTION:
+            return Right.DECIDE if is_own and part.reviewer else Right.SETTLE
+        belongs = {
+            Purpose.QUEUE: part.verdict is not Verdict.PASS,
+            Purpose.AUDIT: part.verdict is Verdict.PASS,
+            Purpose.SECOND: True,
+        }[review.purpose]
+        return Right.DECIDE if belongs else Right.SETTLE
+
+    def _leave_open(self, part: StoredInspection, second: Review) -> StoredInspection:
+        """Two do not agree: a third settles it."""
+        if part.decision not in (Decision.ACCEPT, Decision.REJECT):
+            return part
+        review = Review(
+            # Follows from the second opinion, so that one that is sent again leaves one entry.
+            client_id=uuid.uuid5(uuid.NAMESPACE_OID, second.client_id).hex,
+            inspection_id=part.id,
+            decision=Decision.UNSURE,
+            reviewer=second.reviewer,
+            role=second.role,
+            comment=f"{part.decision.value} / {second.decision.value}",
+            purpose=Purpose.CORRECTION,
+        )
+        stored = self.store.record_review(review)
+        self._notify(review)
+        return stored
+
+    def _to_audit(self, line: str) -> Sequence[StoredInspection]:
+        """Passed parts of the last day, at random; older ones where there are none."""
+        if not self.settings(line).audit_per_shift:
+            return ()
+        passed = InspectionQuery(
+            line=line,
+            verdicts=(Verdict.PASS,),
+            is_decided=False,
+            order=Order.RANDOM,
+            limit=100,
+        )
+        now = dt.datetime.now(dt.UTC)
+        recent = self.store.find(replace(passed, since=now - dt.timedelta(days=1)))
+        return recent or self.store.find(passed)
+
+    def _for_second(self, actor: Actor, line: str) -> Sequence[StoredInspection]:
+        wanted = self._second_wanted(line)
+        if not wanted:
+            return ()
+        found = [
+            part
+            for decision in (Decision.ACCEPT, Decision.REJECT)
+            for part in self.store.find(self._decided_once(line, decision))
+            if part.reviewer != actor.name
+        ]
+        # Accepted and rejected ones by turns tell nobody what the first has said.
+        found.sort(key=lambda part: uuid.uuid5(uuid.NAMESPACE_OID, part.sha256).int)
+        return found[:wanted]
+
+    def _second_wanted(self, line: str) -> int:
+        """Of the parts decided lately, how many more second opinions there should be."""
+        share = self.settings(line).second_share
+        if not share:
+            return 0
+        since = dt.datetime.now(dt.UTC) - _SECOND_WITHIN
+        once = sum(
+            self.store.count(self._decided_once(line, decision))
+            for decision in (Decision.ACCEPT, Decision.REJECT)
+        )
+        done = len(
+            {
+                review.inspection_id
+                for _, review in self.store.decisions(line, since=since)
+                if review.purpose is Purpose.SECOND
+            }
+        )
+        return max(0, round(share * (once + done)) - done)
+
+    def _decided_once(self, line: str, decision: Decision) -> InspectionQuery:
+        return InspectionQuery(
+            line=line,
+            decision=decision,
+            version=1,
+            since=dt.datetime.now(dt.UTC) - _SECOND_WITHIN,
+            order=Order.RANDOM,
+            limit=_MOST_SECOND,
+        )
+
+    def _open(self, line: str) -> Sequence[StoredInspection]:
+        return self.store.find(InspectionQuery(line=line, decision=Decision.UNSURE))
+
+    def _audited(self, line: str) -> int:
+        since = shift_at(dt.datetime.now(dt.UTC), self.config.review).since
+        return len(
+            {
+                part.id
+                for part, review in self.store.decisions(line, since=since)
+                if review.purpose is Purpose.AUDIT and part.decision is not None
+            }
+        )
+
+
+class _Loans:
+    """Who looks at which part of a sample; flagged parts are lent by the store itself.
+
+    Kept in memory: they only spare people double work. That no part is decided twice unnoticed is
+    up to its version.
+    """
+
+    def __init__(self) -> None:
+        self._holders: dict[int, tuple[str, dt.datetime]] = {}
+        self._lock = threading.Lock()
+
+    def lend(
+        self, parts: Collection[StoredInspection], holder: str, count: int, seconds: float
+    ) -> Sequence[StoredInspection]:
+        now = dt.datetime.now(dt.UTC)
+        with self._lock:
+            self._holders = {k: loan for k, loan in self._holders.items() if loan[1] > now}
+            mine = [p for p in parts if self._holders.get(p.id, (holder, now))[0] == holder]
+            until = now + dt.timedelta(seconds=seconds)
+            self._holders |= {part.id: (holder, until) for part in mine[:count]}
+        return mine[:count]
+
+    def end(self, number: int) -> None:
+        with self._lock:
+            self._holders.pop(number, None)
+
+    def release(self, holder: str) -> None:
+        with self._lock:
+            self._holders = {k: loan for k, loan in self._holders.items() if loan[0] != holder}
