@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import os
 import tempfile
@@ -15,9 +14,7 @@ from cdm_inspect.durable import open_to_others
 from cdm_inspect.errors import InvalidOption, StorageError
 from cdm_inspect.forwards import read_forwards
 from cdm_inspect.records import InspectionQuery, StepTick, StoredInspection
-
-# What a spreadsheet would take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+from cdm_inspect.spreadsheet import ENCODING, write_rows
 
 COLUMNS: Mapping[str, type] = {
     "id": int,
@@ -124,22 +121,9 @@ def _row(store: VerdictStore, part: StoredInspection) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, pages: Iterator[Sequence[Mapping[str, Any]]]) -> int:
-    count = 0
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for page in pages:
-            writer.writerows([[_cell(value) for value in row.values()] for row in page])
-            count += len(page)
-    return count
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, dt.datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    with path.open("w", encoding=ENCODING, newline="") as file:
+        write_rows(file, [COLUMNS])
+        return sum(write_rows(file, (row.values() for row in page)) for page in pages)
 
 
 def _write_parquet(path: Path, pages: Iterator[Sequence[Mapping[str, Any]]]) -> int:
