@@ -50,8 +50,15 @@ def main() -> None:
         st.Page(
             partial(queue.show, counter, line, actor),
             title=word("queue"),
-            url_path="queue",
+            url_path="desk",
             default=True,
+        ),
+        # The first page has no name of its own, but people type or have noted one.
+        st.Page(
+            partial(queue.show, counter, line, actor),
+            title=word("queue"),
+            url_path="queue",
+            visibility="hidden",
         ),
     ]
     pages += [

@@ -8,7 +8,6 @@ given, so that what is recorded is recorded under the name of the person who dec
 from __future__ import annotations
 
 import datetime as dt
-import json
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -41,6 +40,7 @@ _MOST_PARTS = 24
 _WORK_SECONDS = 5.0
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
+Holder = Annotated[str, Field(min_length=8, max_length=64)]
 
 
 class _Asked(BaseModel):
@@ -53,8 +53,14 @@ class TakeRequest(_Asked):
     line: Name
     queue: Queue
     order: Order
-    holder: Annotated[str, Field(min_length=8, max_length=64)]
+    holder: Holder
     count: Annotated[int, Field(ge=1, le=_MOST_PARTS)]
+
+
+class ReleaseRequest(_Asked):
+    """A screen that shows its parts no longer."""
+
+    holder: Holder
 
 
 class SentRegion(_Asked):
@@ -201,8 +207,8 @@ async def decide(request: Request, actor: Actor) -> Response:
 
 async def release(request: Request, actor: Actor) -> Response:
     """A screen shows its parts no longer."""
-    holder = str(json.loads(await _body(request)).get("holder", ""))
-    await run_in_threadpool(desk.plant().desk.release, holder[:64])
+    asked = ReleaseRequest.model_validate_json(await _body(request))
+    await run_in_threadpool(desk.plant().desk.release, asked.holder)
     return JSONResponse({})
 
 
@@ -245,7 +251,7 @@ def _guarded(
             return JSONResponse({"error": "expected the token of a page, log in again."}, 401)
         try:
             return await answer(request, actor)
-        except (ValidationError, ValueError, AttributeError):
+        except ValidationError:
             return JSONResponse({"error": "expected what the desk sends."}, 422)
         except NotAllowed as error:
             return JSONResponse({"error": str(error)}, 403)

@@ -87,7 +87,8 @@ class Lookalikes:
         side = max(_MARGIN * max(region.width, region.height), _CLOSEST * min(height, width))
         centre = (region.x + region.width / 2) / width, (region.y + region.height / 2) / height
         crops = [_crop(grey, centre, side / width), _crop(heat, centre, side / width)]
-        return np.concatenate([_standardised(crop) for crop in crops]) / np.sqrt(2, dtype="f4")
+        both = np.concatenate([_standardised(crop) for crop in crops])
+        return np.asarray(both / np.sqrt(2), np.float32)
 
 
 def _crop(values: FloatArray, centre: tuple[float, float], share: float) -> FloatArray:

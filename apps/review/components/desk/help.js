@@ -48,7 +48,9 @@ export class Help {
         el(
           "td",
           {},
+          // Named, so that it can be found again when the list is drawn anew.
           button(this.awaited === action ? words.press_a_key : keyName(key, words), () => this.wait(action), {
+            "data-action": action,
             "aria-label": `${words[`key_${action}`]}: ${keyName(key, words)}. ${words.change_key}`,
           }),
         ),
@@ -72,6 +74,7 @@ export class Help {
   wait(action) {
     this.awaited = action;
     this.say(this.desk.words);
+    this.table.querySelector(`[data-action="${action}"]`)?.focus();
   }
 
   onkey(event) {

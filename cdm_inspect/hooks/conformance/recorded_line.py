@@ -1,0 +1,146 @@
+"""A store full of parts to look at, without a model: for tests of pages, desks and reports."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cdm_inspect.contracts import VerdictStore
+from cdm_inspect.demo import DEFECTS, draw_plate
+from cdm_inspect.durable import sha256_of
+from cdm_inspect.records import FloatArray, Inspection, Region, Verdict
+
+THRESHOLD = 1.5
+REJECT_THRESHOLD = 2.6
+_HELD_OUT = 200
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class _Photograph:
+    """Of a drawn part; what is said of it follows from where its defect was drawn."""
+
+    evidence: bytes
+    restoration: npt.NDArray[np.uint8]
+    heatmap: FloatArray
+    regions: tuple[Region, ...]
+
+
+def record_line(
+    store: VerdictStore,
+    parts: int,
+    *,
+    line: str = "A",
+    flagged: float = 0.5,
+    side: int = 1024,
+    photographs: int = 24,
+    seconds: float = 30.0,
+    seed: int = 0,
+) -> None:
+    """Keep inspections of plates of the demo line, drawn larger; the same seed gives the same.
+
+    Args:
+        store: opened.
+        parts: how many.
+        line: of the parts.
+        flagged: share of them.
+        side: of the photographs, pixels.
+        photographs: that differ, of each kind; parts share them.
+        seconds: between two parts; the last one is of now.
+        seed: of everything drawn.
+    """
+    random = np.random.default_rng(seed)
+    good = [_draw(random, None, side) for _ in range(photographs)]
+    kinds = list(DEFECTS)
+    odd = [_draw(random, kinds[n % len(kinds)], side) for n in range(photographs)]
+    now = dt.datetime.now(dt.UTC)
+    kept: list[tuple[Inspection, bytes | None]] = []
+    for number, score in enumerate(_scores(random, parts, flagged)):
+        known = (odd if score >= THRESHOLD else good)[number % photographs]
+        at = now - dt.timedelta(seconds=seconds * (parts - number))
+        kept.append((_part(known, line, number, score, at), known.evidence))
+        if len(kept) == _BATCH:
+            store.append_many(kept)
+            kept.clear()
+    store.append_many(kept)
+
+
+def _scores(random: np.random.Generator, parts: int, flagged: float) -> Iterator[float]:
+    for is_odd in random.random(parts) < flagged:
+        score = random.gamma(4.0, 0.3) + THRESHOLD if is_odd else random.gamma(4.0, 0.15)
+        yield float(score if is_odd else min(score, THRESHOLD - 0.01))
+
+
+def _part(
+    known: _Photograph,
+    line: str,
+    number: int,
+    score: float,
+    at: dt.datetime,
+) -> Inspection:
+    is_flagged = score >= THRESHOLD
+    flagged = Verdict.REJECT if score >= REJECT_THRESHOLD else Verdict.REVIEW
+    return Inspection(
+        image=Path(f"camera/{line}-{number:06}.jpg"),
+        # As if no two photographs were the same.
+        sha256=sha256_of(f"{line} {number}".encode()),
+        line=line,
+        verdict=flagged if is_flagged else Verdict.PASS,
+        model="0123456789ab",
+        calibration="ba9876543210",
+        scorer="fused",
+        threshold=THRESHOLD,
+        score=score,
+        p_value=max(1 / (_HELD_OUT + 1), float(np.exp(-2 * score))),
+        heatmap=known.heatmap,
+        regions=known.regions if is_flagged else (),
+        restoration=known.restoration if is_flagged else None,
+        serial=f"{line}{100_000 + number}",
+        lot=f"L{number // 500:03}",
+        station="press 3",
+        camera="top",
+        inspected_at=at,
+    )
+
+
+def _draw(random: np.random.Generator, defect: str | None, side: int) -> _Photograph:
+    without = copy.deepcopy(random)
+    small, mask = draw_plate(random, defect)
+    restored, _ = draw_plate(without, None)
+    large = cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    large += random.normal(0, 3, large.shape)
+    grey = np.clip(large, 0, 255).astype(np.uint8)
+    _, evidence = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    heat = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), 2) * 2.2 * THRESHOLD
+    heat += random.normal(0.3, 0.08, heat.shape)
+    return _Photograph(
+        evidence=evidence.tobytes(),
+        restoration=np.repeat(restored[:, :, None], 3, axis=2),
+        heatmap=heat.astype(np.float32),
+        regions=_regions(mask, heat, side / mask.shape[0]),
+    )
+
+
+def _regions(
+    mask: npt.NDArray[np.uint8], heat: npt.NDArray[np.floating], scale: float
+) -> tuple[Region, ...]:
+    count, labelled, boxes, _ = cv2.connectedComponentsWithStats(mask)
+    return tuple(
+        Region(
+            x=round(int(x) * scale),
+            y=round(int(y) * scale),
+            width=round(int(width) * scale),
+            height=round(int(height) * scale),
+            area=round(int(area) * scale**2),
+            peak=float(heat[labelled == index].max()),
+        )
+        for index, (x, y, width, height, area) in enumerate(boxes)
+        if 0 < index < count
+    )

@@ -1,0 +1,200 @@
+"""A filled plant, the server as a user starts it, and people in a real browser."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from cdm_inspect.hooks.conformance.recorded_line import record_line
+from cdm_inspect.project import open_project
+from cdm_inspect.records import InspectionQuery
+
+PROJECT = """\
+[lines.A]
+normal = "good"
+
+[lines.A.review]
+second_share = 0.5
+
+[lines.B]
+normal = "good"
+"""
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+]
+
+
+@pytest.fixture
+def plant_folder(tmp_path):
+    """A project whose store holds parts of two lines, among them two hundred flagged ones."""
+    root = tmp_path / "plant"
+    root.mkdir()
+    (root / "cdm-inspect.toml").write_text(PROJECT)
+    with open_project(root).open_store() as store:
+        record_line(store, 400, side=256, photographs=8)
+        record_line(store, 20, line="B", side=256, photographs=4, seed=1)
+    return root
+
+
+@pytest.fixture
+def decisions():
+    """The standing decisions of a project's store, by number of the part."""
+
+    def read(root):
+        with open_project(root).open_store() as store:
+            found = store.find(InspectionQuery(is_decided=True, limit=10_000))
+            return {part.id: part for part in found}
+
+    return read
+
+
+class Server:
+    """`cdm-inspect dashboard`, as a user starts it."""
+
+    def __init__(self, root, *options, **environment):
+        self.root, self.options, self.environment = root, options, environment
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def start(self):
+        """Return once it can record decisions."""
+        command = [sys.executable, "-m", "cdm_inspect", "--project", str(self.root), "dashboard"]
+        self.log = self.root.parent / "server.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--port", str(self.port), *self.options],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environment},
+            )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                urllib.request.urlopen(f"{self.url}/healthz", timeout=5).close()
+                return
+            except urllib.error.HTTPError:
+                return  # it answers: what is wrong is on its pages
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    def kill(self):
+        """As a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def serve():
+    """Start a server; it ends with the test."""
+    started = []
+
+    def start(root, *options, **environment):
+        server = Server(root, *options, **environment)
+        server.start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    """A real browser."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=60_000)  # a fresh server on a busy machine
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open pages; whatever one asks of the internet, or complains of, fails the test."""
+    contexts, outside, complaints = [], [], []
+    # A server that a test kills; a person who is turned away.
+    expected = re.compile("ERR_CONNECTION_REFUSED|WebSocket|status of 40[13]|ERR_EMPTY_RESPONSE")
+
+    def note(request):
+        if "127.0.0.1" not in request.url and not request.url.startswith(("data:", "blob:")):
+            outside.append(request.url)
+
+    def listen(message):
+        # Of a lost picture the desk tells; on a page with a name Streamlit looks for its root.
+        is_sought = re.search("/cdm/pictures/|/_stcore/", message.location.get("url", ""))
+        if message.type == "error" and not is_sought and not expected.search(message.text):
+            complaints.append(message.text)
+
+    def start(*, width=1280, height=800, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.on("request", note)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", listen)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert not outside
+    assert not complaints
+
+
+@pytest.fixture
+def sit_down(open_page):
+    """Open the desk as somebody; returns once a part is on the screen."""
+
+    def sit(server, name="tanaka", *, path="/", password=None, **options):
+        page = open_page(**options)
+        log_in(page, server, name, password)
+        page.goto(f"{server.url}{path}")
+        page.wait_for_selector(".board[data-shown]")
+        return page
+
+    return sit
+
+
+def log_in(page, server, name, password=None):
+    """Say who is at the desk."""
+    page.goto(f"{server.url}/cdm/login")
+    page.locator("#name").fill(name)
+    if password is not None:
+        page.locator("#password").fill(password)
+    page.locator("button").click()
+    page.wait_for_url(f"{server.url}/")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Where screenshots go."""
+    folder = Path(os.environ.get("CDM_INSPECT_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
