@@ -118,6 +118,17 @@ def test_by_keyboard(plant_folder, serve, sit_down, decisions, pictures):
     ]
 
 
+def test_whoever_goes_on_quickly_does_not_run_out_of_parts(
+    plant_folder, serve, sit_down, decisions
+):
+    server = serve(plant_folder)
+    page = sit_down(server)
+    numbers = [press(page, "a")[0] for _ in range(40)]
+    assert len(set(numbers)) == 40
+    settled(page)
+    assert set(decisions(plant_folder)) == set(numbers)
+
+
 def test_by_touch(plant_folder, serve, sit_down, decisions):
     server = serve(plant_folder)
     page = sit_down(server, has_touch=True, width=800, height=1280)

@@ -30,7 +30,9 @@ class Desk {
     this.decided = new Map(); // number of the part → version that our decision was about
     this.history = [];
     this.work = null;
-    this.turn = 0;
+    this.turn = 0; // counts the parts that came onto the screen
+    this.round = 0; // counts the times that everything began anew
+    this.isDrained = false; // the server has nothing more to show
     this.pictures = new Pictures();
     this.keys = new Keys();
     this.panes = new Panes(data.words);
@@ -122,7 +124,9 @@ class Desk {
     this.history = [];
     this.decided.clear();
     this.turn += 1;
+    this.round += 1;
     this.asking = false;
+    this.isDrained = false;
     this.blank();
     this.current = null;
     this.work = null;
@@ -134,7 +138,7 @@ class Desk {
   async refill(isDue = false) {
     if (this.asking || !this.data.token || (!isDue && this.queue.length >= REFILL)) return;
     this.asking = true;
-    const turn = this.turn;
+    const { round } = this;
     try {
       const found = await server.take(this.data.token, {
         line: this.data.line,
@@ -143,17 +147,17 @@ class Desk {
         holder: this.holder,
         count: AHEAD,
       });
-      if (turn !== this.turn) return;
+      if (round !== this.round) return;
       this.isReachable = true;
       this.work = found.work;
       this.receive(found.parts);
     } catch (error) {
-      if (turn !== this.turn) return;
+      if (round !== this.round) return;
       if (error instanceof server.Unreachable) this.isReachable = false;
       else if (error instanceof server.LoggedOut) this.outbox.state = "logged-out";
       else this.tell(error.message);
     } finally {
-      if (turn === this.turn) this.asking = false;
+      if (round === this.round) this.asking = false;
       this.report();
     }
   }
@@ -166,8 +170,10 @@ class Desk {
     // The part on the screen stays, whatever the server thinks of it meanwhile.
     const rest = fresh.filter((part) => part.id !== this.current?.id);
     this.queue = this.current ? [this.current, ...rest] : rest;
-    if (!this.current) this.next();
-    else this.preload();
+    this.isDrained = !this.queue.length && !waits.size;
+    if (this.current) this.preload();
+    else if (this.queue.length) this.next();
+    else this.describe();
   }
 
   preload() {
@@ -357,7 +363,7 @@ class Desk {
   /** The head of the desk: which part, and how odd. */
   describe() {
     const { words, current: part } = this;
-    const isEmpty = !part && this.work !== null;
+    const isEmpty = !part && this.isDrained;
     this.empty.hidden = !isEmpty;
     this.empty.textContent = isEmpty ? words[`empty_${this.tools.queue}`] : "";
     this.panes.node.hidden = isEmpty;
