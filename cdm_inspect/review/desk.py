@@ -272,18 +272,9 @@ class ReviewDesk:
 
     def _permit(self, actor: Actor, part: StoredInspection, review: Review) -> None:
         try:
-            actor.require(self._right(actor, part, review))
             if review.purpose is Purpose.SECOND:
-                if part.reviewer == actor.name:
-                    raise NotAllowed(
-                        f"{actor.name} has decided part {part.id}; a second opinion is somebody "
-                        "else's. Nothing was recorded."
-                    )
-                if review.decision is Decision.UNDO or part.decision is None:
-                    raise NotAllowed(
-                        f"part {part.id} has no decision that a second opinion could be about, or "
-                        "one is to be taken back, which cannot be. Nothing was recorded."
-                    )
+                _permit_second(actor, part, review)
+            actor.require(self._right(actor, part, review))
         except NotAllowed as error:
             self.store.record_event(
                 Event(
@@ -399,6 +390,19 @@ class ReviewDesk:
                 for part, review in self.store.decisions(line, since=since)
                 if review.purpose is Purpose.AUDIT and part.decision is not None
             }
+        )
+
+
+def _permit_second(actor: Actor, part: StoredInspection, review: Review) -> None:
+    if part.reviewer == actor.name:
+        raise NotAllowed(
+            f"{actor.name} has decided part {part.id}; a second opinion is somebody else's. "
+            "Nothing was recorded."
+        )
+    if review.decision is Decision.UNDO or part.decision is None:
+        raise NotAllowed(
+            f"part {part.id} has no decision that a second opinion could be about, or one is to be "
+            "taken back, which cannot be. Nothing was recorded."
         )
 
 

@@ -24,7 +24,6 @@ from cdm_inspect.records import (
     Review,
     Verdict,
 )
-from cdm_inspect.review import ReviewDesk
 from cdm_inspect.storage import SqlStore, queue
 from cdm_inspect.storage.audit import first_bad_entry
 from cdm_inspect.storage.schema import AuditRow, CalibrationRow, LineVersionRow, ModelRow
@@ -158,22 +157,6 @@ def test_decisions_of_many_reviewers_are_all_kept(store):
         thread.join()
     assert not errors
     assert chain(store) == (36, None)
-
-
-def test_the_desk_shows_what_waits_and_tells_observers(store):
-    told = []
-    desk = ReviewDesk(store, told.append)
-    for number in range(1, 4):
-        store.append(inspection(number), evidence=b"no image")
-    store.append(inspection(8, verdict=Verdict.PASS), evidence=None)
-    assert [part.score for part in desk.waiting("A")] == [3, 2, 1]
-    assert desk.picture(desk.waiting("A")[0]) is None  # a file that is no image is no crash
-    number = desk.waiting("A")[0].id
-    desk.decide(number, Decision.UNSURE, reviewer="sato")
-    assert told[0].inspection_id == number
-    counts = desk.counts("A")
-    assert (counts.inspected, counts.flagged, counts.waiting) == (4, 3, 2)
-    assert [part.id for part in desk.decided("A")] == [number]
 
 
 def test_files_are_checked_against_their_name(store, tmp_path):

@@ -1,0 +1,309 @@
+"""The desk of people who decide: what they are given, what they may say, and what follows."""
+
+import datetime as dt
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from cdm_inspect.config import LineConfig, LineReviewConfig, ProjectConfig
+from cdm_inspect.errors import DecisionConflict, ImageError, InvalidOption, NotAllowed, StorageError
+from cdm_inspect.hooks.conformance.recorded_line import record_line
+from cdm_inspect.hooks.conformance.specimens import a_part, a_review
+from cdm_inspect.people import Actor, Right, Role
+from cdm_inspect.records import Decision, InspectionQuery, Order, Purpose, Verdict
+from cdm_inspect.review import Queue, ReviewDesk, heatmap_picture, photograph_picture
+from cdm_inspect.storage import SqlStore
+
+SATO, ITO = Actor("sato", Role.OPERATOR), Actor("ito", Role.OPERATOR)
+KATO = Actor("kato", Role.QA)
+AUDITOR = Actor("abe", Role.AUDITOR)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with SqlStore("sqlite:///x.db", "images/", root=tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(store):
+    review = LineReviewConfig(second_share=0.5, audit_per_shift=10)
+    return ReviewDesk(store, ProjectConfig(lines={"A": LineConfig(normal="good", review=review)}))
+
+
+def flagged(store, count=6, **changes):
+    return [store.append(a_part(number, **changes), evidence=None) for number in range(count)]
+
+
+def said(part, decision=Decision.ACCEPT, **changes):
+    return a_review(part.id, decision, version=part.version, reason="", **changes)
+
+
+def refusals(store):
+    return [event for event in store.events() if event.action == "refused"]
+
+
+def test_each_screen_has_parts_of_its_own(store, desk):
+    flagged(store, 6)
+    first = desk.take(SATO, "A", Queue.FLAGGED, holder="one", order=Order.ODDEST, count=4)
+    second = desk.take(ITO, "A", Queue.FLAGGED, holder="two", order=Order.ODDEST, count=4)
+    assert len(first) == 4
+    assert len(second) == 2
+    assert not {part.id for part in first} & {part.id for part in second}
+    desk.release("one")
+    assert len(desk.take(ITO, "A", Queue.FLAGGED, holder="two", count=6)) == 6
+
+
+@pytest.mark.parametrize("queue", [Queue.AUDIT, Queue.SECOND])
+def test_samples_are_lent_as_well(store, desk, queue):
+    record_line(store, 60, side=64, photographs=2)
+    for part in store.find(InspectionQuery(is_waiting=True)):
+        store.record_review(a_review(part.id, reviewer="abe", reason=""))
+    first = desk.take(SATO, "A", queue, holder="one", count=5)
+    second = desk.take(ITO, "A", queue, holder="two", count=5)
+    assert len(first) == len(second) == 5
+    assert not {part.id for part in first} & {part.id for part in second}
+    assert desk.take(SATO, "A", queue, holder="one", count=5) == first
+    assert {part.verdict for part in first} == (
+        {Verdict.PASS} if queue is Queue.AUDIT else {Verdict.REVIEW, Verdict.REJECT}
+    ) or queue is Queue.SECOND
+
+
+def test_a_decision_carries_who_made_it_whatever_was_sent(store, desk):
+    (part,) = flagged(store, 1)
+    desk.decide(SATO, said(part, reviewer="somebody else", role="engineer"))
+    (review,) = desk.story(part.id)
+    assert (review.reviewer, review.role) == ("sato", "operator")
+
+
+@pytest.mark.parametrize(
+    ("actor", "decision", "purpose", "verdict", "is_allowed"),
+    [
+        (SATO, Decision.REJECT, Purpose.QUEUE, Verdict.REVIEW, True),
+        (SATO, Decision.REJECT, Purpose.QUEUE, Verdict.PASS, False),
+        (SATO, Decision.REJECT, Purpose.AUDIT, Verdict.PASS, True),
+        (SATO, Decision.REJECT, Purpose.AUDIT, Verdict.REVIEW, False),
+        (SATO, Decision.REJECT, Purpose.CORRECTION, Verdict.REVIEW, False),
+        (KATO, Decision.REJECT, Purpose.CORRECTION, Verdict.REVIEW, True),
+        (SATO, Decision.REJECT, Purpose.SECOND, Verdict.REVIEW, False),  # nobody has decided
+        (AUDITOR, Decision.REJECT, Purpose.QUEUE, Verdict.REVIEW, False),
+        (Actor("", Role.ENGINEER), Decision.REJECT, Purpose.QUEUE, Verdict.REVIEW, False),
+    ],
+)
+def test_who_may_decide_what(store, desk, actor, decision, purpose, verdict, is_allowed):
+    part = store.append(a_part(1, verdict=verdict), evidence=None)
+    review = said(part, decision, purpose=purpose)
+    if is_allowed:
+        assert desk.decide(actor, review).decision is decision
+        assert refusals(store) == []
+        return
+    with pytest.raises(NotAllowed):
+        desk.decide(actor, review)
+    assert store.get(part.id).decision is None
+    (event,) = refusals(store)
+    assert (event.who, event.inspection_id) == (actor.name, part.id)
+
+
+def test_a_decision_is_taken_back_by_who_made_it_or_by_quality(store, desk):
+    first, second = flagged(store, 2)
+    for part in (first, second):
+        desk.decide(SATO, said(part))
+    undo = a_review(first.id, Decision.UNDO, version=1, reason="")
+    with pytest.raises(NotAllowed):
+        desk.decide(ITO, undo)
+    assert desk.decide(SATO, undo).decision is None
+    undo = a_review(second.id, Decision.UNDO, version=1, reason="")
+    assert desk.decide(KATO, undo).decision is None
+
+
+def test_observers_are_told_of_what_was_stored(store):
+    told = []
+    desk = ReviewDesk(store, notify=told.append)
+    (part,) = flagged(store, 1)
+    desk.decide(SATO, said(part))
+    with pytest.raises(DecisionConflict):
+        desk.decide(ITO, said(part))
+    assert [(review.inspection_id, review.reviewer) for review in told] == [(part.id, "sato")]
+
+
+def test_what_cannot_be_recorded_is_said(store, desk):
+    (part,) = flagged(store, 1)
+    with pytest.raises(StorageError, match="no inspection 99"):
+        desk.decide(SATO, a_review(99, reason=""))
+    with pytest.raises(InvalidOption, match="scratch, dent"):
+        desk.decide(SATO, a_review(part.id, Decision.REJECT, reason="bent"))
+    desk.decide(SATO, said(part))
+    with pytest.raises(DecisionConflict, match="sato"):
+        desk.decide(ITO, said(part))
+
+
+def test_second_opinions_that_agree_change_nothing(store, desk):
+    parts = flagged(store, 4)
+    for part in parts:
+        desk.decide(SATO, said(part))
+    assert desk.work("A").second_wanted == 2
+    assert desk.take(SATO, "A", Queue.SECOND, holder="one") == []  # their own
+    chosen = desk.take(ITO, "A", Queue.SECOND, holder="two")
+    assert len(chosen) == 2
+    for part in chosen:
+        stored = desk.decide(ITO, said(part, purpose=Purpose.SECOND))
+        assert (stored.decision, stored.reviewer) == (Decision.ACCEPT, "sato")
+    assert desk.work("A").second_wanted == 0
+    assert desk.take(KATO, "A", Queue.SECOND, holder="three") == []
+
+
+def test_second_opinions_that_differ_leave_the_part_open(store, desk):
+    (part,) = flagged(store, 1)
+    decided = desk.decide(SATO, said(part))
+    second = said(decided, Decision.REJECT, purpose=Purpose.SECOND)
+    assert desk.decide(ITO, second).decision is Decision.UNSURE
+    assert desk.decide(ITO, second).decision is Decision.UNSURE  # sent again
+    assert len(desk.story(part.id)) == 3
+    assert desk.work("A").open == 1
+    with pytest.raises(NotAllowed):
+        desk.take(SATO, "A", Queue.OPEN, holder="one")
+    (left,) = desk.take(KATO, "A", Queue.OPEN, holder="three")
+    desk.decide(KATO, said(left, Decision.REJECT, purpose=Purpose.CORRECTION))
+    # A second opinion that arrives late once more opens nothing again.
+    assert desk.decide(ITO, second).decision is Decision.REJECT
+    assert desk.work("A").open == 0
+
+
+def test_nobody_gives_a_second_opinion_on_a_decision_of_their_own(store, desk):
+    (part,) = flagged(store, 1)
+    decided = desk.decide(SATO, said(part))
+    with pytest.raises(NotAllowed, match="somebody else"):
+        desk.decide(SATO, said(decided, purpose=Purpose.SECOND))
+    with pytest.raises(NotAllowed, match="taken back"):
+        desk.decide(ITO, said(decided, Decision.UNDO, purpose=Purpose.SECOND))
+
+
+def test_work_of_a_line(store, desk):
+    now = dt.datetime.now(dt.UTC)
+    old = store.append(a_part(1, inspected_at=now - dt.timedelta(hours=3)), evidence=None)
+    passed = store.append(a_part(2, verdict=Verdict.PASS), evidence=None)
+    work = desk.work("A")
+    assert (work.waiting, work.audited, work.audit_wanted) == (1, 0, 10)
+    assert work.oldest == old.inspected_at
+    desk.decide(SATO, said(passed, purpose=Purpose.AUDIT))
+    assert desk.work("A").audited == 1
+    assert desk.work("none").waiting == 0
+
+
+def test_limit_samples(store, desk):
+    part, other = flagged(store, 2)
+    with pytest.raises(InvalidOption, match="Decide it first"):
+        desk.mark_limit_sample(KATO, part, "just good")
+    for one in (part, other):
+        one = desk.decide(SATO, said(one))
+        with pytest.raises(NotAllowed):
+            desk.mark_limit_sample(SATO, one, "just good")
+        desk.mark_limit_sample(KATO, one, "just good")
+    assert [sample.id for sample in desk.limit_samples("A")] == [other.id, part.id]
+    desk.mark_limit_sample(KATO, store.get(part.id), "worn", ends=True)
+    assert [sample.id for sample in desk.limit_samples("A")] == [other.id]
+    assert desk.limit_samples("B") == []
+
+
+def test_alarms_are_acknowledged_with_a_reason(store, desk):
+    with pytest.raises(InvalidOption):
+        desk.acknowledge(KATO, "A", "focus/12", " ")
+    with pytest.raises(NotAllowed):
+        desk.acknowledge(SATO, "A", "focus/12", "lens cleaned")
+    desk.acknowledge(KATO, "A", "focus/12", "lens cleaned")
+    assert desk.acknowledged("A")["focus/12"].reason == "lens cleaned"
+    assert desk.acknowledged("B") == {}
+
+
+def test_alike_parts_look_alike(store, desk):
+    record_line(store, 60, flagged=1.0, side=256, photographs=12, seed=4)
+    parts = store.find(InspectionQuery(limit=60))
+    for part in parts[:48]:
+        store.record_review(a_review(part.id, reason=""))
+    for part in parts[48:]:
+        same, *others = desk.alike(part)
+        # Every twelfth part shares its photograph, and nothing can be more alike.
+        assert same.image_sha256 == part.image_sha256
+        assert len(others) == 3
+    blank = store.append(a_part(999, regions=(), heatmap=None), evidence=None)
+    assert desk.alike(blank) == ()
+
+
+def test_many_threads_may_ask_at_once(store, desk):
+    record_line(store, 80, flagged=1.0, side=64, photographs=2)
+    taken, errors = {}, []
+
+    def review(name):
+        try:
+            for _ in range(5):
+                for part in desk.take(
+                    Actor(name, Role.OPERATOR), "A", Queue.FLAGGED, holder=name, count=2
+                ):
+                    desk.decide(Actor(name, Role.OPERATOR), said(part))
+                    taken.setdefault(part.id, []).append(name)
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=review, args=(f"person {n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(taken) == 40
+    assert all(len(names) == 1 for names in taken.values())
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_rights(role):
+    actor = Actor("x", role)
+    assert actor.may(Right.DECIDE) == (role is not Role.AUDITOR)
+    assert actor.may(Right.ADMINISTER) == (role is Role.ENGINEER)
+    assert not Actor("", role).may(Right.AUDIT)
+
+
+def encode(pixels, ending):
+    return cv2.imencode(ending, pixels)[1].tobytes()
+
+
+def test_photographs_go_out_byte_by_byte_where_a_browser_can_show_them():
+    grey = np.random.default_rng(0).integers(0, 255, (40, 60), np.uint8)
+    for ending, media_type in (
+        (".png", "image/png"),
+        (".jpg", "image/jpeg"),
+        (".bmp", "image/bmp"),
+    ):
+        data = encode(grey, ending)
+        assert photograph_picture(data) == (data, media_type)
+        assert photograph_picture(data, is_preview=True) == (data, media_type)
+    tiff = photograph_picture(encode(grey, ".tiff"))
+    assert tiff.media_type == "image/png"
+    assert np.array_equal(cv2.imdecode(np.frombuffer(tiff.data, np.uint8), 0), grey)
+    deep = grey.astype(np.uint16) * 4
+    picture = photograph_picture(encode(deep, ".png"))
+    shown = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert shown.dtype == np.uint8
+    assert shown.max() == 255
+    with pytest.raises(ImageError):
+        photograph_picture(b"<svg onload=alert(1)>")
+
+
+def test_only_a_preview_of_a_large_photograph_has_fewer_pixels():
+    large = np.zeros((1500, 3000), np.uint8)
+    data = encode(large, ".png")
+    assert photograph_picture(data) == (data, "image/png")
+    preview = photograph_picture(data, is_preview=True)
+    assert preview.media_type == "image/jpeg"
+    assert cv2.imdecode(np.frombuffer(preview.data, np.uint8), 0).shape == (1024, 2048)
+
+
+def test_the_threshold_is_the_middle_of_a_heat_map(store):
+    heat = np.array([[0.0, 1.49, 1.5, 3.0, 9.0]], np.float32)
+    part = store.append(a_part(1, heatmap=heat), evidence=None)
+    data = store.read_file(part.heatmap_sha256)
+    picture = heatmap_picture(data, part.heatmap_scale, part.heatmap_offset, 1.5)
+    steps = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_UNCHANGED)[0]
+    assert list(steps[[0, 3, 4]]) == [0, 255, 255]
+    assert steps[1] < 128 <= steps[2] + 1  # within a step of the 16-bit file
