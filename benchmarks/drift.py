@@ -106,7 +106,7 @@ def judge(inspector, charts, images, shift: float) -> tuple[list[dict], float]:
     for image in track(images, f"shift {shift:+.0%}", transient=True):
         changed = np.clip(image + 2 * shift, -1, 1).astype(np.float32)
         look = inspector.scorer.look_at(changed)
-        score, _ = look.appraise()
+        score = look.appraise().score
         is_retake = inspector.verdict_of(look.seen, score) is Verdict.UNDECIDED
         retaken += is_retake
         seen = Acquisition.of(look.seen, inspector.scorer.region)

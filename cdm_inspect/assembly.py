@@ -70,7 +70,8 @@ class ModelScorer:
 
     def _appraise(self, seen: FloatArray) -> Scored:
         batch = self.line.score(seen[None])
-        return Scored(float(batch.scores[0]), batch.maps[0].numpy())
+        restored = None if batch.restored is None else batch.restored[0].numpy()
+        return Scored(float(batch.scores[0]), batch.maps[0].numpy(), restored)
 
 
 TrainedInspector = Inspector[ModelScorer]

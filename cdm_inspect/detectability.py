@@ -67,7 +67,7 @@ def measure_detectability(
         )
     )
     for done, part in enumerate(parts, start=1):
-        score, _ = inspector.scorer.look_at(part.image).appraise()
+        score = inspector.scorer.look_at(part.image).appraise().score
         found[part.kind, part.contrast, part.size].append(score >= threshold)
         tick(done, total)
     rates = {key: float(np.mean(values)) for key, values in found.items()}

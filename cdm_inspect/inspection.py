@@ -36,10 +36,13 @@ class Scored(NamedTuple):
     Attributes:
         score: higher is more abnormal.
         heatmap: (height, width) float32 in calibrated units.
+        restored: (1 or 3, height, width) float32 in image units, what the model makes of the part;
+            None where the scorer restores nothing.
     """
 
     score: float
     heatmap: FloatArray
+    restored: FloatArray | None = None
 
 
 class Look(NamedTuple):
@@ -160,7 +163,7 @@ class Inspector(Generic[S]):
                 return replace(
                     self._set_aside(path, "retake", detail, part.sha256), acquisition=taken
                 )
-            score, heatmap = self._limited(look.appraise)
+            score, heatmap, restored = self._limited(look.appraise)
         except UnreadableImage as error:
             return self._set_aside(path, error.reason, str(error), part.sha256)
         # Whatever else goes wrong, the part goes to a person.
@@ -186,6 +189,10 @@ class Inspector(Generic[S]):
             heatmap=heatmap,
             regions=find_regions(heatmap, self.calibration.threshold, part.pixels.shape[:2]),
             acquisition=taken,
+            # Few parts are flagged, and nobody looks at the others: the store hardly grows.
+            restoration=None
+            if restored is None or verdict is Verdict.PASS
+            else self.scorer.preparation.picture(restored, part.pixels),
         )
 
     def verdict_of(self, seen: FloatArray, score: float) -> Verdict:

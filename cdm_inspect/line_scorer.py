@@ -91,12 +91,15 @@ class LineScorer:
         return images if self._inside is None else torch.where(self._inside, images, self._level)
 
     def floor_outside(self, batch: ScoreBatch) -> ScoreBatch:
-        """The batch, its maps lowest outside the region; it can be traced."""
+        """The batch, outside the region its maps lowest and what it restores level; traceable."""
         if self._inside is None:
             return batch
         inside = self._inside.to(batch.maps.device)
         lowest = batch.maps.masked_fill(~inside, math.inf).amin(dim=(1, 2), keepdim=True)
-        return batch._replace(maps=torch.where(inside, batch.maps, lowest))
+        restored = batch.restored
+        if restored is not None:
+            restored = torch.where(inside, restored, self._level.to(restored.device))
+        return batch._replace(maps=torch.where(inside, batch.maps, lowest), restored=restored)
 
     def observe(self, prepared: FloatArray, *, shape: Sequence[int] | None = None) -> Tensor:
         """Evidence in one prepared image, (channels, height, width): (1, ...) float32 on the CPU.
@@ -192,14 +195,14 @@ class LineScorer:
             return found
 
     def score(self, prepared: FloatArray) -> ScoreBatch:
-        """Scores and maps of prepared images, on the CPU.
+        """Scores, maps and restorations of prepared images, on the CPU.
 
         Args:
             prepared: (count, channels, height, width) float32 in [-1, 1].
 
         Raises:
-            PluginFailed: if the scorer raises, or its scores or maps have the wrong shape or are
-                not finite.
+            PluginFailed: if the scorer raises, or what it says has the wrong shape or is not
+                finite.
         """
         images = self.seen(prepared)
         seeds = [self._seed(image) for image in images]
@@ -260,7 +263,22 @@ def check_scores(batch: ScoreBatch, *, count: int, size: Sequence[int]) -> Score
         )
     if not (torch.isfinite(scores).all() and torch.isfinite(maps).all()):
         raise PluginFailed("expected finite scores and maps, found NaN or infinity.")
-    return ScoreBatch(scores=scores, maps=maps)
+    return ScoreBatch(scores=scores, maps=maps, restored=_check_restored(batch.restored, expected))
+
+
+def _check_restored(restored: Tensor | None, maps: tuple[int, ...]) -> Tensor | None:
+    """What was restored on the CPU in float32, if it is pictures as large as the maps."""
+    if restored is None:
+        return None
+    restored = restored.detach().float().cpu()
+    shapes = [(maps[0], channels, *maps[1:]) for channels in (1, 3)]
+    if restored.shape not in shapes:
+        raise PluginFailed(
+            f"expected restorations {shapes[0]} or {shapes[1]}, found {tuple(restored.shape)}."
+        )
+    if not torch.isfinite(restored).all():
+        raise PluginFailed("expected finite restorations, found NaN or infinity.")
+    return restored
 
 
 def image_seed(model: str, prepared: FloatArray) -> int:

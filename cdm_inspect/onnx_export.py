@@ -110,12 +110,13 @@ class OnnxExporter:
         try:
             with torch.no_grad(), _quiet():
                 program = torch.export.export(graph, (images,), dynamic_shapes=(sizes,))
+                count = len(program.graph_signature.user_outputs)
                 translated = torch.onnx.export(
                     program,
                     dynamo=True,
                     opset_version=self.options.opset,
                     input_names=[INPUT],
-                    output_names=list(GraphOutputs._fields),
+                    output_names=list(GraphOutputs._fields[:count]),
                     external_data=False,
                     verbose=False,
                 )

@@ -151,7 +151,7 @@ def _compared(
             path=Path(part.name), sha256="", pixels=part.pixels, media_type="image/png"
         )
         look = inspector.scorer.look(image)
-        score, heatmap = look.appraise()
+        score, heatmap, _ = look.appraise()
         yield PartParity(
             name=part.name,
             score=part.score,

@@ -254,9 +254,12 @@ class InspectionQuery:
     Attributes:
         is_waiting: flagged, and nobody has decided.
         decision: that stands.
+        reviewer: whose decision stands.
         version: how many decisions there have been.
         ids: numbers of inspections; empty means any.
         calibration: id of the one that judged.
+        serial: number of the part, the whole of it.
+        serial_prefix: with which it begins; no character in it stands for others.
         since: earliest time of inspection.
         until: end of the time of inspection; that moment is no longer part of it.
         after_id: page by key: only what comes, in this order, after the inspection of that number.
@@ -267,10 +270,12 @@ class InspectionQuery:
     is_decided: bool | None = None
     is_waiting: bool | None = None
     decision: Decision | None = None
+    reviewer: str | None = None
     version: int | None = None
     ids: tuple[int, ...] = ()
     calibration: str | None = None
     serial: str | None = None
+    serial_prefix: str | None = None
     lot: str | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
@@ -414,6 +419,7 @@ def inspection_json(inspection: StoredInspection) -> JsonObject:
         "calibration": inspection.calibration,
         "scorer": inspection.scorer,
         "heatmap": inspection.heatmap_sha256 or None,
+        "restoration": inspection.restoration_sha256 or None,
         "regions": [vars(region) for region in inspection.regions],
         "reason": inspection.reason,
         "inspected_at": inspection.inspected_at.isoformat(),

@@ -111,7 +111,7 @@ def measure_robustness(
         for number, image in enumerate(images):
             changed = disturbance.apply(image).astype(np.float32)
             look = inspector.scorer.look_at(changed)
-            scores[number], _ = look.appraise()
+            scores[number] = look.appraise().score
             verdicts.append(inspector.verdict_of(look.seen, scores[number]))
             tick(done := done + 1, total)
         flagged = np.array([verdict is not Verdict.PASS for verdict in verdicts])

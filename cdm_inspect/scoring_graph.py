@@ -1,4 +1,4 @@
-"""What is exported: one module from photograph to score, p-value and heat map.
+"""What is exported: one module from photograph to score, p-value, heat map and restoration.
 
 It adds nothing to what the product does. Preparation, levelling, scorer and floor are the very
 functions that score in training's world; tracing follows them.
@@ -17,6 +17,8 @@ from cdm_inspect.line_scorer import LineScorer
 
 class ScoringGraph(nn.Module):
     """See `contracts.ExportedGraph`; outputs in the order of `contracts.GraphOutputs`.
+
+    The last is there if the scorer restores something.
 
     Args:
         network: the denoiser that the scorer asks, so that its weights are those of the module.
@@ -39,7 +41,7 @@ class ScoringGraph(nn.Module):
         self.scorer, self.preparation = scorer, preparation
         self.register_buffer("known", torch.tensor(scores, dtype=torch.float32))
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Score photographs, (batch, height, width, channels) uint8 or uint16."""
         prepared = self.scorer.level_outside(self.preparation.scaled(images.float(), torch))
         # Whoever needs seeds cannot be traced; a scorer that uses them fails here, and says so.
@@ -48,4 +50,5 @@ class ScoringGraph(nn.Module):
         # The conformal p-value; see `calibration.conformal_p_value`.
         at_least = (self.known >= found.scores[:, None]).sum(dim=1)
         p_values = (1 + at_least).float() / (len(self.known) + 1)
-        return found.scores, p_values, found.maps, prepared
+        restored = () if found.restored is None else (found.restored,)
+        return found.scores, p_values, found.maps, prepared, *restored

@@ -24,12 +24,15 @@ class GraphOutputs(NamedTuple):
         p_value: (batch,); share of held-out good parts that look at least as odd, in (0, 1].
         heatmap: (batch, height, width) of prepared images, in calibrated units.
         prepared: (batch, channels, height, width); what the network was shown.
+        restored: (batch, 1 or 3, height, width); what it makes of that, for people to look at. None
+            from a graph without this output, as that of a scorer that restores nothing.
     """
 
     score: FloatArray
     p_value: FloatArray
     heatmap: FloatArray
     prepared: FloatArray
+    restored: FloatArray | None = None
 
 
 class ExportedGraph(Protocol):
@@ -74,7 +77,8 @@ class Exporter(Protocol):
 
         Args:
             graph: takes images as `ExportedGraph` does and returns a tuple, the outputs in the
-                order of `GraphOutputs`; no control flow, no randomness, in evaluation mode.
+                order of `GraphOutputs`, with or without the last; no control flow, no randomness,
+                in evaluation mode.
             examples: photographs, each (1, height, width, channels), of one type and number of
                 channels: good parts, then damaged ones; a runtime that rounds can learn from them
                 what range to expect.

@@ -82,10 +82,15 @@ class ScoreBatch(NamedTuple):
     Attributes:
         scores: (batch,) float32, finite.
         maps: (batch, height, width) float32, finite, in units that compare between parts.
+        restored: what the model makes of the parts, for people to look at beside the photograph:
+            (batch, 1 or 3, height, width) float32, finite, in image units, where black is -1 and
+            white +1; what lies beyond is shown as black or white. None from a scorer that restores
+            nothing. It says nothing of the score, and should cost nothing beside it.
     """
 
     scores: Tensor
     maps: Tensor
+    restored: Tensor | None = None
 
 
 @runtime_checkable

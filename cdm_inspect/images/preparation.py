@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from cdm_inspect.errors import UnreadableImage
 from cdm_inspect.images.resampling import resampled
@@ -190,6 +191,24 @@ class Preparation:
         """
         values = resampled(xp.moveaxis(samples, -1, -3), self.height, self.width, xp)
         return xp.clip(values * (2.0 / self.white) - 1.0, -1.0, 1.0)
+
+    def picture(self, restored: FloatArray, photograph: PixelArray) -> npt.NDArray[np.uint8]:
+        """What a model makes of a photograph, as bright as `to_display` shows that.
+
+        Args:
+            restored: (1 or 3, height, width) float32 in image units, black -1 and white +1.
+            photograph: decoded, of any size.
+
+        Returns:
+            (height, width, 3) RGB; what lies beyond black and white is cut.
+        """
+        low, high = 0.0, 255.0
+        if photograph.dtype == np.uint16:
+            low, high = float(photograph.min()), float(photograph.max())
+        samples = (restored.transpose(1, 2, 0) + 1.0) * (self.white / 2.0)
+        grey = np.rint(np.clip((samples - low) * (255.0 / max(high - low, 1.0)), 0.0, 255.0))
+        shape = (self.height, self.width, 3)
+        return np.ascontiguousarray(np.broadcast_to(grey, shape), dtype=np.uint8)
 
     def to_json(self) -> JsonObject:
         """A JSON object from which `Preparation(**object)` makes the same again."""

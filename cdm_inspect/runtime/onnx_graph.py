@@ -17,6 +17,8 @@ INPUT = "images"
 CUDA = "CUDAExecutionProvider"
 # Providers that hold their tensors in the memory of a CUDA device.
 _ON_CUDA = (CUDA, "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
+# In their order; the last of `GraphOutputs` may be missing.
+_OUTPUTS = list(GraphOutputs._fields)
 _TYPES = {"tensor(uint8)": np.uint8, "tensor(uint16)": np.uint16}
 
 
@@ -60,6 +62,7 @@ class OnnxGraph:
             raise PluginUnavailable(_advice(provider, self._session.get_providers()))
         self._device = "cuda" if provider in _ON_CUDA else "cpu"
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self._outputs = [value.name for value in self._session.get_outputs()]
         self._dtype = self._check_shape(name)
 
     def __call__(self, images: PixelArray) -> GraphOutputs:
@@ -79,7 +82,7 @@ class OnnxGraph:
         binding = self._session.io_binding()
         value = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(images), self._device, 0)
         binding.bind_ortvalue_input(INPUT, value)
-        for name in GraphOutputs._fields:
+        for name in self._outputs:
             binding.bind_output(name, self._device)
         try:
             self._session.run_with_iobinding(binding)
@@ -89,13 +92,13 @@ class OnnxGraph:
 
     def _check_shape(self, name: str) -> Any:
         inputs = {value.name: value for value in self._session.get_inputs()}
-        outputs = [value.name for value in self._session.get_outputs()]
-        is_ours = list(inputs) == [INPUT] and outputs == list(GraphOutputs._fields)
+        outputs = self._outputs
+        is_ours = list(inputs) == [INPUT] and outputs in (_OUTPUTS, _OUTPUTS[:-1])
         dtype = _TYPES.get(inputs[INPUT].type) if is_ours else None
         if dtype is None:
             raise ExportError(
                 f"expected in {name} a graph that cdm-inspect has exported, with the input "
-                f"{INPUT!r} of bytes and the outputs {', '.join(GraphOutputs._fields)}, found "
+                f"{INPUT!r} of bytes and the outputs {', '.join(_OUTPUTS)}, found "
                 f"inputs {', '.join(inputs)} and outputs {', '.join(outputs)}. Export again."
             )
         return dtype

@@ -27,7 +27,7 @@ from cdm_inspect.inspection import Inspector, Look, Scored
 from cdm_inspect.model_manifest import MANIFEST, model_id
 from cdm_inspect.project import Project
 from cdm_inspect.quantities import parse_duration
-from cdm_inspect.records import JsonObject, PartImage, PixelArray
+from cdm_inspect.records import FloatArray, JsonObject, PartImage, PixelArray
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,13 @@ class ExportedScorer:
             raise
         except STRANGERS as error:
             raise PluginFailed(f"{type(error).__name__}: {error}") from error
-        size = (1, self.preparation.height, self.preparation.width)
-        for values, shape in ((found.score, (1,)), (found.heatmap, size)):
-            if values.shape != shape or not np.isfinite(values).all():
-                raise PluginFailed(f"expected finite values {shape}, found {values.shape}.")
-        return Scored(float(found.score[0]), found.heatmap[0])
+        size = (self.preparation.height, self.preparation.width)
+        _check_finite(found.score, (1,))
+        _check_finite(found.heatmap, (1, *size))
+        if found.restored is None:
+            return Scored(float(found.score[0]), found.heatmap[0])
+        _check_finite(found.restored, (1, self.preparation.channels, *size))
+        return Scored(float(found.score[0]), found.heatmap[0], found.restored[0])
 
 
 ExportedInspector = Inspector[ExportedScorer]
@@ -231,6 +233,11 @@ def _calibration_for(project: Project, artefact: Artefact) -> Calibration:
             f"force, {calibration.id}, more has changed than thresholds. {advice}"
         )
     return max(calibration, exported, key=lambda one: one.made_at)
+
+
+def _check_finite(values: FloatArray, shape: tuple[int, ...]) -> None:
+    if values.shape != shape or not np.isfinite(values).all():
+        raise PluginFailed(f"expected finite values {shape}, found {values.shape}.")
 
 
 def _read_region(file: Path) -> npt.NDArray[np.bool_]:

@@ -18,9 +18,8 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity
-from cdm_inspect.scoring.levels import DensityScorer
+from cdm_inspect.scoring.levels import DensityScorer, restoring_level
 from cdm_inspect.scoring.options import BiasOptions
-from cdm_inspect.scoring.sharing import evaluated
 from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 _RIDGE = 0.1
@@ -50,9 +49,13 @@ class BiasScorer(DensityScorer):
         """Standardised residuals, (batch, levels x channels, height, width), of either sign."""
         found = []
         for sigma in self.options.sigmas:
-            posterior = evaluated(self.denoiser, images, sigma)
+            posterior = self.denoiser.at(images, sigma)
             found.append(posterior.displacement * (-0.5 * posterior.log_variance).exp())
         return torch.cat(found, dim=1)
+
+    def restored(self, images: Tensor) -> Tensor:
+        """D at the level where parts are plain and defects are not."""
+        return self.denoiser.at(images, restoring_level(self.options.sigmas)).mean
 
     @torch.inference_mode()
     def observe(self, images: Tensor, *, seeds: Sequence[int]) -> Tensor:

@@ -18,7 +18,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.errors import ConfigError, PluginUnavailable
-from cdm_inspect.scoring.levels import level
+from cdm_inspect.scoring.sharing import level
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 

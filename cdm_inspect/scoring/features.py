@@ -21,8 +21,9 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
-from cdm_inspect.scoring.levels import DensityScorer, level
+from cdm_inspect.scoring.levels import DensityScorer
 from cdm_inspect.scoring.options import FeaturesOptions
+from cdm_inspect.scoring.sharing import level
 
 _STRIDE = 4
 _RIDGE = 0.1

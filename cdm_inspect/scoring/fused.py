@@ -42,7 +42,7 @@ class FusedScorer:
 
     def __init__(self, denoiser: Denoiser, options: FusedOptions) -> None:
         self.options = options
-        self._shared = denoiser = SharedEvaluations(denoiser)
+        self._shared = denoiser = SharedEvaluations.of(denoiser)
         self.members: dict[str, LevelScorer] = {
             "residual": ResidualScorer(denoiser, options.residual),
             "score-norm": ScoreNormScorer(denoiser, options.score_norm),
@@ -109,8 +109,10 @@ class FusedScorer:
         return self.pool(self.combine(evidence))
 
     def score(self, images: Tensor, *, seeds: Sequence[int]) -> ScoreBatch:
-        """Scores and maps of a batch; see `contracts.Scorer`."""
-        return self.judge(self.observe(images, seeds=seeds))
+        """Scores, maps and restorations of a batch; see `contracts.Scorer`."""
+        with self._shared.looking(images):
+            batch = self.judge(self.observe(images, seeds=seeds))
+            return batch._replace(restored=self.members["residual"].restored(images))
 
     def describe(self) -> Mapping[str, object]:
         """Each member's weight and what it found."""

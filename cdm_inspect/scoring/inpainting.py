@@ -12,10 +12,13 @@ here); the learnt variance is this project's own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser
+from cdm_inspect.contracts import Denoiser, Posterior
 from cdm_inspect.diffusion import checkerboard, masked_sigma
 from cdm_inspect.errors import CheckpointMismatch
 from cdm_inspect.scoring.levels import LevelScorer, noise_bank
@@ -48,15 +51,30 @@ class InpaintingScorer(LevelScorer):
         noise = noise_bank(images)
         return torch.stack([self._at(cell, images, noise) for cell in self.options.cells], dim=1)
 
+    def restored(self, images: Tensor) -> Tensor:
+        """Each pixel as its surroundings lead the model to expect it, in the largest cells."""
+        found, noise = images, noise_bank(images)
+        for hidden, posterior, _ in self._hidden(max(self.options.cells), images, noise):
+            found = torch.where(hidden, posterior.mean, found)
+        return found
+
     def _at(self, cell: int, images: Tensor, noise: Tensor) -> Tensor:
         found = torch.zeros_like(images[:, 0])
+        for hidden, posterior, perturbation in self._hidden(cell, images, noise):
+            square = (posterior.displacement + perturbation).square()
+            standardised = (square * (-posterior.log_variance).exp()).mean(dim=1)
+            found = torch.where(hidden[:, 0], standardised, found)
+        return found
+
+    def _hidden(
+        self, cell: int, images: Tensor, noise: Tensor
+    ) -> Iterator[tuple[Tensor, Posterior, Tensor]]:
+        """Each phase: which pixels it hides, what the denoiser then says, and the noise added."""
         height, width = images.shape[-2:]
         for phase in (0, 1):
             hidden = checkerboard(height, width, cell, phase=phase, device=images.device)
             sigma = masked_sigma(hidden, self.options.sigma).expand(images.shape[0], -1, -1, -1)
             perturbation = sigma * noise
-            posterior = self.denoiser(images + perturbation, sigma)
-            square = (posterior.displacement + perturbation).square()
-            standardised = (square * (-posterior.log_variance).exp()).mean(dim=1)
-            found = torch.where(hidden[:, 0], standardised, found)
-        return found
+            ask = partial(self.denoiser, images + perturbation, sigma)
+            question = ("hidden", cell, phase, self.options.sigma)
+            yield hidden, self.denoiser.remembered(images, question, ask), perturbation

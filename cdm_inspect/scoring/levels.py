@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -15,8 +16,11 @@ from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.options import PoolingOptions
 from cdm_inspect.scoring.pooling import Area, Pooling, choose_pooling, region_at
+from cdm_inspect.scoring.sharing import SharedEvaluations
 from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
+# Far below it the defect stays in the picture, far above it the part goes as well.
+_RESTORING_SIGMA = 0.5
 # Keeps the logarithm finite where a residual is exactly zero. A bound, not a summand: optimisers of
 # graphs take the addition of so little for none.
 _FLOOR = 1e-12
@@ -31,7 +35,7 @@ class LevelScorer(ABC):
     """
 
     def __init__(self, denoiser: Denoiser, options: PoolingOptions) -> None:
-        self.denoiser = denoiser
+        self.denoiser = SharedEvaluations.of(denoiser)
         self.common = options
         self.pooling = Pooling(smooth=1, top=options.top)
         self.area: Area | None = None
@@ -88,8 +92,17 @@ class LevelScorer(ABC):
         return self.pool(self.combine(evidence))
 
     def score(self, images: Tensor, *, seeds: Sequence[int]) -> ScoreBatch:
-        """Scores and maps of a batch; see `contracts.Scorer`."""
-        return self.judge(self.observe(images, seeds=seeds))
+        """Scores, maps and restorations of a batch; see `contracts.Scorer`."""
+        with self.denoiser.looking(images):
+            batch = self.judge(self.observe(images, seeds=seeds))
+            return batch._replace(restored=self.restored(images))
+
+    def restored(self, images: Tensor) -> Tensor | None:
+        """What the model makes of images, shaped like them, by what `observe` has asked it anyway.
+
+        None from a scorer that asks nothing whose answer a person could use.
+        """
+        return None
 
     def describe(self) -> Mapping[str, object]:
         """The pooling, and whether places say something of good parts."""
@@ -146,6 +159,11 @@ class DensityScorer(LevelScorer):
         )
 
 
+def restoring_level(sigmas: Sequence[float]) -> float:
+    """The noise level, of some, at which what the model makes of a part tells a person most."""
+    return min(sigmas, key=lambda sigma: abs(math.log(sigma / _RESTORING_SIGMA)))
+
+
 def noise_bank(images: Tensor, draw: int = 0) -> Tensor:
     """Standard normal noise, the same for every image, process and device: (1, ...) as `images`.
 
@@ -164,8 +182,3 @@ def _drawn(draw: int, channels: int, height: int, width: int) -> Tensor:
     # NumPy keeps this generator's stream as it is for good; that of others may change.
     normal = np.random.RandomState(draw).standard_normal((1, channels, height, width))
     return torch.from_numpy(normal.astype(np.float32))
-
-
-def level(sigma: float, images: Tensor) -> Tensor:
-    """One noise level for a batch, (batch, 1, 1, 1) float32."""
-    return torch.full((images.shape[0], 1, 1, 1), sigma, device=images.device)

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from cdm_inspect.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity
-from cdm_inspect.scoring.levels import DensityScorer, level
+from cdm_inspect.scoring.levels import DensityScorer
 from cdm_inspect.scoring.options import PathOptions
+from cdm_inspect.scoring.sharing import level
 
 _RIDGE = 0.1
 _FLOOR = 1e-6

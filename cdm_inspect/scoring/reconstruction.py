@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,18 @@ class ReconstructionScorer(LevelScorer):
         for start in self.options.starts:
             draws = []
             for draw in range(self.options.draws):
-                restored = self.restore_part(images, start, noise_bank(images, draw))
+                restored = self._drawn(images, start, draw)
                 draws.append(torch.stack([d(images, restored) for d in self.distances], dim=1))
             found.append(torch.stack(draws).mean(dim=0))
         return torch.cat(found, dim=1)
+
+    def restored(self, images: Tensor) -> Tensor:
+        """The first draw from the highest level: a plausible part, where a mean would be a blur."""
+        return self._drawn(images, max(self.options.starts), 0)
+
+    def _drawn(self, images: Tensor, start: float, draw: int) -> Tensor:
+        ask = partial(self.restore_part, images, start, noise_bank(images, draw))
+        return self.denoiser.remembered(images, ("restored", start, draw), ask)
 
     def restore_part(self, images: Tensor, start: float, noise: Tensor) -> Tensor:
         """What the model makes of the parts from noise level `start`; as `images`."""

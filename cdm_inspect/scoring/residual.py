@@ -19,16 +19,17 @@ project's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser
+from cdm_inspect.contracts import Denoiser, Posterior
 from cdm_inspect.records import FloatArray
-from cdm_inspect.scoring.levels import LevelScorer, level, noise_bank
+from cdm_inspect.scoring.levels import LevelScorer, noise_bank, restoring_level
 from cdm_inspect.scoring.options import ResidualOptions
-from cdm_inspect.scoring.sharing import evaluated
+from cdm_inspect.scoring.sharing import level
 from cdm_inspect.scoring.statistics import PixelStatistics
 
 # Mean and standard deviation of |z| for standard normal z.
@@ -92,24 +93,30 @@ class ResidualScorer(LevelScorer):
 
     def energy(self, images: Tensor) -> Tensor:
         """Mean over channels and draws of z^2 at each level; see `LevelScorer.energy`."""
-        bank: list[Tensor | None] = []
-        for pair in range((self.options.draws + 1) // 2):
-            noise = noise_bank(images, pair)
-            bank += [noise, -noise]
-        bank = bank[: self.options.draws] or [None]
-        return torch.stack([self._at(sigma, images, bank) for sigma in self.options.sigmas], dim=1)
+        return torch.stack([self._at(sigma, images) for sigma in self.options.sigmas], dim=1)
 
-    def _at(self, sigma: float, images: Tensor, bank: Sequence[Tensor | None]) -> Tensor:
+    def restored(self, images: Tensor) -> Tensor:
+        """The mean over draws of D at the level where parts are plain and defects are not."""
+        seen = self._seen(restoring_level(self.options.sigmas), images)
+        return torch.stack([posterior.mean for posterior, _ in seen]).mean(dim=0)
+
+    def _at(self, sigma: float, images: Tensor) -> Tensor:
         total = torch.zeros_like(images[:, 0])
-        for noise in bank:
-            if noise is None:
-                posterior = evaluated(self.denoiser, images, sigma)
-                square = posterior.displacement.square()
-            else:
-                posterior = self.denoiser(images + sigma * noise, level(sigma, images))
-                # D - x, from parts that are each of the size of sigma: nothing cancels.
-                square = (posterior.displacement + sigma * noise).square()
+        for posterior, residual in self._seen(sigma, images):
+            square = residual.square()
             if self.options.standardise:
                 square = square * (-posterior.log_variance).exp()
             total += square.mean(dim=1)
-        return total / len(bank)
+        return total / max(1, self.options.draws)
+
+    def _seen(self, sigma: float, images: Tensor) -> Iterator[tuple[Posterior, Tensor]]:
+        """What the denoiser says, once a draw, and how far that is from the parts: D - x."""
+        if not self.options.draws:
+            posterior = self.denoiser.at(images, sigma)
+            yield posterior, posterior.displacement
+        for draw in range(self.options.draws):
+            noise = sigma * noise_bank(images, draw // 2) * (-1) ** draw
+            ask = partial(self.denoiser, images + noise, level(sigma, images))
+            posterior = self.denoiser.remembered(images, ("noised", sigma, draw), ask)
+            # D - x, from parts that are each of the size of sigma: nothing cancels.
+            yield posterior, posterior.displacement + noise

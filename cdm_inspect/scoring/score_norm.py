@@ -20,10 +20,9 @@ from torch import Tensor
 from cdm_inspect.contracts import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.density import EvidenceDensity
-from cdm_inspect.scoring.levels import DensityScorer
+from cdm_inspect.scoring.levels import DensityScorer, restoring_level
 from cdm_inspect.scoring.options import ScoreNormOptions
 from cdm_inspect.scoring.pooling import with_peaks
-from cdm_inspect.scoring.sharing import evaluated
 from cdm_inspect.scoring.statistics import ValueScale
 
 # Added to the standardised variances: neighbouring levels say nearly the same.
@@ -54,10 +53,14 @@ class ScoreNormScorer(DensityScorer):
     def energy(self, images: Tensor) -> Tensor:
         """Mean over channels of (sigma score)^2 at each level; see `LevelScorer.energy`."""
         norms = [
-            (evaluated(self.denoiser, images, sigma).displacement / sigma).square().mean(dim=1)
+            (self.denoiser.at(images, sigma).displacement / sigma).square().mean(dim=1)
             for sigma in self.options.sigmas
         ]
         return torch.stack(norms, dim=1)
+
+    def restored(self, images: Tensor) -> Tensor:
+        """D at the level where parts are plain and defects are not."""
+        return self.denoiser.at(images, restoring_level(self.options.sigmas)).mean
 
     def fit(self, evidence: Tensor) -> None:
         """Learn what good parts have at a pixel, and over the whole image."""

@@ -217,7 +217,7 @@ def _golden_set(
     golden = []
     for done, (name, pixels) in enumerate(chosen, start=1):
         part = PartImage(path=Path(name), sha256="", pixels=pixels, media_type="image/png")
-        score, heatmap = inspector.scorer.look(part).appraise()
+        score, heatmap, _ = inspector.scorer.look(part).appraise()
         golden.append(GoldenPart(name, pixels, score, heatmap))
         tick(done, len(chosen))
     return good, golden

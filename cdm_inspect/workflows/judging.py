@@ -197,7 +197,7 @@ def _score_labelled(inspector: TrainedInspector, part: LabelledPart) -> ScoredPa
     photograph = read_image(part.path, max_pixels=inspector.max_pixels)
     prepared = inspector.scorer.model.card.preparation(photograph)
     look = inspector.scorer.look_at(prepared)
-    score, heatmap = look.appraise()
+    score, heatmap, _ = look.appraise()
     height, width = heatmap.shape
     mask = np.zeros((height, width), bool) if part.is_good else _mask_of(part, height, width)
     picture = np.rint((prepared.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)

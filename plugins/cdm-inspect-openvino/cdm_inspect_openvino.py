@@ -68,6 +68,7 @@ class OpenVinoGraph:
 
     def __call__(self, images: PixelArray) -> GraphOutputs:
         found = self._compiled(np.ascontiguousarray(images, _taken(images)))
+        # Without the last where the scorer restores nothing, or an older version has exported.
         return GraphOutputs(*(np.array(found[port], np.float32) for port in self._compiled.outputs))
 
 

@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,7 @@ from cdm_inspect.images import (
     read_mask,
     spread_evenly,
     thin_labelled,
+    to_display,
 )
 
 RNG = np.random.default_rng(0)
@@ -182,6 +184,25 @@ def prepare(pixels, tmp_path, **changes):
     part = read_image(save(tmp_path / "part.png", pixels))
     settings = dict(image_size=32, channels="auto", max_aspect_change=0.1)
     return Preparation.for_shapes([Shape.of(part)], **{**settings, **changes}), part
+
+
+def test_a_restoration_is_as_bright_as_its_photograph(tmp_path):
+    """Of 8 bits as it is; of more, on the scale that the photograph is shown on."""
+    preparation, part = prepare(GREY, tmp_path)
+    prepared = preparation(part)
+    picture = preparation.picture(prepared, part.pixels)
+    assert (picture.shape, picture.dtype) == ((32, 48, 3), np.uint8)
+    assert (picture == picture[..., :1]).all()
+    expected = np.rint((prepared[0] + 1) * 127.5)
+    assert np.abs(picture[..., 0] - expected).max() == 0
+    beyond = np.stack([np.full((32, 48), value, np.float32) for value in (-3, 0, 3)])
+    assert preparation.picture(beyond, part.pixels)[0, 0].tolist() == [0, 128, 255]
+    deep = replace(preparation, white=4095)
+    photograph = np.linspace(1000, 2000, 32 * 48).astype(np.uint16).reshape(32, 48, 1)
+    same = (photograph[..., 0] / np.float32(4095) * 2 - 1)[None]
+    shown = to_display(photograph)
+    assert np.abs(deep.picture(same, photograph).astype(int) - shown).max() <= 1
+    assert (shown.min(), shown.max()) == (0, 255)
 
 
 def test_preparation_scales_and_keeps_the_aspect(tmp_path):

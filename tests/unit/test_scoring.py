@@ -22,6 +22,7 @@ from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.fused import choose_weights
 from cdm_inspect.scoring.levels import noise_bank
 from cdm_inspect.scoring.pooling import Pooling, choose_pooling, region_at, won_pairs
+from cdm_inspect.scoring.sharing import SharedEvaluations
 from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
 
 OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
@@ -143,7 +144,7 @@ def test_draws_of_a_pair_cancel_for_a_linear_denoiser():
     """With K antithetic draws the signed mean of x - D has no noise in it."""
 
     class Linear:
-        channels, sigma_data = 1, 0.5
+        channels, sigma_data, restores_cells, resolutions = 1, 0.5, False, 1
 
         def __init__(self):
             self.seen = []
@@ -343,6 +344,10 @@ def test_nothing_outside_the_region_reaches_score_or_map(denoiser, images):
         assert torch.equal(before.scores, after.scores)
         assert torch.equal(before.maps, after.maps)
         inside = torch.from_numpy(region)
+        if after.restored is not None:
+            assert torch.equal(before.restored, after.restored)
+            assert torch.all(after.restored[..., ~inside] == np.float32(0.1))
+            assert float(after.restored[..., inside].std()) > 0
         assert float(after.maps[0, ~inside].max()) <= float(after.maps[0, inside].min())
         part[..., 8:12, 4:8] += 2.0
         assert float(line.score(part).scores) > float(after.scores)
@@ -366,12 +371,20 @@ def test_seeds_follow_model_and_content():
 
 def test_results_of_a_scorer_are_checked():
     good = ScoreBatch(torch.zeros(1), torch.zeros(1, 4, 4))
-    check_scores(good, count=1, size=(4, 4))
+    assert check_scores(good, count=1, size=(4, 4)).restored is None
+    for channels in (1, 3):
+        restored = torch.zeros(1, channels, 4, 4, dtype=torch.float64)
+        found = check_scores(good._replace(restored=restored), count=1, size=(4, 4)).restored
+        assert (found.shape, found.dtype) == (restored.shape, torch.float32)
     for bad in (
         good._replace(scores=torch.zeros(2)),
         good._replace(maps=torch.zeros(1, 4, 5)),
         good._replace(scores=torch.tensor([float("nan")])),
         good._replace(maps=torch.full((1, 4, 4), float("inf"))),
+        good._replace(restored=torch.zeros(1, 4, 4)),
+        good._replace(restored=torch.zeros(1, 2, 4, 4)),
+        good._replace(restored=torch.zeros(1, 3, 4, 5)),
+        good._replace(restored=torch.full((1, 1, 4, 4), float("nan"))),
     ):
         with pytest.raises(PluginFailed):
             check_scores(bad, count=1, size=(4, 4))
@@ -398,26 +411,90 @@ def test_inpainting_needs_a_model_that_restores_cells(denoiser):
 
 
 def test_inpainting_sees_only_what_the_surroundings_do_not_say(denoiser, images):
-    """Each pixel's evidence comes from the phase that hides it."""
+    """Each pixel's evidence, and what is restored there, comes from the phase that hides it."""
     offer = OFFERS["inpainting"]
     scorer = offer.build(denoiser, offer.options(cells=(4,)))
     calls = []
 
     class Recording:
-        restores_cells = True
+        channels, sigma_data, restores_cells, resolutions = 1, 0.5, True, 2
 
         def __call__(self, noisy, sigma):
             calls.append(sigma)
             flat = torch.full_like(noisy, float(len(calls)))
-            return Posterior(noisy, flat - sigma * scorer_noise, torch.zeros_like(noisy))
+            return Posterior(flat, flat - sigma * scorer_noise, torch.zeros_like(noisy))
 
-    scorer_noise = noise_bank(images[:2])
-    scorer.denoiser = Recording()
-    found = scorer.energy(images[:2])[:, 0]
+    parts = images[:2]
+    scorer_noise = noise_bank(parts)
+    scorer.denoiser = SharedEvaluations(Recording())
+    with scorer.denoiser.looking(parts):
+        found, restored = scorer.energy(parts)[:, 0], scorer.restored(parts)[:, 0]
     first = checkerboard(32, 32, 4, phase=0)[0, 0]
     assert torch.allclose(found[:, first], torch.tensor(1.0), atol=1e-4)
     assert torch.allclose(found[:, ~first], torch.tensor(4.0), atol=1e-4)
     assert all(float(sigma.max()) == 2 for sigma in calls)
+    assert torch.equal(restored, torch.where(first, 1.0, 2.0).expand(2, -1, -1))
+    assert len(calls) == 2
+
+
+RESTORING = {"bias", "fused", "inpainting", "reconstruction", "residual", "score-norm"}
+
+
+@pytest.mark.parametrize("name", sorted(OFFERS))
+def test_a_restoration_costs_no_evaluation_and_changes_no_score(name, denoiser, images):
+    offer, calls = OFFERS[name], []
+
+    class Counting(TiledDenoiser):
+        def __call__(self, noisy, sigma):
+            calls.append(float(sigma.amax()))
+            return super().__call__(noisy, sigma)
+
+    scorer = offer.build(Counting(denoiser, 64), sharp(offer))
+    evidence = scorer.observe(images, seeds=range(12))
+    scorer.fit(evidence)
+    asked, calls[:] = list(calls), []
+    batch = scorer.score(images, seeds=range(12))
+    assert calls == asked
+    without = scorer.judge(evidence)
+    assert torch.equal(batch.scores, without.scores)
+    assert torch.equal(batch.maps, without.maps)
+    assert without.restored is None
+    if name in RESTORING:
+        assert batch.restored.shape == images.shape
+        assert not torch.equal(batch.restored, images)
+        alone = scorer.score(images[3:4], seeds=[3]).restored
+        assert torch.allclose(alone, batch.restored[3:4], atol=1e-4)
+    else:
+        assert batch.restored is None
+
+
+def test_what_is_restored_is_the_part_at_a_level_that_hides_defects(denoiser, images):
+    levels = {"fused": 0.5, "score-norm": 0.5, "bias": 0.5}
+    for name, sigma in levels.items():
+        scorer = OFFERS[name].build(denoiser, sharp(OFFERS[name]))
+        scorer.fit(scorer.observe(images, seeds=range(12)))
+        expected = denoiser(images, torch.full((12, 1, 1, 1), sigma)).mean
+        assert torch.equal(scorer.score(images, seeds=range(12)).restored, expected)
+    # With noise it is the mean over draws.
+    scorer = OFFERS["residual"].build(denoiser, sharp(OFFERS["residual"]))
+    scorer.fit(scorer.observe(images, seeds=range(12)))
+    noise, sigma = 0.4 * noise_bank(images), torch.full((12, 1, 1, 1), 0.4)
+    draws = [denoiser(images + sign * noise, sigma).mean for sign in (1, -1)]
+    found = scorer.score(images, seeds=range(12)).restored
+    assert torch.allclose(found, (draws[0] + draws[1]) / 2, atol=1e-6)
+
+
+def test_answers_are_forgotten_after_the_look(denoiser, images):
+    shared = SharedEvaluations.of(denoiser)
+    assert SharedEvaluations.of(shared) is shared
+    with shared.looking(images):
+        with shared.looking(images):
+            first = shared.at(images, 0.5)
+        assert shared.at(images, 0.5) is first
+        assert shared.at(images[:1], 0.5) is not first
+    again = shared.at(images, 0.5)
+    assert again is not first
+    assert torch.equal(again.mean, first.mean)
 
 
 def test_fused_weighs_each_member_alike(denoiser, images):
@@ -503,7 +580,7 @@ def test_votes_go_to_members_that_see_the_damage():
 class Grain:
     """Says of every pixel that it should have been 0, and that it knows so to 0.1."""
 
-    channels, sigma_data = 1, 0.1
+    channels, sigma_data, restores_cells, resolutions = 1, 0.1, False, 1
 
     def __call__(self, noisy, sigma):
         certain = torch.full_like(noisy, 2 * float(np.log(0.1)))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,7 @@ def test_a_station_says_what_the_trained_model_says(exported, station, tmp_path)
         picture.convert("L" if picture.mode == "RGB" else "RGB").save(odd / "other-mode.png")
     trained = open_inspector(open_project(root, line="A"), "A", device="cpu")
     exported_line = opened(station)
-    verdicts = []
+    verdicts, pictures = [], []
     for path in [*photographs, *sorted(odd.iterdir())]:
         ours, _ = trained.inspect_file(path)
         theirs, _ = exported_line.inspect_file(path)
@@ -129,9 +130,40 @@ def test_a_station_says_what_the_trained_model_says(exported, station, tmp_path)
             assert theirs.score == pytest.approx(ours.score, abs=1e-3)
             assert theirs.p_value == pytest.approx(ours.p_value, abs=0.02)
             assert np.abs(theirs.heatmap - ours.heatmap).max() < 1e-3
+            is_flagged = ours.verdict is not Verdict.PASS
+            for found in (ours.restoration, theirs.restoration):
+                assert (found is not None) == is_flagged
+        if ours.restoration is not None:
+            assert ours.restoration.shape == (64, 64, 3)
+            assert ours.restoration.dtype == theirs.restoration.dtype == np.uint8
+            difference = ours.restoration.astype(int) - theirs.restoration
+            assert np.abs(difference).max() <= 1  # where it lay between two steps
+            pictures.append(ours.restoration)
         assert dict(theirs.acquisition) == pytest.approx(dict(ours.acquisition), abs=1e-4)
         verdicts.append(ours.verdict)
     assert {Verdict.PASS, Verdict.UNDECIDED} < set(verdicts)
+    assert pictures
+    assert all(picture.std() > 1 for picture in pictures)
+
+
+def test_a_graph_that_restores_nothing_judges_as_before(exported, station):
+    """As does one that was exported before there were restorations."""
+    folder = station / "exports" / "A" / "onnx"
+    photographs = sorted(find_images(exported[0] / "data" / "A" / "test"))
+    model = onnx.load(folder / "model.onnx")
+    names = [output.name for output in model.graph.output]
+    assert names == ["score", "p_value", "heatmap", "prepared", "restored"]
+    with_it = [opened(station).inspect_file(path)[0] for path in photographs]
+    del model.graph.output[4]
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    whole = read_artefact(exported[0] / "exports" / "A" / "onnx")
+    replace(whole, folder=folder).sealed().write_manifest()
+    without = [opened(station).inspect_file(path)[0] for path in photographs]
+    assert any(part.restoration is not None for part in with_it)
+    assert all(part.restoration is None for part in without)
+    assert [part.verdict for part in without] == [part.verdict for part in with_it]
+    scores = [part.score for part in with_it]
+    assert [part.score for part in without] == pytest.approx(scores, abs=1e-4)
 
 
 STATION = """
@@ -481,7 +513,8 @@ def test_every_built_in_scorer_becomes_onnx(offer, tmp_path):
     with torch.inference_mode():
         expected = [values.numpy() for values in graph(torch.from_numpy(pixels))]
     scale = np.abs(expected[2]).max()
-    for ours, theirs in zip(expected, found, strict=True):
+    assert (found.restored is not None) == (len(expected) == 5)
+    for ours, theirs in zip(expected, found[: len(expected)], strict=True):
         assert np.abs(ours - theirs).max() <= 1e-3 * max(scale, 1.0)
 
 

@@ -1,10 +1,12 @@
 """What is recorded beside the verdict: which part it was, and what it was judged with."""
 
+from pathlib import Path
+
 from sqlalchemy import select
 
-from cdm_inspect.images import find_images
+from cdm_inspect.images import decode_image, find_images
 from cdm_inspect.project import open_project
-from cdm_inspect.records import InspectionQuery
+from cdm_inspect.records import InspectionQuery, Verdict, inspection_json
 from cdm_inspect.storage.schema import CalibrationRow, LineVersionRow, ModelRow
 from cdm_inspect.workflows import inspect
 
@@ -36,3 +38,21 @@ def test_a_part_is_known_by_its_path_and_its_model_by_the_record(line):
     assert calibration.id == stored[0].calibration
     assert calibration.record["threshold"] == stored[0].threshold
     assert "scores" not in calibration.record
+
+
+def test_what_the_model_makes_of_flagged_parts_is_kept(line):
+    """Of those that pass, which nobody looks at, it is not."""
+    project = open_project(line, line="A")
+    stored = list(inspect(project, "A", find_images(line / "data" / "A" / "test"), device="cpu"))
+    flagged = [part for part in stored if part.verdict is not Verdict.PASS]
+    assert 0 < len(flagged) < len(stored)
+    with project.open_store() as store:
+        for part in stored:
+            told = inspection_json(part)["restoration"]
+            if part not in flagged:
+                assert (part.restoration_sha256, told) == ("", None)
+                continue
+            assert told == part.restoration_sha256
+            kept = decode_image(store.read_file(told), Path("restoration.png"))
+            assert kept.pixels.shape == (64, 64, 3)
+            assert kept.pixels.std() > 1

@@ -24,7 +24,10 @@ _SIDE = 32
 
 
 class SampleGraph(nn.Module):
-    """What scorers are made of, in small: resizing, convolutions, norms, attention, pooling."""
+    """What scorers are made of, in small: resizing, convolutions, norms, attention, pooling.
+
+    Of colours it also says what it restores; of grey it has no such output.
+    """
 
     noise: Tensor
     known: Tensor
@@ -40,7 +43,7 @@ class SampleGraph(nn.Module):
         self.register_buffer("noise", torch.randn(1, channels, _SIDE, _SIDE))
         self.register_buffer("known", torch.linspace(0.0, 3.0, 50))
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Scores, p-values and maps of a one-step residual over a variance, and the images."""
         planes = pixels.float().moveaxis(-1, -3)
         images = resampled(planes, _SIDE, _SIDE, torch) * (2.0 / self.white) - 1.0
@@ -57,7 +60,8 @@ class SampleGraph(nn.Module):
         smooth = functional.avg_pool2d(maps[:, None], 3, stride=1, padding=1)[:, 0]
         scores = smooth.flatten(1).topk(10, dim=1).values.mean(dim=1)
         p_values = (1 + (self.known >= scores[:, None]).sum(dim=1)).float() / (len(self.known) + 1)
-        return scores, p_values, smooth, images
+        restored = (out[:, :-1],) if images.shape[1] == 3 else ()
+        return scores, p_values, smooth, images, *restored
 
 
 @cache
@@ -123,7 +127,7 @@ class ExporterConformance:
     def exported(
         cls, request: pytest.FixtureRequest, exporter: Exporter, tmp_path_factory: Any
     ) -> Case:
-        """A deep grey graph and one of colours."""
+        """A deep grey graph, and one of colours that also restores."""
         folder = tmp_path_factory.mktemp("exported")
         channels, white = request.param
         case = Case(channels, white, folder, ())
@@ -136,12 +140,17 @@ class ExporterConformance:
             expected = GraphOutputs(*(v.numpy() for v in case.graph(torch.from_numpy(pixels))))
         found = graph(pixels)
         limit = exporter.tolerance * float(np.abs(expected.heatmap).max())
+        assert (found.restored is None) == (expected.restored is None)
         for ours, theirs in zip(expected, found, strict=True):
-            assert theirs.dtype == np.float32
-            assert theirs.shape == ours.shape
+            if ours is not None and theirs is not None:
+                assert theirs.dtype == np.float32
+                assert theirs.shape == ours.shape
         assert np.abs(found.score - expected.score).max() <= limit
         assert np.abs(found.heatmap - expected.heatmap).max() <= limit
         assert np.abs(found.prepared - expected.prepared).max() <= max(exporter.tolerance, 1e-4)
+        if expected.restored is not None and found.restored is not None:
+            scale = float(np.abs(expected.restored).max())
+            assert np.abs(found.restored - expected.restored).max() <= exporter.tolerance * scale
         if exporter.tolerance < 1e-3:
             assert np.abs(found.p_value - expected.p_value).max() <= 1.5 / 51
 
@@ -192,7 +201,8 @@ class ExporterConformance:
         graph, pixels = exporter.open(exported.files), exported.images(3, seed=4)
         first, second = graph(pixels), graph(pixels)
         for once, again in zip(first, second, strict=True):
-            assert np.array_equal(once, again)
+            if once is not None and again is not None:
+                assert np.array_equal(once, again)
         alone = np.concatenate([graph(image[None]).score for image in pixels])
         limit = exporter.tolerance * float(np.abs(first.heatmap).max())
         assert np.abs(alone - first.score).max() <= limit

@@ -215,11 +215,12 @@ class ScorerConformance:
     def test_scores_and_maps_are_finite_float32(
         self, scorer: LineScorer, fresh: FloatArray
     ) -> None:
-        """One score and one map a part; also of black, white and noise."""
+        """One score and one map a part; also of black, white and noise. So are restorations."""
         odd = np.stack([np.full((1, SIDE, SIDE), v, np.float32) for v in (-1.0, 0.0, 1.0)])
         noise = np.random.default_rng(2).uniform(-1, 1, (1, 1, SIDE, SIDE)).astype(np.float32)
         raw = scorer.scorer.score(torch.from_numpy(fresh), seeds=list(range(len(fresh))))
         assert raw.scores.dtype == raw.maps.dtype == torch.float32
+        assert raw.restored is None or raw.restored.dtype == torch.float32
         for parts in (fresh, odd, noise):
             scorer.score(parts)  # refuses what has the wrong shape or is not finite
 
@@ -230,6 +231,10 @@ class ScorerConformance:
         together = scorer.score(fresh)
         alone = torch.cat([scorer.score(part[None]).scores for part in fresh])
         assert self._same(alone, together.scores, together.scores)
+        if together.restored is not None:
+            parts = [scorer.score(part[None]).restored for part in fresh]
+            restored = torch.cat([part for part in parts if part is not None])
+            assert self._same(restored, together.restored, together.restored)
         turned = scorer.score(np.ascontiguousarray(fresh[::-1]))
         assert self._same(turned.scores.flip(0), together.scores, together.scores)
 
@@ -303,7 +308,7 @@ class ScorerConformance:
         assert means[-1] > means[0] + spread, means
 
     def test_what_lies_outside_the_region_changes_nothing(self, fresh: FloatArray) -> None:
-        """Neither score nor map, and the map is nowhere higher there than inside."""
+        """Neither score, map nor restoration; the map is nowhere higher there than inside."""
         region = np.zeros((SIDE, SIDE), np.float32)
         region[6:26, 6:26] = 1
         scorer = fitted_scorer(self.offer, self.options, region)
@@ -311,6 +316,8 @@ class ScorerConformance:
         first, second = scorer.score(fresh), scorer.score(other)
         assert torch.equal(first.scores, second.scores)
         assert torch.equal(first.maps, second.maps)
+        if first.restored is not None and second.restored is not None:
+            assert torch.equal(first.restored, second.restored)
         inside = torch.from_numpy(region.astype(bool))
         assert float(first.maps[:, ~inside].max()) <= float(first.maps[:, inside].max())
         assert math.isfinite(float(first.scores.sum()))
