@@ -31,12 +31,12 @@
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 400;
 const STRIP = 56;
-const MARGIN = { left: 56, right: 20, top: 64, bottom: 44 };
+const MARGIN = { left: 56, right: 20, top: 76, bottom: 44 };
 const GAP = 18;
 /** Wide enough for a gloved finger. */
 const TOUCH = 48;
 /** Of the axis, kept for "never" to the right of the last score. */
-const NEVER_WIDTH = 56;
+const NEVER_WIDTH = 72;
 const FAR = 10;
 
 export default function thresholds(component) {
@@ -118,6 +118,7 @@ class View {
       drawStrip(this),
       drawInForce(this),
       ...["review", "reject"].map((which) => this.handle(which)),
+      drawNames(this),
     );
     this.move();
     if (focused) this.handles[focused].focus();
@@ -158,7 +159,7 @@ class View {
       shape("rect", { class: "grip", x: -TOUCH / 2, y: 0, width: TOUCH, height: bottom + 12 }),
       shape("line", { class: "stem", y1: MARGIN.top - 8, y2: bottom }),
       shape("path", { class: "knob", d: knob(which, MARGIN.top - 8) }),
-      text("", { class: "handle-label", y: MARGIN.top - 30 }),
+      text("", { class: "handle-label", y: MARGIN.top - 34 }),
     );
     group.addEventListener("keydown", (event) => this.press(which, event));
     group.addEventListener("pointerdown", (event) => this.take(event));
@@ -329,7 +330,7 @@ function drawAxes({ axis, data, words, numbers }) {
     text(words.score, {
       class: "axis-name", x: (axis.left + axis.right) / 2, y: axis.bottom + 37, anchor: "middle",
     }),
-    text(words.share, { class: "axis-name", x: 4, y: MARGIN.top - 42, anchor: "start" }),
+    text(words.share, { class: "axis-name", x: 4, y: 14, anchor: "start" }),
   );
   return group;
 }
@@ -360,9 +361,8 @@ function logTicks(low, high, room) {
   return [low, high];
 }
 
-/** Each curve with its band and its name; dashed and solid, so that colour is not needed. */
-function drawCurves(view) {
-  const { axis, data, words } = view;
+/** Each curve with its band; dashed and solid, so that colour is not needed. */
+function drawCurves({ axis, data }) {
   const group = shape("g", { class: "curves" });
   for (const kind of ["good", "defective"]) {
     const curve = data.curves[kind];
@@ -373,8 +373,18 @@ function drawCurves(view) {
     group.append(
       shape("polygon", { class: `band ${kind}`, points: band }),
       shape("polyline", { class: `curve ${kind}`, points: along(curve.share).join(" ") }),
-      curveLabel(view, kind, curve, words[kind]),
     );
+  }
+  return group;
+}
+
+/** The names of the curves, over everything else. */
+function drawNames(view) {
+  const { data, words } = view;
+  const group = shape("g", { class: "names" });
+  for (const kind of ["good", "defective"]) {
+    const curve = data.curves[kind];
+    if (curve) group.append(curveLabel(view, kind, curve, words[kind]));
   }
   return group;
 }
@@ -435,13 +445,13 @@ function drawInForce({ axis, data, words }) {
   }
   group.append(
     text(words.in_force, {
-      class: "tick", x: axis.placeX(review) + 5, y: axis.bottom - 8, anchor: "start",
+      class: "tick", x: axis.placeX(review) + 8, y: MARGIN.top + 18, anchor: "start",
     }),
   );
   return group;
 }
 
-/** Pass, review and reject, as tinted areas with their names where there is room. */
+/** Pass, review and reject, as tinted areas, each with its name above it where there is room. */
 function drawZones({ axis, words }, at) {
   const right = axis.width - MARGIN.right;
   const ends = {
@@ -456,10 +466,10 @@ function drawZones({ axis, words }, at) {
         class: `zone ${zone}`, x: from, width, y: MARGIN.top, height: axis.bottom - MARGIN.top,
       }),
     ];
-    if (width > words[zone].length * 9 + 16) {
+    if (width > words[zone].length * 9 + 40) {
       parts.push(
         text(words[zone], {
-          class: "zone-name", x: (from + to) / 2, y: MARGIN.top + 18, anchor: "middle",
+          class: "zone-name", x: (from + to) / 2, y: MARGIN.top - 6, anchor: "middle",
         }),
       );
     }
@@ -514,7 +524,7 @@ function fillTable({ table, note, data, places, words, numbers }) {
 
 function numbersOf({ language, currency }) {
   const format = (options) => new Intl.NumberFormat(language, options);
-  const money = currency ? { style: "currency", currency } : {};
+  const money = { style: "currency", currency }; // which knows how many digits it has
   const digits = (value) => (Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
   const round = (value) => ({
     minimumFractionDigits: digits(value), maximumFractionDigits: digits(value),
@@ -524,7 +534,7 @@ function numbersOf({ language, currency }) {
     share: (value) => format({ style: "percent" }).format(value),
     count: (value, signDisplay = "auto") => format({ ...round(value), signDisplay }).format(value),
     money: (value, signDisplay = "auto") =>
-      format({ ...money, ...round(value), signDisplay }).format(value),
+      format({ ...(currency ? money : round(value)), signDisplay }).format(value),
   };
 }
 
