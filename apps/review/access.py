@@ -23,7 +23,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from words import Speech
 
-from cdm_inspect.accounts import checked_name, is_expired, role_of_claims
+from cdm_inspect.accounts import checked_name
+from cdm_inspect.claims import is_expired, role_of_claims
 from cdm_inspect.errors import AccessError, CdmInspectError
 from cdm_inspect.people import Actor, Role
 

@@ -14,13 +14,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 import access
 import desk
 from session import language, show_notice, word
-from views import failure, first_run, frame, plugin, queue
+from views import drift, failure, first_run, frame, lines, plugin, queue
 
 from cdm_inspect.errors import CdmInspectError
 
 # A drawn icon: a named one would be fetched from the internet.
 _ICON = Image.new("RGB", (32, 32), (0, 32, 77))
 _ICON.paste((253, 231, 37), (8, 8, 24, 24))
+
+# In the order of the menu, by the name in the address.
+_PAGES = {
+    "desk": queue,
+    "queue": queue,
+    "lines": lines,
+    "drift": drift,
+}
 
 
 def main() -> None:
@@ -48,18 +56,14 @@ def main() -> None:
     line = frame.show_head(lines, actor)
     pages = [
         st.Page(
-            partial(queue.show, counter, line, actor),
-            title=word("queue"),
-            url_path="desk",
-            default=True,
-        ),
-        # The first page has no name of its own, but people type or have noted one.
-        st.Page(
-            partial(queue.show, counter, line, actor),
-            title=word("queue"),
-            url_path="queue",
-            visibility="hidden",
-        ),
+            partial(view.show, counter, line, actor),
+            title=word(f"page.{name}"),
+            url_path=name,
+            default=name == "desk",
+            # The first page has no name of its own, but people type or have noted one.
+            visibility="hidden" if name == "queue" else "visible",
+        )
+        for name, view in _PAGES.items()
     ]
     pages += [
         st.Page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import threading
 from functools import cached_property
@@ -10,6 +11,7 @@ from pathlib import Path
 from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.contracts import PageOffer
 from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.line_statistics import LineStatistics, summarise_line
 from cdm_inspect.project import Project, open_project
 from cdm_inspect.records import JsonObject, Review
 from cdm_inspect.review import ReviewDesk
@@ -93,6 +95,11 @@ class Plant:
         except CdmInspectError:
             return None  # a desk without the models
         return found.reject_threshold if found.id == calibration else None
+
+    def statistics(self, line: str, since: dt.datetime, until: dt.datetime) -> LineStatistics:
+        """What happened on a line; see `line_statistics.summarise_line`."""
+        config = self.project.config.review
+        return summarise_line(self.desk.store, line, since=since, until=until, config=config)
 
     def line_drift(self, line: str) -> JsonObject:
         """Where the control charts of a line stand; see `watching.drift`."""
