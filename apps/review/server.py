@@ -71,6 +71,9 @@ def main() -> None:
             "client.showErrorDetails": "none",
             "client.showErrorLinks": False,
             "logger.level": "warning",
+            # Streamlit's own red lacks contrast, and here red means rejected.
+            "theme.light.primaryColor": "#0a5294",
+            "theme.dark.primaryColor": "#8ab8ff",
         }
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,27 @@ import numpy.typing as npt
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.demo import DEFECTS, draw_plate
 from cdm_inspect.durable import sha256_of
-from cdm_inspect.records import FloatArray, Inspection, Region, Verdict
+from cdm_inspect.records import (
+    Decision,
+    FloatArray,
+    Inspection,
+    InspectionQuery,
+    Order,
+    Purpose,
+    Region,
+    Review,
+    StoredInspection,
+    Verdict,
+)
 
 THRESHOLD = 1.5
 REJECT_THRESHOLD = 2.6
 _HELD_OUT = 200
 _BATCH = 100
+_PEOPLE = ("佐藤", "tanaka", "suzuki")
+_REASONS = ("scratch", "scratch", "dent", "stain", "missing")
+_UNSURE, _SECOND, _RIGHT = 0.04, 0.2, 0.9
+_BAD_FROM = 2.2
 
 
 @dataclass(frozen=True)
@@ -143,4 +159,60 @@ def _regions(
         )
         for index, (x, y, width, height, area) in enumerate(boxes)
         if 0 < index < count
+    )
+
+
+def judge_line(store: VerdictStore, *, line: str = "A", share: float = 0.6, seed: int = 0) -> None:
+    """Let three people decide on recorded parts: flagged ones, a sample, and second opinions.
+
+    They are right most of the time, and leave some parts open.
+
+    Args:
+        store: with parts that `record_line` has kept.
+        line: of the parts.
+        share: of the flagged parts that they decide.
+        seed: of what they say.
+    """
+    random = np.random.default_rng(seed)
+    waiting = store.find(InspectionQuery(line=line, is_waiting=True, limit=100_000))
+    for part in waiting[: round(share * len(waiting))]:
+        first, second = random.permutation(_PEOPLE)[:2]
+        decision = _said(part, random)
+        stored = store.record_review(_review(part, first, decision, random))
+        if decision is not Decision.UNSURE and random.random() < _SECOND:
+            again = _review(stored, second, _said(part, random), random, Purpose.SECOND)
+            store.record_review(again)
+    passed = InspectionQuery(line=line, verdicts=(Verdict.PASS,), order=Order.RANDOM, limit=40)
+    for part in store.find(passed):
+        review = _review(part, _PEOPLE[0], Decision.ACCEPT, random, Purpose.AUDIT)
+        store.record_review(review)
+
+
+def _said(part: StoredInspection, random: np.random.Generator) -> Decision:
+    if random.random() < _UNSURE:
+        return Decision.UNSURE
+    is_bad = (part.score or 0) > _BAD_FROM
+    is_right = random.random() < _RIGHT
+    return Decision.REJECT if is_bad == is_right else Decision.ACCEPT
+
+
+def _review(
+    part: StoredInspection,
+    reviewer: str,
+    decision: Decision,
+    random: np.random.Generator,
+    purpose: Purpose = Purpose.QUEUE,
+) -> Review:
+    return Review(
+        client_id=uuid.UUID(bytes=random.bytes(16)).hex,
+        inspection_id=part.id,
+        decision=decision,
+        reviewer=str(reviewer),
+        role="operator",
+        reason=str(random.choice(_REASONS)) if decision is Decision.REJECT else "",
+        comment="edge, see the photograph" if decision is Decision.UNSURE else "",
+        seen_ms=int(random.lognormal(7.5, 0.5)),
+        version=part.version,
+        purpose=purpose,
+        decided_at=part.inspected_at + dt.timedelta(minutes=float(random.uniform(1, 30))),
     )
