@@ -55,7 +55,8 @@ def verify(
         found = (
             state.open().store_upkeep().verify(anchor=anchor, has_files=files, progress=_told(tick))
         )
-    state.screen.finish(asdict(found))
+    at = found.anchored_at
+    state.screen.finish({**asdict(found), "anchored_at": at.isoformat() if at else None})
     if found.first_bad is not None:
         raise StorageError(
             f"the audit chain is broken at entry {found.first_bad}. Entries before it are sound; "

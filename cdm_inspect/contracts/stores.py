@@ -64,9 +64,21 @@ class InspectionReader(Protocol):
         ...
 
     def events(
-        self, *, line: str | None = None, action: str | None = None, limit: int = 100
+        self,
+        *,
+        line: str | None = None,
+        action: str | None = None,
+        inspection_id: int | None = None,
+        limit: int = 100,
     ) -> Sequence[Event]:
         """What people have done, newest first."""
+        ...
+
+    def judged_with(self, inspection_id: int) -> JudgingSetup | None:
+        """With what an inspection was judged, as `record_setup` kept it; None if it was not.
+
+        The configuration is the one that was in force at the time of the inspection.
+        """
         ...
 
     def read_file(self, sha256: str) -> bytes:

@@ -20,6 +20,9 @@ class ChainState:
         first_bad: number of the first that is not what it was; None if all are sound.
         anchors: that the chain was held against.
         head: hash of the last entry read.
+        anchored_at: when the last anchor was written; None where there is none.
+        is_signed: whether anchors are signed with a key that the database does not hold. Without
+            one, whoever can write the file of anchors can write false ones.
         unlike: numbers of the inspections, the first hundred, whose verdict or decisions are not
             those that the chain tells of.
         files: image and map files that were read; None if they were not asked for.
@@ -30,6 +33,8 @@ class ChainState:
     first_bad: int | None
     anchors: int
     head: str
+    anchored_at: dt.datetime | None = None
+    is_signed: bool = False
     unlike: tuple[int, ...] = ()
     files: int | None = None
     bad_files: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session, aliased
 from cdm_inspect.contracts import AuditEntry
 from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.records import Decision, Purpose
+from cdm_inspect.records import Decision, Purpose, Tick, untold
 from cdm_inspect.storage.engine import Database
 from cdm_inspect.storage.schema import AuditRow, DecisionRow, InspectionRow, Status
 
@@ -40,6 +40,7 @@ _TOLD = {
     "role": "role",
 }
 _PAGE = 2000
+_ROWS = 5000
 _IS_DECIDED = InspectionRow.status == Status.DECIDED.value
 KEY_VARIABLE = "CDM_INSPECT_ANCHOR_KEY"
 """Environment variable with a secret that the database does not hold; anchors are then signed."""
@@ -83,8 +84,15 @@ def has_entry(session: Session, anchor: Anchor) -> bool:
     return session.scalar(statement) == anchor.hash
 
 
-def first_bad_entry(session: Session, anchors: Sequence[Anchor] = ()) -> tuple[int, int | None]:
+def first_bad_entry(
+    session: Session, anchors: Sequence[Anchor] = (), tick: Tick = untold
+) -> tuple[int, int | None]:
     """Read the whole chain.
+
+    Args:
+        session: in which it is read.
+        anchors: that it is held against.
+        tick: told how many of how many entries are read.
 
     Returns:
         Entries read, and the number of the first that is not what it was: edited, moved, missing,
@@ -94,13 +102,17 @@ def first_bad_entry(session: Session, anchors: Sequence[Anchor] = ()) -> tuple[i
     for anchor in anchors:
         anchored.setdefault(anchor.number, set()).add(anchor.hash)
     previous, count = GENESIS, 0
+    expected, _ = head(session)
+    tick(0, expected)
     statement = select(AuditRow.number, AuditRow.entry, AuditRow.previous, AuditRow.hash)
     # Closed before the session, also where a bad entry ends the reading early.
     with closing(
-        session.execute(statement.order_by(AuditRow.number), execution_options={"yield_per": 5000})
+        session.execute(statement.order_by(AuditRow.number), execution_options={"yield_per": _ROWS})
     ) as rows:
         for number, entry, before, link in rows:
             count += 1
+            if count % _ROWS == 0:
+                tick(count, expected)
             is_sound = (
                 number == count
                 and before == previous
@@ -115,7 +127,7 @@ def first_bad_entry(session: Session, anchors: Sequence[Anchor] = ()) -> tuple[i
     return count, None
 
 
-def unlike_parts(session: Session) -> list[int]:
+def unlike_parts(session: Session, tick: Tick = untold) -> list[int]:
     """Numbers of inspections whose verdict or decisions are not those that the chain tells of.
 
     Those that have been deleted since are left out, and so are entries of the first versions, which
@@ -123,10 +135,12 @@ def unlike_parts(session: Session) -> list[int]:
     """
     unlike: set[int] = set()
     told, last = 0, 0
+    expected, _ = head(session)
     unnamed: set[int] = set()
     page = select(AuditRow.number, AuditRow.entry).order_by(AuditRow.number).limit(_PAGE)
     while rows := session.execute(page.where(AuditRow.number > last)).all():
         last = rows[-1].number
+        tick(last, expected)
         entries = [json.loads(row.entry) for row in rows]
         decided = [entry for entry in entries if entry.get("action") == "decide"]
         unnamed.update(entry["inspection"] for entry in decided if "client" not in entry)
@@ -212,6 +226,11 @@ class AnchorFile:
     def __init__(self, path: Path, key: bytes | None = None) -> None:
         self.path = path
         self._key = os.environ.get(KEY_VARIABLE, "").encode() if key is None else key
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a key, so that nobody without it can write an anchor."""
+        return bool(self._key)
 
     def read(self) -> list[Anchor]:
         """All anchors; none where there is no file.

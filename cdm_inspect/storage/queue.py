@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Select,
     func,
@@ -17,7 +19,10 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from cdm_inspect.durable import readable
 from cdm_inspect.records import Inspection, InspectionQuery, Order
@@ -29,7 +34,8 @@ _FIRST = -1e9
 # As the partial indexes say them, in letters: SQLite cannot tell that a parameter says the same.
 _WAITS = InspectionRow.status == literal_column("'waiting'")
 _IS_DECIDED = InspectionRow.status == literal_column("'decided'")
-_IS_CLAIMED = InspectionRow.claimed_by != literal_column("''")
+_NOTHING = literal_column("''")
+_IS_CLAIMED = InspectionRow.claimed_by != _NOTHING
 
 # What an order is by; ascending, except that the newest come by descending number.
 _KEYS: dict[Order, tuple[InstrumentedAttribute[Any], ...]] = {
@@ -39,6 +45,33 @@ _KEYS: dict[Order, tuple[InstrumentedAttribute[Any], ...]] = {
     Order.UNCERTAIN: (InspectionRow.doubt, InspectionRow.id),
     Order.RANDOM: (InspectionRow.key,),
 }
+
+# Behind every text that a name has room for.
+_BEHIND = chr(sys.maxunicode) * 128
+
+
+class _BeginsWith(FunctionElement[bool]):
+    """Whether a text begins with another; given text, beginning, and what lies behind all such.
+
+    LIKE would not do: SQLite does not tell capitals from small letters there.
+    """
+
+    name = "begins_with"
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_BeginsWith)
+def _by_range(element: _BeginsWith, compiler: SQLCompiler, **options: Any) -> str:
+    # SQLite compares by code point, and so takes a range from the index.
+    text, beginning, behind = (compiler.process(each, **options) for each in element.clauses)
+    return f"({text} >= {beginning} AND {text} < {behind})"
+
+
+@compiles(_BeginsWith, "postgresql")
+def _by_function(element: _BeginsWith, compiler: SQLCompiler, **options: Any) -> str:
+    text, beginning, _ = (compiler.process(each, **options) for each in element.clauses)
+    return f"starts_with({text}, {beginning})"
 
 
 def urgency(inspection: Inspection) -> tuple[float, float]:
@@ -67,6 +100,8 @@ def matching(query: InspectionQuery) -> list[ColumnElement[bool]]:
         found.append(_IS_DECIDED if query.is_decided else row.status != Status.DECIDED)
     if query.decision is not None:
         found += [_IS_DECIDED, row.decision == query.decision.value]
+    if query.reviewer is not None:
+        found += [_IS_DECIDED, row.reviewer == readable(query.reviewer)]
     if query.version is not None:
         # A small number of our own, in letters for the sake of the partial index.
         found.append(row.version == literal_column(str(int(query.version))))
@@ -79,7 +114,10 @@ def matching(query: InspectionQuery) -> list[ColumnElement[bool]]:
         if value is not None:
             found.append(getattr(row, name) == readable(value))
         if value:
-            found.append(getattr(row, name) != literal_column("''"))
+            found.append(getattr(row, name) != _NOTHING)
+    if query.serial_prefix:
+        prefix = readable(query.serial_prefix)
+        found += [_BeginsWith(row.serial, prefix, prefix + _BEHIND), row.serial != _NOTHING]
     if query.since is not None:
         found.append(row.inspected_at >= query.since)
     if query.until is not None:

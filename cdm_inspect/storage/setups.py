@@ -6,15 +6,38 @@ import datetime as dt
 import json
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from cdm_inspect.durable import as_json, sha256_of
-from cdm_inspect.records import JudgingSetup
+from cdm_inspect.records import JudgingSetup, StoredInspection
 from cdm_inspect.storage import audit
 from cdm_inspect.storage.engine import Database
 from cdm_inspect.storage.schema import CalibrationRow, LineVersionRow, ModelRow
 
 # Any number, the same in every process.
 _SETUP_LOCK = 4_207_849_486
+
+
+def find_setup(session: Session, part: StoredInspection) -> JudgingSetup | None:
+    """With what a part was judged, as far as it was kept."""
+    model = session.get(ModelRow, part.model)
+    calibration = session.get(CalibrationRow, part.calibration)
+    versions = select(LineVersionRow).where(LineVersionRow.line == part.line)
+    version = session.scalar(
+        versions.where(LineVersionRow.since <= part.inspected_at)
+        .order_by(LineVersionRow.number.desc())
+        .limit(1)
+    ) or session.scalar(versions.order_by(LineVersionRow.number).limit(1))
+    if model is None or calibration is None or version is None:
+        return None
+    return JudgingSetup(
+        line=part.line,
+        configuration=version.configuration,
+        model=model.id,
+        model_record=model.record,
+        calibration=calibration.id,
+        calibration_record=calibration.record,
+    )
 
 
 def keep_setup(database: Database, setup: JudgingSetup) -> None:

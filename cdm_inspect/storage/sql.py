@@ -49,7 +49,7 @@ from cdm_inspect.storage.rows import (
     to_review,
 )
 from cdm_inspect.storage.schema import ChartRow, DecisionRow, EventRow, InspectionRow, Status
-from cdm_inspect.storage.setups import keep_setup
+from cdm_inspect.storage.setups import find_setup, keep_setup
 from cdm_inspect.storage.versions import open_schema
 
 _log = logging.getLogger(__name__)
@@ -245,7 +245,12 @@ class SqlStore:
         self._anchor_daily()
 
     def events(
-        self, *, line: str | None = None, action: str | None = None, limit: int = 100
+        self,
+        *,
+        line: str | None = None,
+        action: str | None = None,
+        inspection_id: int | None = None,
+        limit: int = 100,
     ) -> Sequence[Event]:
         """What people have done, newest first."""
         statement = select(EventRow).order_by(EventRow.id.desc()).limit(limit)
@@ -253,8 +258,18 @@ class SqlStore:
             statement = statement.where(EventRow.line == readable(line))
         if action is not None:
             statement = statement.where(EventRow.action == action)
+        if inspection_id is not None:
+            statement = statement.where(EventRow.inspection_id == inspection_id)
         with self.database.reading() as session:
             return [to_event(row) for row in session.scalars(statement)]
+
+    def judged_with(self, inspection_id: int) -> JudgingSetup | None:
+        """With what an inspection was judged; see `contracts.VerdictStore`."""
+        part = self.get(inspection_id)
+        if part is None:
+            return None
+        with self.database.reading() as session:
+            return find_setup(session, part)
 
     def record_setup(self, setup: JudgingSetup) -> None:
         """Keep with what a line judges, and tell the audit; see `contracts.VerdictStore`."""

@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -62,17 +63,19 @@ class SqlUpkeep:
             anchors = file.read()
             if anchor is not None and not anchors:
                 raise StorageError(f"expected anchors of the audit chain, found none in {anchor}.")
-            progress("audit chain", 0, 1)
+            read, compared = (partial(progress, what) for what in ("audit chain", "decisions"))
             with store.database.reading(is_frozen=True) as session:
-                entries, first_bad = audit.first_bad_entry(session, anchors)
+                entries, first_bad = audit.first_bad_entry(session, anchors, read)
                 _, head = audit.head(session)
-                unlike = [] if first_bad else audit.unlike_parts(session)
+                unlike = [] if first_bad else audit.unlike_parts(session, compared)
             files, bad_files = self._check_files(store, progress) if has_files else (None, ())
         return ChainState(
             entries=entries,
             first_bad=first_bad,
             anchors=len(anchors),
             head=head,
+            anchored_at=anchors[-1].at if anchors else None,
+            is_signed=file.is_signed,
             unlike=tuple(unlike[:_MOST_NAMED]),
             files=files,
             bad_files=bad_files,
@@ -87,8 +90,15 @@ class SqlUpkeep:
         """Write down where the chain stands; see `contracts.StoreUpkeep`."""
         with self._store() as store:
             anchor = store.anchor()
-            anchors = len(store.anchors.read())
-        return ChainState(entries=anchor.number, first_bad=None, anchors=anchors, head=anchor.hash)
+            anchors = store.anchors.read()
+        return ChainState(
+            entries=anchor.number,
+            first_bad=None,
+            anchors=len(anchors),
+            head=anchor.hash,
+            anchored_at=anchors[-1].at if anchors else None,
+            is_signed=store.anchors.is_signed,
+        )
 
     def backup(self, folder: Path, *, progress: StepTick) -> Copied:
         """Copy the store; see `contracts.StoreUpkeep`."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from cdm_inspect.contracts import StoreOffer, VerdictStore
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review
-from cdm_inspect.records import Decision, Event, InspectionQuery, Order, Purpose
+from cdm_inspect.records import Decision, Event, InspectionQuery, JudgingSetup, Order, Purpose
 
 
 def open_store(offer: StoreOffer, options: dict[str, Any], root: Path) -> VerdictStore:
@@ -89,4 +90,74 @@ class PeopleConformance:
             assert list(store.events(line="A")) == [done[1], done[0]]
             assert list(store.events(action="add-user")) == [done[2]]
             assert list(store.events(line="A", action="add-user")) == []
+            assert list(store.events(inspection_id=7)) == [done[1]]
+            assert list(store.events(inspection_id=8)) == []
             assert list(store.events(limit=1)) == [done[2]]
+
+    def test_serials_are_found_by_how_they_begin(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Nothing in a beginning stands for other characters, and capitals are not small."""
+        serials = ["S-1", "S-10", "s-1", "S%1", "S_1", "S\\1", "S*?[", "品-1", "品-10", ""]
+        with open_store(self.offer, options, tmp_path) as store:
+            for number, serial in enumerate(serials):
+                store.append(a_part(number, serial=serial), evidence=None)
+
+            def found(beginning: str) -> list[str]:
+                query = InspectionQuery(line="A", serial_prefix=beginning, order=Order.NEWEST)
+                parts = store.find(query)
+                assert store.count(query) == len(parts)
+                return [part.serial for part in reversed(parts)]
+
+            assert found("S-1") == ["S-1", "S-10"]
+            assert found("s") == ["s-1"]
+            assert found("S%") == ["S%1"]
+            assert found("S_") == ["S_1"]
+            assert found("S\\") == ["S\\1"]
+            assert found("S*?[") == ["S*?["]
+            assert found("%") == found("_") == found("'; --") == found("S-1" * 9999) == []
+            assert found("品-1") == ["品-1", "品-10"]
+            assert found(chr(0x10FFFF)) == []
+            assert found("") == serials
+            last = store.find(InspectionQuery(serial_prefix="S-1", order=Order.NEWEST, limit=1))[0]
+            older = InspectionQuery(serial_prefix="S-1", order=Order.NEWEST, after_id=last.id)
+            assert [part.serial for part in store.find(older)] == ["S-1"]
+
+    def test_decided_parts_are_found_by_who_decided(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Whose decision stands; who has only given a second opinion has not decided."""
+        with open_store(self.offer, options, tmp_path) as store:
+            first, other, _ = (store.append(a_part(n), evidence=None) for n in range(3))
+            store.record_review(a_review(first.id))
+            store.record_review(a_review(other.id, reviewer="伊藤"))
+            store.record_review(a_review(first.id, reviewer="伊藤", purpose=Purpose.SECOND))
+            mine = InspectionQuery(reviewer="佐藤")
+            assert [part.id for part in store.find(mine)] == [first.id]
+            assert store.count(InspectionQuery(reviewer="伊藤")) == 1
+            assert store.count(InspectionQuery(reviewer="")) == 0
+
+    def test_a_part_can_be_traced_to_what_judged_it(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """To the model, the calibration, and the configuration that was in force."""
+        setup = JudgingSetup(
+            line="A",
+            configuration={"preset": "small"},
+            model="m1",
+            model_record={"steps": 3},
+            calibration="c1",
+            calibration_record={"threshold": 1.5},
+        )
+        judged = {"model": "m1", "calibration": "c1"}
+        with open_store(self.offer, options, tmp_path) as store:
+            store.record_setup(setup)
+            early = store.append(a_part(1, **judged), evidence=None)
+            changed = replace(setup, configuration={"preset": "base"})
+            store.record_setup(changed)
+            late = store.append(a_part(2, **judged), evidence=None)
+            strange = store.append(a_part(3, model="m2", calibration="c2"), evidence=None)
+            assert store.judged_with(early.id) == setup
+            assert store.judged_with(late.id) == changed
+            assert store.judged_with(strange.id) is None
+            assert store.judged_with(strange.id + 1) is None
