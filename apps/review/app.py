@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import access
 import desk
 from session import language, show_notice, word
-from views import drift, failure, first_run, frame, lines, plugin, queue
+from views import drift, failure, first_run, frame, lines, plugin, queue, thresholds
 
 from cdm_inspect.errors import CdmInspectError
 
@@ -28,6 +28,7 @@ _PAGES = {
     "queue": queue,
     "lines": lines,
     "drift": drift,
+    "thresholds": thresholds,
 }
 
 

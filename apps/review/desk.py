@@ -9,14 +9,18 @@ from functools import cached_property
 from pathlib import Path
 
 from cdm_inspect.accounts import USERS_FILE, Accounts
+from cdm_inspect.by_hand import save_thresholds
 from cdm_inspect.contracts import PageOffer
+from cdm_inspect.costs import Costs
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.line_statistics import LineStatistics, summarise_line
+from cdm_inspect.people import Actor
 from cdm_inspect.project import Project, open_project
 from cdm_inspect.records import JsonObject, Review
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.watching import drift
+from cdm_inspect.what_if import WhatIf, open_what_if
 
 PROJECT_VARIABLE = "CDM_INSPECT_PROJECT"
 
@@ -100,6 +104,35 @@ class Plant:
         """What happened on a line; see `line_statistics.summarise_line`."""
         config = self.project.config.review
         return summarise_line(self.desk.store, line, since=since, until=until, config=config)
+
+    def what_if(self, line: str) -> WhatIf:
+        """What other thresholds of a line would cost; see `what_if.open_what_if`."""
+        return open_what_if(self.line_project(line), line, self.desk.store)
+
+    def save_thresholds(
+        self,
+        what_if: WhatIf,
+        *,
+        actor: Actor,
+        review: float,
+        reject: float | None,
+        reason: str,
+        costs: Costs,
+        parts_per_day: float,
+    ) -> int:
+        """Put thresholds into force; the version of the calibration. See `by_hand`."""
+        saved = save_thresholds(
+            self.line_project(what_if.calibration.line),
+            self.desk.store,
+            what_if,
+            actor=actor,
+            review=review,
+            reject=reject,
+            reason=reason,
+            costs=costs,
+            parts_per_day=parts_per_day,
+        )
+        return saved.version
 
     def line_drift(self, line: str) -> JsonObject:
         """Where the control charts of a line stand; see `watching.drift`."""

@@ -41,8 +41,20 @@ def _component(name: str) -> Any:
 
 
 _DESK = _component("desk")
+_THRESHOLDS = st.components.v2.component(
+    "cdm_thresholds",
+    html="<div></div>",
+    css=(assets.FOLDER / "thresholds/thresholds.css").read_text("utf-8"),
+    js=(assets.FOLDER / "thresholds/thresholds.js").read_text("utf-8"),
+)
 
 
 def show_desk(data: Mapping[str, Any]) -> None:
     """The review desk; it asks the server by itself, see `desk_api`."""
     _DESK(key="desk", data=dict(data))
+
+
+def show_thresholds(data: Mapping[str, Any]) -> dict[str, float | None] | None:
+    """Two thresholds on their curves; where a person has put them, None before."""
+    found = _THRESHOLDS(key="thresholds", data=dict(data), on_thresholds_change=lambda: None)
+    return found.thresholds  # type: ignore[no-any-return]
