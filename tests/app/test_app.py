@@ -1,0 +1,134 @@
+"""The frame of the review app: its texts, pages of plugins, a store that cannot be read."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cdm_inspect.cli.launching import review_app
+
+APP = review_app().parent
+CATALOGUE = tomllib.loads((APP / "words.toml").read_text("utf-8"))
+# Texts whose names are put together: by the kind of what is shown, or all below a prefix at once.
+BY_KIND = re.compile(r"word\(\s*f\"([a-z_.]*)\{")
+
+
+def texts(table, prefix=""):
+    for name, value in table.items():
+        if isinstance(value.get("en"), str) or isinstance(value.get("ja"), str):
+            yield f"{prefix}{name}", value
+        else:
+            yield from texts(value, f"{prefix}{name}.")
+
+
+def named_in_the_app():
+    """Names of texts in the sources, and beginnings of names that are put together."""
+    names, beginnings = set(), set()
+    for file in APP.rglob("*.py"):
+        source = file.read_text("utf-8")
+        beginnings |= set(BY_KIND.findall(source))
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names.add(node.value)
+            if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+                beginnings.add(str(node.values[0].value))
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "below"
+            ):
+                beginnings.add(node.args[0].value)
+    return names, {beginning for beginning in beginnings if beginning}
+
+
+def test_every_text_is_there_in_both_languages():
+    for name, both in texts(CATALOGUE):
+        assert set(both) == {"en", "ja"}, name
+        assert all(both.values()), name
+        places = [sorted(re.findall(r"\{(\w+)", both[language])) for language in ("en", "ja")]
+        assert places[0] == places[1], name
+
+
+def test_no_text_is_missing_or_left_over():
+    known = {name for name, _ in texts(CATALOGUE)}
+    names, beginnings = named_in_the_app()
+    asked = set()
+    for file in APP.rglob("*.py"):
+        asked |= set(re.findall(r"\bword\(\s*\"([^\"]+)\"", file.read_text("utf-8")))
+    assert asked <= known
+    from cdm_inspect.watching import _DIRECTIONS
+
+    charted = {*_DIRECTIONS, *(word for pair in _DIRECTIONS.values() for word in pair)}
+    left = {
+        name
+        for name in known
+        if name not in names | charted
+        and not any("." in start and name.startswith(start) for start in beginnings)
+    }
+    assert left == set()
+
+
+def test_the_desk_asks_for_no_text_that_is_missing():
+    known = set(CATALOGUE["desk"])
+    for file in (APP / "components" / "desk").glob("*.js"):
+        source = file.read_text("utf-8")
+        found = set(re.findall(r"\bwords\.(\w+)", source))
+        found |= set(re.findall(r"this\.section\(\"(\w+)\"", source))
+        assert found <= known, file.name
+
+
+PAGES = """
+from cdm_inspect.contracts import PageOffer
+from cdm_inspect.hooks import hookimpl
+from cdm_inspect.records import InspectionQuery
+
+def show(view):
+    import streamlit as st
+    st.text(f"{view.store.count(InspectionQuery(line=view.line))} parts, {view.language}")
+
+def fail(view): raise RuntimeError("no <b>shift</b>")
+
+@hookimpl
+def cdm_inspect_pages():
+    yield PageOffer(contract=1, name="shift", summary="Shift", show=show, titles={"ja": "シフト"})
+    yield PageOffer(contract=1, name="failing", summary="Failing", show=fail)
+"""
+
+
+@pytest.mark.browser
+def test_pages_of_plugins_stand_beside_ours(install, plant_folder, serve, sit_down, pictures):
+    from playwright.sync_api import expect
+
+    install("shift-pages", PAGES)
+    server = serve(plant_folder)
+    page = sit_down(server)
+    page.goto(f"{server.url}/plugin-shift")
+    expect(page.get_by_text("400 parts, en")).to_be_visible()
+    page.goto(f"{server.url}/plugin-failing")
+    expect(page.get_by_text("This page comes from a plugin")).to_be_visible()
+    expect(page.get_by_text("failing: RuntimeError: no <b>shift</b>")).to_be_visible()
+    page.screenshot(path=pictures / "plugin.png")
+    page.get_by_role("radio", name="日本語").click()
+    page.goto(f"{server.url}/plugin-shift")
+    expect(page.get_by_text(re.compile("400 parts, (en|ja)"))).to_be_visible()
+
+
+@pytest.mark.browser
+def test_a_store_that_cannot_be_read_is_told_and_comes_back(plant_folder, serve, open_page):
+    from playwright.sync_api import expect
+
+    database = plant_folder / "cdm-inspect.db"
+    aside = Path(f"{database}.aside")
+    database.rename(aside)
+    database.write_bytes(b"no database " * 99)
+    server = serve(plant_folder)
+    page = open_page()
+    page.goto(server.url)
+    expect(page.get_by_text("The records cannot be read.")).to_be_visible()
+    assert page.get_by_test_id("stException").count() == 0
+    database.unlink()
+    aside.rename(database)
+    page.reload()
+    expect(page.get_by_role("button", name="Accept")).to_be_visible()
