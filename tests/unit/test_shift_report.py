@@ -1,0 +1,308 @@
+"""The shift report: read back as PDF and as CSV, in both languages, with hostile texts."""
+
+import csv
+import datetime as dt
+import io
+import json
+import random
+import string
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from pypdf import PdfReader
+
+from cdm_inspect.config.review import LineReviewConfig, ReviewConfig
+from cdm_inspect.errors import InvalidOption
+from cdm_inspect.hooks.conformance.specimens import a_part, a_review
+from cdm_inspect.line_statistics import summarise_line
+from cdm_inspect.records import Decision, Purpose, Verdict
+from cdm_inspect.shift_report import COLUMNS, collect_pictures, write_shift_report
+from cdm_inspect.shift_wording import ShiftFacts
+from cdm_inspect.shift_words import LANGUAGES, WORDS
+from cdm_inspect.shifts import shift_of
+from cdm_inspect.storage import SqlStore
+
+CONFIG = ReviewConfig(timezone="Asia/Tokyo")
+SHIFT = shift_of(dt.date(2026, 10, 5), 2, CONFIG)
+HOSTILE = [
+    "<b>bold</b> & <i>",
+    "an unclosed <font color='red'> tag",
+    '<img src="http://127.0.0.1:9/x.png"/>',
+    "&lt; &amp; &#65; &nosuch;",
+    '=HYPERLINK("http://x")',
+    "\x1b[31m\u202e right to left \x00 🙂 한글",
+    "two\nlines",
+    "終わりのない話。" * 300 + " The end of it." + "x" * 2585,
+]
+
+
+def a_photograph(seed):
+    picture = np.random.default_rng(seed).integers(60, 200, (240, 480, 3), np.uint8)
+    cv2.circle(picture, (300, 120), 40, (255, 255, 255), -1)
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def shift(tmp_path_factory):
+    """A store with a shift of a busy line, and the statistics of it."""
+    draw = random.Random(0)
+    with SqlStore("sqlite:///x.db", "images/", root=tmp_path_factory.mktemp("store")) as store:
+        parts = []
+        for number in range(1, 481):
+            verdict = Verdict.PASS if draw.random() < 0.85 else Verdict.REVIEW
+            if 200 < number < 230:
+                verdict = Verdict.REJECT
+            at = SHIFT.since + number * dt.timedelta(minutes=1) - dt.timedelta(seconds=30)
+            score = draw.uniform(0.3, 1.4) if verdict is Verdict.PASS else draw.uniform(1.5, 4)
+            parts.append(
+                a_part(number, verdict=verdict, heatmap=None, inspected_at=at, score=score)
+            )
+        flagged = [part for part in parts if part.verdict is not Verdict.PASS]
+        unsure = {id(part): text for part, text in zip(flagged[3:], HOSTILE, strict=False)}
+        kept = store.append_many(
+            [
+                (part, a_photograph(i) if id(part) in unsure else None)
+                for i, part in enumerate(parts)
+            ]
+        )
+        passed = [part for part in kept if part.verdict is Verdict.PASS]
+        for given, part in zip(parts, kept, strict=True):
+            at = part.inspected_at + dt.timedelta(seconds=40)
+            facts = {"decided_at": at, "seen_ms": draw.randint(150, 6000)}
+            facts["reviewer"] = draw.choice(["佐藤", "Smith", "田中 & 子"])
+            if id(given) in unsure:
+                said = a_review(part.id, Decision.UNSURE, comment=unsure[id(given)], **facts)
+            elif part.verdict is not Verdict.PASS:
+                decision = draw.choice([Decision.ACCEPT, Decision.REJECT])
+                reason = draw.choice(["dent", "dent", "scratch", "", "no-longer-listed"])
+                said = a_review(part.id, decision, reason=reason, **facts)
+            elif part in passed[::10]:
+                said = a_review(part.id, Decision.ACCEPT, purpose=Purpose.AUDIT, **facts)
+            else:
+                continue
+            store.record_review(said)
+            if part.id % 5 == 0 and said.decision is not Decision.UNSURE:
+                second = a_review(
+                    part.id, said.decision, decided_at=at, reviewer="鈴木", purpose=Purpose.SECOND
+                )
+                store.record_review(second)
+        statistics = summarise_line(store, "A", since=SHIFT.since, until=SHIFT.until, config=CONFIG)
+        facts = ShiftFacts(
+            made_by="高橋 <QA>",
+            head=store.anchor(),
+            shift=SHIFT,
+            zone=CONFIG.zone,
+            reasons=LineReviewConfig().reasons,
+            pictures=collect_pictures(store, statistics),
+        )
+        yield statistics, facts
+
+
+def read_pdf(path):
+    """Pages, and all text without white space and without the feet of pages in its midst."""
+    reader = PdfReader(path)
+    pages = [squeezed(page.extract_text()) for page in reader.pages]
+    foot = squeezed(reader.metadata.title)
+    return pages, "".join(text[: text.rindex(foot)] for text in pages)
+
+
+def squeezed(text):
+    return "".join(text.split())
+
+
+def placeholders(text):
+    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
+
+
+def test_no_text_lacks_a_language_or_a_value():
+    for name, texts in WORDS.items():
+        assert len(texts) == len(LANGUAGES), name
+        assert all(texts), name
+        # What is put into one is put into the other.
+        assert len({tuple(placeholders(text)) for text in texts}) == 1, name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_pdf_tells_what_was_counted(shift, tmp_path, language):
+    statistics, facts = shift
+    path = tmp_path / "report.pdf"
+    write_shift_report(statistics, path, language=language, facts=facts)
+    pages, flat = read_pdf(path)
+    assert len(pages) >= 3
+    for number, page in enumerate(pages, start=1):
+        counted = {"en": f"page {number} of {len(pages)}", "ja": f"{number} / {len(pages)} ページ"}
+        assert squeezed(counted[language]) in page
+    for name in ("title", "counts", "rates", "charts", "pareto", "escalations", "versions"):
+        assert squeezed(WORDS[name][LANGUAGES.index(language)]) in flat, name
+    rate = statistics.flag_rate
+    for told in (
+        SHIFT.name,
+        "2026-10-05 14:00 – 2026-10-05 22:00",
+        f"{rate.rate:.2%}{rate.lower:.2%} – {rate.upper:.2%}",
+        f"{statistics.escapes.upper:.2%}",
+        {"en": "Dent", "ja": "打痕"}[language],
+        "no-longer-listed",
+        facts.head.hash,
+        "高橋 <QA>",
+        "佐藤",
+        "田中 & 子",
+        "calibration",
+    ):
+        assert squeezed(told) in flat, told
+    assert len(PdfReader(path).metadata.title) > 10
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_texts_of_people_are_no_markup(shift, tmp_path, language):
+    statistics, facts = shift
+    path = tmp_path / "report.pdf"
+    write_shift_report(statistics, path, language=language, facts=facts)
+    _, flat = read_pdf(path)
+    assert [e.review.comment.replace("\\x00", "\0") for e in statistics.escalations] == HOSTILE
+    for told in (*HOSTILE[:5], "two lines", "right to left \\x00 〓 〓〓", "The end of it."):
+        assert squeezed(told) in flat, told
+    # The long one is there to its last character, whatever pages it goes over.
+    assert flat.count("終わりのない話。") == 300
+    assert flat.count("x" * 20) >= 100
+    assert sum(len(page.images) for page in PdfReader(path).pages) == len(HOSTILE)
+
+
+def test_a_report_of_nothing(tmp_path):
+    with SqlStore("sqlite:///x.db", "images/", root=tmp_path) as store:
+        statistics = summarise_line(store, "A", since=SHIFT.since, until=SHIFT.until, config=CONFIG)
+        facts = ShiftFacts(made_by="", head=store.anchor())
+        assert collect_pictures(store, statistics) == {}
+    for language in LANGUAGES:
+        for name in ("report.pdf", "report.csv"):
+            write_shift_report(statistics, tmp_path / name, language=language, facts=facts)
+        _, flat = read_pdf(tmp_path / "report.pdf")
+        assert squeezed(WORDS["no-passed-parts"][LANGUAGES.index(language)]) in flat
+        assert facts.head.hash in flat
+
+
+def test_a_picture_that_nobody_can_read_is_told_as_none(shift, tmp_path):
+    statistics, facts = shift
+
+    class Broken:
+        def read_file(self, sha256):
+            return b"no picture"
+
+    assert collect_pictures(Broken(), statistics) == {}
+    bare = ShiftFacts(made_by="x", head=facts.head, zone=facts.zone)
+    write_shift_report(statistics, tmp_path / "x.pdf", language="en", facts=bare)
+    _, flat = read_pdf(tmp_path / "x.pdf")
+    assert flat.count("nopicture") == len(HOSTILE)
+
+
+def test_pictures_are_small_and_keep_their_shape(shift):
+    _, facts = shift
+    assert len(facts.pictures) == len(HOSTILE)
+    for picture in facts.pictures.values():
+        assert picture.shape == (180, 360, 3)
+        assert picture.dtype == np.uint8
+
+
+def test_a_chart_of_many_points_and_of_one(tmp_path):
+    """A month by shift, with a shift far out; then a single hour."""
+    with SqlStore("sqlite:///x.db", "images/", root=tmp_path) as store:
+        parts = []
+        for number in range(1, 901):
+            flagged = number % 10 == 0 or 450 <= number < 460
+            verdict = Verdict.REVIEW if flagged else Verdict.PASS
+            at = SHIFT.since + number * dt.timedelta(minutes=48)
+            parts.append((a_part(number, verdict=verdict, heatmap=None, inspected_at=at), None))
+        store.append_many(parts)
+        facts = ShiftFacts(made_by="x", head=store.anchor(), zone=CONFIG.zone)
+        until = SHIFT.since + dt.timedelta(days=30)
+        for end, told in ((until, "Beyond: 1 of 90."), (SHIFT.since + HOUR, "Beyond: 0 of 1.")):
+            found = summarise_line(store, "A", since=SHIFT.since, until=end, config=CONFIG)
+            write_shift_report(found, tmp_path / "x.pdf", language="en", facts=facts)
+            _, flat = read_pdf(tmp_path / "x.pdf")
+            assert squeezed(told) in flat
+
+
+HOUR = dt.timedelta(hours=1)
+
+
+def read_csv(path):
+    data = path.read_bytes()
+    assert data.startswith(b"\xef\xbb\xbf")
+    return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_csv_is_tidy_and_complete(shift, tmp_path, language):
+    statistics, facts = shift
+    path = tmp_path / "report.csv"
+    write_shift_report(statistics, path, language=language, facts=facts)
+    rows = read_csv(path)
+    assert tuple(rows[0]) == COLUMNS
+    assert len({(row["section"], row["name"]) for row in rows}) == len(rows)
+
+    def word(name, **values):
+        return WORDS[name][LANGUAGES.index(language)].format(**values)
+
+    found = {(row["section"], row["name"]): row for row in rows}
+    counted = found[word("counts"), word("inspected")]
+    assert (counted["value"], counted["n"]) == ("480", "")
+    rate = found[word("rates"), word("flag_rate")]
+    expected = statistics.flag_rate
+    assert [float(rate[name]) for name in ("value", "lower", "upper")] == [
+        expected.rate,
+        expected.lower,
+        expected.upper,
+    ]
+    assert rate["n"] == "480"
+    chart = [row for row in rows if row["section"] == word("flag_chart", unit=word("hour"))]
+    assert len(chart) == 1 + 8
+    assert [float(row["value"]) for row in chart[1:]] == [
+        point.rate for point in statistics.flag_chart.points
+    ]
+    assert found[word("audit"), word("hash")]["value"] == facts.head.hash
+    comments = [row["value"] for row in rows if row["name"] == word("comment")]
+    assert len(comments) == len(HOSTILE)
+    assert comments[4] == "'" + HOSTILE[4]  # no formula
+    assert (comments[0], comments[7]) == (HOSTILE[0], HOSTILE[7])
+
+
+def test_what_cannot_be_written_says_so(shift, tmp_path):
+    statistics, facts = shift
+    with pytest.raises(InvalidOption, match=r"ends in \.pdf or \.csv, found 'x\.docx'"):
+        write_shift_report(statistics, tmp_path / "x.docx", language="en", facts=facts)
+    with pytest.raises(InvalidOption, match="expected a language of en, ja, found 'fr'"):
+        write_shift_report(statistics, tmp_path / "x.pdf", language="fr", facts=facts)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_reportlab_the_way_out_is_told(tmp_path):
+    code = """
+import sys
+sys.modules["reportlab"] = None
+from pathlib import Path
+from cdm_inspect.config.review import ReviewConfig
+from cdm_inspect.errors import InvalidOption
+from cdm_inspect.line_statistics import summarise_line
+from cdm_inspect.shift_report import write_shift_report
+from cdm_inspect.shift_wording import ShiftFacts
+from cdm_inspect.storage import SqlStore
+import datetime as dt, json
+root, now = Path(sys.argv[1]), dt.datetime.now(dt.UTC)
+with SqlStore("sqlite:///x.db", "images/", root=root) as store:
+    found = summarise_line(
+        store, "A", since=now - dt.timedelta(hours=1), until=now, config=ReviewConfig()
+    )
+    facts = ShiftFacts(made_by="x", head=store.anchor())
+write_shift_report(found, root / "x.csv", language="en", facts=facts)
+try:
+    write_shift_report(found, root / "x.pdf", language="en", facts=facts)
+except InvalidOption as error:
+    print(json.dumps(str(error)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True
+    )
+    assert "pip install 'cdm-inspect[dashboard]'" in json.loads(done.stdout)
+    assert (tmp_path / "x.csv").exists()
