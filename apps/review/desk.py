@@ -5,19 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.by_hand import save_thresholds
-from cdm_inspect.contracts import PageOffer
+from cdm_inspect.contracts import AuditEntry, ChainState, PageOffer
 from cdm_inspect.costs import Costs
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.line_statistics import LineStatistics, summarise_line
 from cdm_inspect.people import Actor
 from cdm_inspect.project import Project, open_project
-from cdm_inspect.records import JsonObject, Review
-from cdm_inspect.review import ReviewDesk
+from cdm_inspect.records import JsonObject, Review, StepTick, StoredInspection
+from cdm_inspect.review import ReviewDesk, check_audit, hold_part, read_audit
 from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.watching import drift
 from cdm_inspect.what_if import WhatIf, open_what_if
@@ -133,6 +134,20 @@ class Plant:
             parts_per_day=parts_per_day,
         )
         return saved.version
+
+    def audit_entries(
+        self, actor: Actor, *, before: int | None, limit: int
+    ) -> Sequence[AuditEntry]:
+        """Entries of the audit chain; see `review.read_audit`."""
+        return read_audit(actor, self.project.store_upkeep(), before=before, limit=limit)
+
+    def check_audit(self, actor: Actor, progress: StepTick) -> ChainState:
+        """Whether the audit chain is what it was; see `review.check_audit`."""
+        return check_audit(actor, self.project.store_upkeep(), progress)
+
+    def hold(self, actor: Actor, part: StoredInspection, reason: str, *, ends: bool) -> bool:
+        """Keep a part from being deleted, or no longer; see `review.hold_part`."""
+        return hold_part(actor, self.project.store_upkeep(), part, reason, ends=ends)
 
     def line_drift(self, line: str) -> JsonObject:
         """Where the control charts of a line stand; see `watching.drift`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 from words import LANGUAGES, Speech
 
@@ -17,6 +19,19 @@ def language() -> str:
 def word(key: str, **values: object) -> str:
     """A text in the language of the session."""
     return Speech(language())(key, **values)
+
+
+def keep(name: str, value: object) -> None:
+    """Remember something of this tab until it is closed; None forgets it."""
+    if value is None:
+        st.session_state.pop(f"_{name}", None)
+    else:
+        st.session_state[f"_{name}"] = value
+
+
+def kept(name: str) -> Any:
+    """What was remembered under a name; None if nothing."""
+    return st.session_state.get(f"_{name}")
 
 
 def notify(kind: str, text: str) -> None:

@@ -1,0 +1,89 @@
+"""Entries of the audit chain as sentences; pure functions of entries."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from words import WORDS
+
+from cdm_inspect.contracts import AuditEntry
+
+Say = Callable[..., str]
+
+_DIGITS = 12
+# What a sentence may name as it is.
+_NAMES = (
+    *("action", "inspection", "line", "parts", "first", "last", "class", "backup", "alarm"),
+    *("shift", "user"),
+)
+
+
+def short(digest: str) -> str:
+    """The beginning of a hash, enough to compare by eye."""
+    return digest[:_DIGITS]
+
+
+def moment(text: object, zone: dt.tzinfo | None) -> str:
+    """A time of an entry by the clocks of the plant; as it is, where it is none."""
+    try:
+        return f"{dt.datetime.fromisoformat(str(text)).astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError):
+        return "" if text is None else str(text)
+
+
+def sentence(entry: Mapping[str, Any], word: Say) -> str:
+    """What an entry tells, for people; its texts are theirs, and never markup."""
+    facts = entry.get("facts")
+    told = {**(facts if isinstance(facts, Mapping) else {}), **entry}
+    key = f"audit.did.{str(entry.get('action', '')).replace(' ', '-')}"
+    text = word(
+        key if key in WORDS else "audit.did.other",
+        **{name: told.get(name, "") for name in _NAMES},
+        who=_person(entry, word),
+        decision=_named("audit.decision.", told.get("decision"), word),
+        judged=", ".join(
+            f"{word(f'audit.judged.{name}')} {short(str(entry[name]))}"
+            for name in ("configuration", "model", "calibration")
+            if name in entry
+        ),
+    )
+    return " · ".join(filter(None, [text, *_remarks(entry, word)]))
+
+
+def _person(entry: Mapping[str, Any], word: Say) -> str:
+    who = str(entry.get("who", "")) or word("audit.nobody")
+    role = _named("role.", entry.get("role"), word)
+    return f"{who} ({role})" if role else who
+
+
+def _named(prefix: str, value: object, word: Say) -> str:
+    key = f"{prefix}{value}"
+    return word(key) if key in WORDS else str(value or "")
+
+
+def _remarks(entry: Mapping[str, Any], word: Say) -> list[str]:
+    purpose = _named("audit.purpose.", entry.get("purpose"), word)
+    why, comment = entry.get("reason"), entry.get("comment")
+    return [
+        purpose,
+        f"{word('audit.reason')}: {why}" if why else "",
+        f"{word('audit.comment')}: {comment}" if comment else "",
+    ]
+
+
+def rows(
+    entries: list[AuditEntry], word: Say, zone: dt.tzinfo | None
+) -> list[dict[str, str | int]]:
+    """A table of entries, in their order."""
+    return [
+        {
+            word("audit.number"): link.number,
+            word("audit.when"): moment(link.entry.get("at"), zone),
+            word("audit.who"): str(link.entry.get("who", "")),
+            word("audit.what"): sentence(link.entry, word),
+            word("audit.hash"): short(link.hash),
+        }
+        for link in entries
+    ]

@@ -1,0 +1,189 @@
+"""The page Audit: who did what, in sentences, and the state of the chain when somebody asks."""
+
+import sqlite3
+
+import pytest
+
+from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
+from cdm_inspect.contracts import AuditEntry
+from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
+from cdm_inspect.people import Actor, Role
+from cdm_inspect.project import open_project
+from cdm_inspect.records import Decision, Event
+from cdm_inspect.storage.audit import KEY_VARIABLE
+
+QUALITY = Actor("伊藤", Role.QA)
+
+
+@pytest.fixture
+def plant(tmp_path):
+    """Three parts, decided; then a mark, and an entry of a kind that the page does not know."""
+    root = tmp_path / "plant"
+    root.mkdir()
+    (root / "cdm-inspect.toml").write_text('[lines.A]\nnormal = "good"\n')
+    with open_project(root).open_store() as store:
+        for number in range(3):
+            kept = store.append(a_part(number), evidence=evidence_of(number))
+            comment = "![x](http://example.com/a.png)"
+            store.record_review(a_review(kept.id, Decision.REJECT, comment=comment))
+        store.record_event(Event(action="mark-limit-sample", who="伊藤", line="A", inspection_id=2))
+        store.record_event(Event(action="paint-roof", who="{who} {0}"))
+    return root
+
+
+def _page(actor):
+    import desk
+    from views import audit
+
+    audit.show(desk.plant().desk, "A", actor)
+
+
+@pytest.fixture
+def page(plant, monkeypatch):
+    """The page alone, as somebody sees it."""
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    monkeypatch.setenv(PROJECT_VARIABLE, str(plant))
+
+    def open_page(actor=QUALITY, **addressed):
+        app = AppTest.from_function(_page, args=(actor,), default_timeout=60)
+        for name, value in addressed.items():
+            app.query_params[name] = value
+        app.run()
+        assert not app.exception
+        return app
+
+    return open_page
+
+
+def texts(app):
+    return "\n".join(text.value for text in app.text)
+
+
+def sentences(app):
+    return list(app.dataframe[0].value["What was done"])
+
+
+def press(app, label):
+    next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception
+
+
+def test_entries_are_told_in_sentences_newest_first(page):
+    app = page()
+    assert list(app.dataframe[0].value["No."]) == [5, 4, 3, 2, 1]
+    told = sentences(app)
+    assert told[0] == "{who} {0}: paint-roof"
+    assert told[1] == "伊藤 made part 2 a limit sample of line A"
+    assert told[2].startswith(
+        "佐藤 (quality) decided part 3: reject · reason: dent · comment: ![x]"
+    )
+    # What people have written is never read as markup.
+    assert not [text for text in app.markdown if "![x]" in text.value]
+
+
+def test_entries_are_found_by_person_kind_and_part(page):
+    app = page()
+    app.multiselect(key="audit-who").set_value(["佐藤"]).run()
+    assert len(sentences(app)) == 3
+    app.text_input(key="audit-part").set_value("2").run()
+    assert len(sentences(app)) == 1
+    app.multiselect(key="audit-who").set_value([]).run()
+    assert len(sentences(app)) == 2
+    app.multiselect(key="audit-action").set_value(["decide"]).run()
+    assert sentences(app)[0].startswith("佐藤 (quality) decided part 2")
+    assert "1 of the 5 entries read" in texts(app)
+
+
+def test_older_entries_come_by_pages(page, plant, monkeypatch):
+    app = page(before="3")
+    assert list(app.dataframe[0].value["No."]) == [2, 1]
+    press(app, "Newest")
+    assert list(app.dataframe[0].value["No."]) == [5, 4, 3, 2, 1]
+    for nonsense in ("-1", "0", "1e999", "NaN", "9" * 10_000, "٣", "'; DROP TABLE audit"):
+        assert len(sentences(page(before=nonsense))) == 5, nonsense
+    assert "no entry" in texts(page(before="1"))
+
+
+def test_the_chain_is_checked_only_when_somebody_asks(page, plant, monkeypatch):
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    app = page()
+    assert "Checked" not in texts(app)
+    press(app, "Check now")
+    assert "✔ Sound: all 5 entries" in texts(app)
+    assert "Held against 1 anchors" in texts(app)
+    assert "Anchors are not signed" in texts(app)
+    (plant / "audit-anchors.jsonl").unlink()
+    press(app, "Check now")
+    assert "There is no anchor outside the database" in texts(app)
+
+
+def test_what_was_changed_is_found(page, plant):
+    with sqlite3.connect(plant / "cdm-inspect.db") as database:
+        database.execute("DROP TRIGGER audit_stays")
+        database.execute("UPDATE audit SET entry = replace(entry, '佐藤', '鈴木') WHERE number = 2")
+    app = page()
+    press(app, "Check now")
+    assert "✖ Entry 2 is not what it was" in texts(app)
+    assert "up to 1 are sound" in texts(app)
+
+
+def test_a_cut_tail_is_found_by_the_anchor(page, plant):
+    open_project(plant).store_upkeep().anchor()
+    with sqlite3.connect(plant / "cdm-inspect.db") as database:
+        database.execute("DROP TRIGGER audit_grows")
+        database.execute("DELETE FROM audit WHERE number > 4")
+    app = page()
+    press(app, "Check now")
+    assert "✖ Entry 5 is not what it was" in texts(app)
+
+
+@pytest.mark.parametrize("actor", [None, Actor("田中", Role.OPERATOR), Actor("", Role.ENGINEER)])
+def test_only_who_may_sees_it(page, actor):
+    app = page(actor)
+    assert "auditors may read" in texts(app)
+    assert not app.dataframe
+    assert not app.button
+
+
+def test_the_core_refuses_who_may_not(plant):
+    from cdm_inspect.errors import NotAllowed
+    from cdm_inspect.review import check_audit, hold_part, read_audit
+
+    project = open_project(plant)
+    upkeep, operator = project.store_upkeep(), Actor("田中", Role.OPERATOR)
+    with project.open_store() as store:
+        part = store.get(1)
+    for attempt in (
+        lambda: read_audit(operator, upkeep),
+        lambda: check_audit(operator, upkeep, lambda what, done, total: None),
+        lambda: hold_part(operator, upkeep, part, "case 17"),
+    ):
+        with pytest.raises(NotAllowed, match="Ask somebody of the role"):
+            attempt()
+    assert len(read_audit(QUALITY, upkeep)) == 5
+
+
+def test_every_known_kind_has_a_sentence_in_both_languages(monkeypatch):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import chronicle
+    from words import Speech
+
+    entries = [
+        {"action": "judge with", "line": "A", "model": "0123456789abcdef", "at": "nonsense"},
+        {"action": "prune", "parts": 3, "first": 1, "last": 9, "class": "passed"},
+        {"action": "end hold", "who": "佐藤", "parts": 1, "first": 4, "last": 4, "reason": "17"},
+        {"action": "change-user", "who": "佐藤", "facts": {"user": "tanaka"}},
+        {"action": "refused", "who": "田中", "inspection": 4, "facts": {"decision": "undo"}},
+        {},
+    ]
+    for language in ("en", "ja"):
+        speech = Speech(language)
+        told = [chronicle.sentence(entry, speech) for entry in entries]
+        assert len(set(told)) == len(entries)
+        assert "0123456789ab" in told[0]
+        assert "tanaka" in told[3]
+        assert speech("audit.decision.undo") in told[4]
+    links = [AuditEntry(number=1, entry=entries[0], hash="f" * 64)]
+    assert chronicle.rows(links, Speech("en"), None)[0]["When"] == "nonsense"
