@@ -1,4 +1,4 @@
-"""Who may log in: local users in a file, and people whom the plant's own login vouches for.
+"""Who may log in: local users, in a file.
 
 Passwords are kept as scrypt hashes (Percival and Josefsson, RFC 7914). Loads without torch and
 without the store.
@@ -22,8 +22,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cdm_inspect.config.review import OidcConfig
-from cdm_inspect.errors import AccessError, CdmInspectError, StorageError
+from cdm_inspect.errors import AccessError, CdmInspectError, NotAllowed, StorageError
 from cdm_inspect.people import Actor, Right, Role
 from cdm_inspect.records import Event
 from cdm_inspect.signing import locked, read_private, write_private
@@ -38,8 +37,6 @@ _MOST_MEMORY = 2**29
 """Bytes that one hash may take; more in a file would be an attack or damage."""
 _AT_ONCE = 2
 """Passwords checked at a time: each takes 32 MiB and a core."""
-_NO_TIME = 1e12
-"""Seconds since 1970 that no honest token names."""
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Which glyph of a character is meant: nothing that two names could differ by on a screen.
@@ -248,14 +245,40 @@ class Accounts:
         """
         by.require(Right.ADMINISTER)
         new_hash = None if password is None else _hash_of(password, name)
+        given = {"role": role, "password": new_hash, "is_active": is_active}
+        return self._change(name, given, by, record)
+
+    def change_own_password(
+        self, name: str, old: str, new: str, record: Callable[[Event], None]
+    ) -> User:
+        """As `change`, by the user, who shows the old password; a wrong one is counted as a login.
+
+        Raises:
+            NotAllowed: if the old password is wrong, or the user may not log in.
+        """
+        new_hash = _hash_of(new, name)
+        user = self.check(name, old)
+        if user is None:
+            raise NotAllowed("the old password is wrong. Nothing was changed; type it again.")
+        return self._change(name, {"password": new_hash}, user.actor, record, user.epoch)
+
+    def _change(
+        self,
+        name: str,
+        given: Mapping[str, Any],
+        by: Actor,
+        record: Callable[[Event], None],
+        epoch: int | None = None,
+    ) -> User:
+        """Change what is given and not None; only if the user has still that epoch, where given."""
         with locked(self.path):
             accounts = self._read()
             before = accounts.get(_key(name))
-            if before is None:
+            if before is None or epoch not in (None, before.epoch):
                 raise AccessError(
-                    f"there is no user {name!r}. `cdm-inspect users list` names all of them."
+                    f"there is no user {name!r}{'' if before is None else ' as it was'}. "
+                    "`cdm-inspect users list` names all of them."
                 )
-            given = {"role": role, "password": new_hash, "is_active": is_active}
             changed = {
                 key: value
                 for key, value in given.items()
@@ -430,53 +453,3 @@ def _event(
         facts["changed"] = list(changed)
         facts["before"] = {"role": before.role.value, "is_active": before.is_active}
     return Event(action=action, who=by.name, role=by.role.value, facts=facts)
-
-
-def role_of_claims(claims: Mapping[str, Any], config: OidcConfig) -> Actor | None:
-    """Who somebody is of whom the plant's own login (OpenID Connect) tells.
-
-    Args:
-        claims: of a token whose signature was checked.
-        config: `[review.oidc]` of the project file.
-
-    Returns:
-        None if they are in no group that has a role, or have no name that can be recorded. An
-        address that the login says was never verified is no name: anybody can claim it.
-    """
-    groups = _claim(claims, config.claim)
-    held = {groups} if isinstance(groups, str) else _texts(groups)
-    role = next((role for group, role in config.roles.items() if group in held), None)
-    name = _claim(claims, config.name_claim)
-    if role is None or not isinstance(name, str):
-        return None
-    # Some logins write it as text.
-    is_verified = str(claims.get("email_verified", True)).casefold() == "true"
-    if config.name_claim == "email" and not is_verified:
-        return None
-    try:
-        return Actor(checked_name(name), role)
-    except AccessError:
-        return None
-
-
-def is_expired(claims: Mapping[str, Any], now: float) -> bool:
-    """Whether a token holds no more (claim `exp`, seconds since 1970), or does not say."""
-    end = claims.get("exp")
-    if not isinstance(end, (int, float)) or isinstance(end, bool):
-        return True
-    return not now < end < _NO_TIME
-
-
-def _claim(claims: Mapping[str, Any], path: str) -> Any:
-    """A claim by its name, dots and all, or nested as the dots say; None if there is none."""
-    if path in claims:
-        return claims[path]
-    first, _, rest = path.partition(".")
-    inner = claims.get(first)
-    return _claim(inner, rest) if rest and isinstance(inner, Mapping) else None
-
-
-def _texts(value: object) -> set[str]:
-    if not isinstance(value, (list, tuple)):
-        return set()
-    return {item for item in value if isinstance(item, str)}

@@ -47,6 +47,11 @@ _RIGHTS: dict[Role, frozenset[Right]] = {
 }
 
 
+def rights_of(role: Role) -> frozenset[Right]:
+    """What a role may do, beside looking."""
+    return _RIGHTS[role]
+
+
 @dataclass(frozen=True)
 class Actor:
     """A person at the desk.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cdm_inspect.durable import to_json, write_durably
 from cdm_inspect.pages import LANGUAGES, Word, draw_svg, words_of, write_page
 from cdm_inspect.pilot_words import WORDS
 from cdm_inspect.records import JsonObject
@@ -32,7 +33,7 @@ DIRECTIONS = {
 
 
 def write_pilot_report(document: JsonObject, destination: Path) -> None:
-    """Write the page of a pilot.
+    """Write the page of a pilot, and its figures as JSON beside it.
 
     Args:
         document: what `run_pilot` returned.
@@ -40,6 +41,7 @@ def write_pilot_report(document: JsonObject, destination: Path) -> None:
     """
     pages = [_page(document, language) for language in LANGUAGES]
     write_page("pilot_report.html", destination, document, pages)
+    write_durably(destination.with_suffix(".json"), to_json(document, indent=1))
 
 
 def _page(document: JsonObject, language: str) -> JsonObject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from importlib.resources import files as package_files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, column, inspect, select, table, text
@@ -57,6 +58,29 @@ def open_schema(
     # Where the files are out of reach, the first part that is kept will tell, and `prune` will ask.
     with contextlib.suppress(StorageError):
         own_files(database, files)
+
+
+def find_schema(url: str, root: Path) -> tuple[str | None, str, str]:
+    """Version of the schema that a database has, that of this program, and where the database is.
+
+    Args:
+        url: of the database, `store.url`.
+        root: the project directory.
+
+    Returns:
+        The version is None where the database is missing or empty; nothing is made.
+
+    Raises:
+        StorageError: if it cannot be read, or holds tables of another program.
+    """
+    database = Database(url, root)
+    try:
+        if database.file is not None and not database.file.is_file():
+            return None, SCHEMA, database.where
+        with errors_explained(database.where), database.engine.connect() as connection:
+            return find_revision(connection, database.where), SCHEMA, database.where
+    finally:
+        database.close()
 
 
 def create_schema(database: Database, revision: str = "head") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import time
 from collections.abc import Generator
@@ -463,7 +464,11 @@ class Training:
             trained_on=tuple(part.sha256 for part in self.parts.train_origin),
             held_out=tuple(part.sha256 for part in self.parts.held_out_origin),
             restores_cells=masked_count(self.config) > 0,
-            training={**report, "best_step": position.best_step},
+            training={
+                **report,
+                "best_step": position.best_step,
+                "finished_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            },
         )
         model = ""
         if self.fabric.is_global_zero:

@@ -14,6 +14,7 @@ from cdm_inspect.assembly import good_parts_of, load_line_model
 from cdm_inspect.checkpoint import load_model
 from cdm_inspect.diagnosis import diagnose_model, mean_function, restore
 from cdm_inspect.diffusion import SAMPLERS, SIGMA_MAX, karras_sigmas
+from cdm_inspect.durable import to_json, write_durably
 from cdm_inspect.errors import CheckpointMismatch, InvalidOption
 from cdm_inspect.figures import draw_diagnosis
 from cdm_inspect.images import spread_evenly
@@ -31,7 +32,7 @@ def diagnose(
     report: Path | None = None,
     tick: Tick = untold,
 ) -> JsonObject:
-    """Measure the model of a line on held-out good parts; draws one page.
+    """Measure the model of a line on held-out good parts; draws one page, and writes its figures.
 
     Args:
         project: opened.
@@ -39,7 +40,7 @@ def diagnose(
         compare: folder of another model of the same line, measured beside it.
         parts: at most so many held-out parts, and as many training parts.
         device: "auto", "cpu" or "cuda".
-        report: where the PNG goes; None means the project's `reports/`.
+        report: where the PNG goes, and the JSON beside it; None means the project's `reports/`.
         tick: told how many measurements are done.
 
     Returns:
@@ -70,6 +71,7 @@ def diagnose(
     document = {"line": line, **asdict(found[0]), "report": str(destination)}
     if compare is not None:
         document["compare"] = {"checkpoint": str(compare), **asdict(found[1])}
+    write_durably(destination.with_suffix(".json"), to_json(document, indent=1))
     return document
 
 

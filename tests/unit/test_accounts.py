@@ -20,13 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdm_inspect.accounts import (
-    USERS_FILE,
-    Accounts,
-    checked_name,
-    is_expired,
-    role_of_claims,
-)
+from cdm_inspect.accounts import USERS_FILE, Accounts, checked_name
+from cdm_inspect.claims import is_expired, role_of_claims
 from cdm_inspect.config import load_project
 from cdm_inspect.config.review import OidcConfig
 from cdm_inspect.errors import AccessError, ConfigError, NotAllowed, StorageError
@@ -870,3 +865,54 @@ def test_users_keep_when_they_were_changed(accounts, add, change):
     second = change("tanaka", role=Role.QA)
     assert second.changed_at > first.changed_at
     assert accounts.users() == (second,)
+
+
+def test_users_change_their_own_password_and_it_is_recorded(accounts, add, events):
+    add("boss", Role.ENGINEER)
+    user = add("suzuki")
+    events.clear()
+    changed = accounts.change_own_password("Suzuki", PASSWORD, "another password", events.append)
+    assert accounts.check("suzuki", PASSWORD) is None
+    assert accounts.check("suzuki", "another password") == changed
+    assert accounts.actor("suzuki", user.epoch) is None  # former sessions are over
+    assert accounts.actor("suzuki", changed.epoch) == changed.actor
+    (event,) = events
+    assert (event.action, event.who, event.role) == ("change-user", "suzuki", "operator")
+    assert event.facts["changed"] == ["password"]
+
+
+def test_nobody_changes_the_password_of_somebody_else(accounts, add, change, events, clock):
+    add("boss", Role.ENGINEER)
+    user = add("suzuki")
+    events.clear()
+    for name, old, new, error in [
+        ("suzuki", "not the password", "another password", NotAllowed),
+        ("nobody", PASSWORD, "another password", NotAllowed),
+        ("suzuki", PASSWORD, "short", AccessError),
+        ("suzuki", PASSWORD, "suzuki", AccessError),
+    ]:
+        with pytest.raises(error):
+            accounts.change_own_password(name, old, new, events.append)
+    assert accounts.check("suzuki", PASSWORD) == user
+    change("suzuki", is_active=False)
+    with pytest.raises(NotAllowed):
+        accounts.change_own_password("suzuki", PASSWORD, "another password", events.append)
+    # Guessing the old password is guessing a login.
+    change("suzuki", is_active=True)
+    with pytest.raises(AccessError, match="wait"):
+        for _ in range(10):
+            with contextlib.suppress(NotAllowed):
+                accounts.change_own_password("suzuki", "wrong guess", "another one", events.append)
+    clock.now += 3600
+    assert accounts.check("suzuki", PASSWORD).name == "suzuki"
+
+
+def test_an_own_password_that_cannot_be_recorded_stays(accounts, add):
+    add("suzuki")
+
+    def refuse(event):
+        raise StorageError("the store is away")
+
+    with pytest.raises(StorageError):
+        accounts.change_own_password("suzuki", PASSWORD, "another password", refuse)
+    assert accounts.check("suzuki", PASSWORD) is not None

@@ -1,6 +1,7 @@
 """`diagnose` and `sample`: what they say of oracles, of a trained model, and of a broken one."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -158,6 +159,8 @@ def test_diagnose_draws_one_page_and_compares(line, run):
     )
     with Image.open(found["report"]) as picture:
         assert picture.width > 1000
+    beside = json.loads(Path(found["report"]).with_suffix(".json").read_text())
+    assert beside == found
 
 
 def test_diagnose_refuses_a_model_of_other_images(line):

@@ -196,7 +196,9 @@ def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
     assert "<svg" in text
     assert not re.findall(r"(?:src|href)\s*=\s*[\"']https?://", text)  # needs nothing else
     assert "学習時間" in text
-    json.dumps(document)
+    beside = json.loads(page.with_suffix(".json").read_text())
+    assert beside["verdict"] == document["verdict"]
+    assert len(beside["comparisons"]) == len(document["comparisons"])
 
 
 def test_every_endpoint_has_a_name_and_a_reading():
