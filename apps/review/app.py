@@ -49,8 +49,8 @@ def main() -> None:
     except CdmInspectError as error:
         failure.show(error)
         return
-    if access.mode() is access.Mode.OIDC and actor is None:
-        frame.show_oidc_login()
+    if access.mode() is not access.Mode.OPEN and actor is None:
+        frame.show_login()
         return
     if not lines:
         first_run.show()

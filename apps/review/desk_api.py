@@ -37,6 +37,8 @@ PREFIX = "/cdm/desk"
 TOKEN_HEADER = "x-desk-token"  # noqa: S105 - its name
 _LONGEST_BODY = 256 * 1024
 _MOST_PARTS = 24
+_NUMBERS = 2**63
+"""Numbers of parts are below."""
 _WORK_SECONDS = 5.0
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -78,7 +80,7 @@ class SentDecision(_Asked):
     """A decision as a browser has kept it."""
 
     client_id: Annotated[str, Field(min_length=8, max_length=64)]
-    inspection_id: Annotated[int, Field(ge=1, lt=2**63)]
+    inspection_id: Annotated[int, Field(ge=1, lt=_NUMBERS)]
     version: Annotated[int, Field(ge=0, lt=2**31)]
     decision: Decision
     queue: Queue
@@ -189,7 +191,7 @@ def _decide(actor: Actor, sent: SentDecision) -> dict[str, Any]:
 
 def _alike(number: int) -> list[dict[str, Any]]:
     counter = desk.plant().desk
-    part = counter.store.get(number)
+    part = counter.store.get(number) if number < _NUMBERS else None
     return [] if part is None else [part_json(other) for other in counter.alike(part)]
 
 
@@ -246,10 +248,10 @@ def _guarded(
 
     async def guard(request: Request) -> Response:
         token = request.headers.get(TOKEN_HEADER, "")
-        actor = await run_in_threadpool(access.actor_of, token)
-        if actor is None:
-            return JSONResponse({"error": "expected the token of a page, log in again."}, 401)
         try:
+            actor = await run_in_threadpool(access.actor_of, token)
+            if actor is None:
+                return JSONResponse({"error": "expected the token of a page, log in again."}, 401)
             return await answer(request, actor)
         except ValidationError:
             return JSONResponse({"error": "expected what the desk sends."}, 422)

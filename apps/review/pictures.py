@@ -41,13 +41,13 @@ def addresses(part: StoredInspection) -> dict[str, str]:
 async def photo(request: Request) -> Response:
     """A photograph, the largest ones with fewer pixels."""
     name = request.path_params["name"]
-    return await _answer(request, _HASH, lambda: _photograph(name, is_preview=True))
+    return await _answer(request, _HASH, lambda: _preview(name))
 
 
 async def full(request: Request) -> Response:
     """A photograph or a restoration, with its own pixels."""
     name = request.path_params["name"]
-    return await _answer(request, _HASH, lambda: _photograph(name, is_preview=False))
+    return await _answer(request, _HASH, lambda: _photograph(name))
 
 
 async def heatmap(request: Request) -> Response:
@@ -66,10 +66,14 @@ ROUTES = [
 async def _answer(
     request: Request, names: re.Pattern[str], read: Callable[[], Picture]
 ) -> Response:
-    path, given = request.url.path, request.query_params
+    path, given = request.scope["path"], request.query_params
     if not names.fullmatch(request.path_params["name"]):
         return JSONResponse({"error": "no such picture."}, 404)
-    if not desk.plant().signer.is_signed(path, given.get("e", ""), given.get("s", "")):
+    try:
+        is_signed = desk.plant().signer.is_signed(path, given.get("e", ""), given.get("s", ""))
+    except CdmInspectError as error:
+        return JSONResponse({"error": str(error)}, 503)
+    if not is_signed:
         return JSONResponse({"error": "the address of this picture has expired."}, 403)
     # What is under an address never changes, so that a browser that has it need not ask again.
     tag = f'"{hashlib.sha256(path.encode()).hexdigest()[:32]}"'
@@ -85,9 +89,14 @@ async def _answer(
     return Response(picture.data, media_type=picture.media_type, headers=headers)
 
 
+def _photograph(name: str) -> Picture:
+    # Not kept: a few of them would take all the memory there is.
+    return photograph_picture(desk.plant().desk.store.read_file(name))
+
+
 @functools.lru_cache(maxsize=_KEPT)
-def _photograph(name: str, *, is_preview: bool) -> Picture:
-    return photograph_picture(desk.plant().desk.store.read_file(name), is_preview=is_preview)
+def _preview(name: str) -> Picture:
+    return photograph_picture(desk.plant().desk.store.read_file(name), is_preview=True)
 
 
 @functools.lru_cache(maxsize=_KEPT)

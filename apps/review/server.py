@@ -5,16 +5,17 @@ Started by `cdm-inspect dashboard` as `python server.py`.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import access
 import assets
 import desk
 import desk_api
+import login
 import pictures
 import streamlit as st
 from security import middleware
@@ -23,16 +24,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from cdm_inspect.cli.launching import (
+    ADDRESS_VARIABLE,
+    OIDC_FILE,
+    OIDC_VARIABLE,
+    PORT_VARIABLE,
+)
 from cdm_inspect.errors import CdmInspectError
 
-ADDRESS_VARIABLE, PORT_VARIABLE = "CDM_INSPECT_ADDRESS", "CDM_INSPECT_PORT"
+_log = logging.getLogger(__name__)
 
 
 def _state() -> tuple[dict[str, str], int]:
     try:
         desk.plant().desk.lines()
     except CdmInspectError as error:
-        return {"status": "not ready", "reason": str(error)}, 503
+        # Anybody may ask, but not where the store is.
+        _log.warning("not ready: %s", error)
+        return {"status": "not ready"}, 503
     return {"status": "ready"}, 200
 
 
@@ -42,40 +51,55 @@ async def health(request: Request) -> Response:
     return JSONResponse(found, status)
 
 
+async def nothing(request: Request) -> Response:
+    """Under our own prefix Streamlit has no pages."""
+    return JSONResponse({"error": "no such address."}, 404)
+
+
 app = st.App(
     Path(__file__).with_name("app.py"),
     routes=[
         Route("/healthz", health),
-        *access.ROUTES,
+        *login.ROUTES,
         *assets.ROUTES,
         *desk_api.ROUTES,
         *pictures.ROUTES,
+        Route("/cdm/{rest:path}", nothing),
     ],
     middleware=middleware(),
 )
 
 
+def settings() -> dict[str, object]:
+    """Streamlit's, whatever its files and variables in the surroundings say."""
+    oidc = [str(desk.plant().root / OIDC_FILE)] if os.environ.get(OIDC_VARIABLE) else []
+    return {
+        "server.address": os.environ[ADDRESS_VARIABLE],
+        "server.port": int(os.environ[PORT_VARIABLE]),
+        "server.baseUrlPath": "",
+        "server.headless": True,
+        "server.fileWatcherType": "none",
+        "server.enableStaticServing": False,
+        "server.maxUploadSize": 1,
+        "server.enableXsrfProtection": True,
+        "server.enableCORS": True,
+        "server.corsAllowedOrigins": [],
+        "server.trustedUserHeaders": "{}",
+        "server.enableAgentApi": False,
+        "global.developmentMode": False,
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        # What went wrong is in the log; links to help lead out of the plant.
+        "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
+        "logger.level": "warning",
+        "secrets.files": oidc,
+    }
+
+
 def main() -> None:
     """Serve until stopped."""
-    app.run(
-        config={
-            "server.address": os.environ[ADDRESS_VARIABLE],
-            "server.port": int(os.environ[PORT_VARIABLE]),
-            "server.headless": True,
-            "server.fileWatcherType": "none",
-            "server.enableStaticServing": False,
-            "server.maxUploadSize": 1,
-            "browser.gatherUsageStats": False,
-            "client.toolbarMode": "minimal",
-            # What went wrong is in the log; links to help lead out of the plant.
-            "client.showErrorDetails": "none",
-            "client.showErrorLinks": False,
-            "logger.level": "warning",
-            # Streamlit's own red lacks contrast, and here red means rejected.
-            "theme.light.primaryColor": "#0a5294",
-            "theme.dark.primaryColor": "#8ab8ff",
-        }
-    )
+    app.run(config=settings())
 
 
 if __name__ == "__main__":

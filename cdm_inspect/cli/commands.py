@@ -408,15 +408,20 @@ def drift(
 @app.command()
 def dashboard(
     context: typer.Context,
-    port: Annotated[int, typer.Option(help="Of the web server.")] = 8501,
-    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Of the web server.", min=1, max=65_535)] = 8501,
+    address: Annotated[
+        str, typer.Option(help="Address to listen on; others than 127.0.0.1 take users or OIDC.")
+    ] = "127.0.0.1",
+    kiosk: Annotated[
+        bool, typer.Option("--kiosk", help="Name the address of the desk alone, for a kiosk.")
+    ] = False,
 ) -> None:
-    """Open the review app in the browser (stops with Ctrl-C)."""
+    """Serve the review app to browsers (stops with Ctrl-C)."""
     from cdm_inspect.cli.launching import run_dashboard
 
     state: Context = context.obj
-    state.open()  # a broken project is reported here, not in the browser
-    run_dashboard(state.root.resolve(), port=port, address=address, say=state.screen.say)
+    # A broken project is reported here, not in the browser.
+    run_dashboard(state.open(), port=port, address=address, is_kiosk=kiosk, say=state.say)
 
 
 @app.command()

@@ -66,13 +66,17 @@ def show_head(lines: Sequence[str], actor: Actor | None) -> str:
     return str(line)
 
 
-def show_oidc_login() -> None:
-    """Where the plant's own login vouches for people."""
+def show_login() -> None:
+    """To whoever has to say who they are, or again: nothing of the plant."""
     st.title("cdm-inspect")
+    if access.mode() is not access.Mode.OIDC:
+        st.text(word("login.over"))
+        st.link_button(word("login.again"), access.LOGIN, type="primary")
+        return
     if st.user.is_logged_in:
         # Logged in, and yet nobody: the login is too old, or gives no role here.
         st.text(word("login.no_role"))
-        st.button(word("leave"), on_click=st.logout)
+        st.button(word("leave"), on_click=access.leave_plant_login)
         return
     st.text(word("login.why_oidc"))
     st.button(word("login.enter"), on_click=st.login, type="primary")
@@ -80,6 +84,6 @@ def show_oidc_login() -> None:
 
 def _show_leave() -> None:
     if access.mode() is access.Mode.OIDC:
-        st.button(word("leave"), on_click=st.logout)
+        st.button(word("leave"), on_click=access.leave_plant_login)
     else:
         st.link_button(word("leave"), access.LOGOUT)

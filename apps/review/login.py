@@ -1,0 +1,180 @@
+"""The page on which people say who they are, and the way out."""
+
+from __future__ import annotations
+
+import html
+import re
+from string import Template
+from urllib.parse import parse_qs
+
+import access
+import desk
+from access import COOKIE, LOGIN, LOGOUT, Mode, mode
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+from words import Speech
+
+from cdm_inspect.accounts import checked_name
+from cdm_inspect.errors import AccessError, CdmInspectError
+from cdm_inspect.people import Actor, Role
+
+_LONGEST_FORM = 8192
+# Browsers take `//host` and `/\\host` for another place, and leave out tabs and line breaks.
+_OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
+
+
+async def login(request: Request) -> Response:
+    """The page on which people say who they are."""
+    if mode_or_local() is Mode.OIDC:
+        return RedirectResponse("/", 303)
+    speech = Speech("ja" if _prefers_japanese(request) else "en")
+    following = _within(request.query_params.get("next", "/"))
+    if request.method != "POST":
+        return await run_in_threadpool(_login_page, speech, following, "", "")
+    body = await _form(request)
+    if body is None:
+        return HTMLResponse("expected a name and a password, found far more.", 413)
+    form = parse_qs(body.decode("utf-8", "replace"))
+    name, password = (form.get(key, [""])[0] for key in ("name", "password"))
+    following = _within(form.get("next", ["/"])[0])
+    address = request.client.host if request.client else ""
+    try:
+        session = await run_in_threadpool(_enter, name, password, address)
+    except CdmInspectError as error:
+        # With a password it is the guessing that is slowed down, without one it is the name.
+        status = 429 if mode_or_local() is Mode.LOCAL else 422
+        return await run_in_threadpool(_login_page, speech, following, name, str(error), status)
+    if not session:
+        wrong = speech("login.wrong")
+        return await run_in_threadpool(_login_page, speech, following, name, wrong, 401)
+    answer = RedirectResponse(following, 303)
+    answer.set_cookie(
+        COOKIE,
+        session,
+        max_age=int(access.session_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+async def logout(request: Request) -> Response:
+    """The session ends, in this browser and for whoever else has it."""
+    await run_in_threadpool(_leave, request.cookies.get(COOKIE, ""))
+    answer = RedirectResponse(LOGIN if mode_or_local() is Mode.LOCAL else "/", 303)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+ROUTES = [
+    Route(LOGIN, login, methods=["GET", "POST"]),
+    Route(LOGOUT, logout, methods=["GET"]),
+]
+
+
+def mode_or_local() -> Mode:
+    """How people log in; by a password, which nobody can, while the users cannot be read."""
+    try:
+        return mode()
+    except AccessError:
+        return Mode.LOCAL
+
+
+def _leave(session: str) -> None:
+    try:
+        access.leave(session)
+    except CdmInspectError:
+        return  # whoever cannot be read cannot act either
+
+
+def _enter(name: str, password: str, address: str) -> str:
+    """A session for who has the password, or, where there are no users, a name; "" for others."""
+    plant = desk.plant()
+    if mode() is Mode.LOCAL:
+        user = plant.accounts.check(name, password, address=address)
+        return "" if user is None else plant.signer.session(user.actor, user.epoch)
+    return access.open_session(Actor(checked_name(name), Role.ENGINEER))
+
+
+def _login_page(
+    speech: Speech, following: str, name: str, message: str, status: int = 200
+) -> HTMLResponse:
+    try:
+        is_local = mode() is Mode.LOCAL
+    except AccessError as error:
+        is_local, message, status = True, str(error), 503
+    texts = {
+        "language": speech.language,
+        "title": speech("login.title"),
+        "why": speech("login.why_local" if is_local else "login.why_open"),
+        "name_label": speech("login.name"),
+        "password_label": speech("login.password"),
+        "enter": speech("login.enter"),
+        "next": following,
+        "name": name[:128],
+        "message": message,
+        "password_hidden": "" if is_local else "hidden disabled",
+        "message_hidden": "" if message else "hidden",
+    }
+    page = _PAGE.substitute({key: html.escape(value) for key, value in texts.items()})
+    return HTMLResponse(page, status, headers={"Cache-Control": "no-store"})
+
+
+async def _form(request: Request) -> bytes | None:
+    """What was sent; None if it is more than a name and a password."""
+    found = b""
+    async for piece in request.stream():
+        found += piece
+        if len(found) > _LONGEST_FORM:
+            return None
+    return found
+
+
+def _within(path: str) -> str:
+    """A path of this app; whoever names another place comes to the first page."""
+    return path if _OWN_PATH.fullmatch(path) else "/"
+
+
+def _prefers_japanese(request: Request) -> bool:
+    return request.headers.get("accept-language", "").lower().startswith("ja")
+
+
+_PAGE = Template(
+    """<!doctype html>
+<html lang="$language">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>cdm-inspect: $title</title>
+<style>
+:root { color-scheme: light dark; font-family: system-ui, sans-serif; }
+body { min-height: 100vh; margin: 0; display: grid; place-items: center; }
+main { width: min(24rem, 90vw); }
+label, input, button { display: block; width: 100%; box-sizing: border-box; font-size: 1.1rem; }
+input, button { min-height: 56px; margin: .3rem 0 1rem; padding: 0 .8rem; border-radius: 8px; }
+input { border: 1px solid #888; }
+button { border: 0; background: #005a9c; color: #fff; font-weight: 600; }
+.message { padding: .7rem 1rem; border-radius: 8px; background: #7d1f23; color: #fff; }
+[hidden] { display: none; }
+</style>
+<main>
+<h1>cdm-inspect</h1>
+<p>$why</p>
+<p class="message" role="alert" $message_hidden>$message</p>
+<form method="post" action="/cdm/login">
+<input type="hidden" name="next" value="$next">
+<label for="name">$name_label</label>
+<input id="name" name="name" value="$name" required maxlength="128"
+ autocomplete="username" autofocus>
+<div $password_hidden>
+<label for="password">$password_label</label>
+<input id="password" name="password" type="password" autocomplete="current-password">
+</div>
+<button>$enter</button>
+</form>
+</main>
+</html>
+"""
+)
