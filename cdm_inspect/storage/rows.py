@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
@@ -118,7 +118,7 @@ def as_new(values: Mapping[str, Any], number: int) -> StoredInspection:
     return to_record(SimpleNamespace(**values, **blank, id=number))
 
 
-def to_record(row: InspectionRow | SimpleNamespace) -> StoredInspection:
+def to_record(row: InspectionRow | Row[Any] | SimpleNamespace) -> StoredInspection:
     """An inspection as the program knows it."""
     return StoredInspection(
         id=row.id,
@@ -153,7 +153,7 @@ def to_record(row: InspectionRow | SimpleNamespace) -> StoredInspection:
     )
 
 
-def to_review(row: DecisionRow) -> Review:
+def to_review(row: DecisionRow | Row[Any]) -> Review:
     """A decision as it was sent."""
     return Review(
         client_id=row.client_id,

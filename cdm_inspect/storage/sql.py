@@ -34,6 +34,7 @@ from cdm_inspect.records import (
 )
 from cdm_inspect.storage import audit, hours, queue
 from cdm_inspect.storage.audit import Anchor, AnchorFile
+from cdm_inspect.storage.decisions import read_decisions
 from cdm_inspect.storage.engine import Database, is_lock_timeout
 from cdm_inspect.storage.events import keep_event
 from cdm_inspect.storage.files import open_files
@@ -218,21 +219,8 @@ class SqlStore:
         self, line: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None
     ) -> Sequence[tuple[StoredInspection, Review]]:
         """Decisions within a time, with their parts; see `contracts.VerdictStore`."""
-        statement = (
-            select(InspectionRow, DecisionRow)
-            .join(DecisionRow, DecisionRow.inspection_id == InspectionRow.id)
-            .where(InspectionRow.line == readable(line))
-            .order_by(DecisionRow.id)
-        )
-        if since is not None:
-            statement = statement.where(DecisionRow.decided_at >= since)
-        if until is not None:
-            statement = statement.where(DecisionRow.decided_at < until)
         with self.database.reading() as session:
-            return [
-                (to_record(part), to_review(decision))
-                for part, decision in session.execute(statement)
-            ]
+            return read_decisions(session, line, since, until)
 
     def record_event(self, event: Event) -> None:
         """Keep an event and its audit entry in one transaction; see `contracts.VerdictStore`."""
