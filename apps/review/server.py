@@ -93,6 +93,9 @@ def settings() -> dict[str, object]:
         "client.showErrorDetails": "none",
         "client.showErrorLinks": False,
         "logger.level": "warning",
+        # Streamlit's own red lacks contrast, and here red means rejected.
+        "theme.light.primaryColor": "#0a5294",
+        "theme.dark.primaryColor": "#8ab8ff",
         "secrets.files": oidc,
     }
 
