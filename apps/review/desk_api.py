@@ -155,6 +155,7 @@ def part_json(part: StoredInspection, *, is_blind: bool = False) -> dict[str, An
         "reject": desk.plant().reject_threshold(part.line, part.calibration),
         "p_value": part.p_value,
         "regions": [vars(region) for region in part.regions],
+        "size": pictures.size(part.image_sha256) if part.image_sha256 else None,
         "inspected_at": part.inspected_at.isoformat(),
         "decision": part.decision.value if part.decision and is_told else None,
         "reviewer": part.reviewer if is_told else "",

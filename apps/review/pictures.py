@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from cdm_inspect.errors import CdmInspectError, DamagedFile, ImageError
 from cdm_inspect.records import StoredInspection
-from cdm_inspect.review import Picture, heatmap_picture, photograph_picture
+from cdm_inspect.review import Picture, heatmap_picture, photograph_picture, photograph_size
 
 PREFIX = "/cdm/pictures"
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -36,6 +36,15 @@ def addresses(part: StoredInspection) -> dict[str, str]:
     if part.heatmap_sha256 and part.threshold is not None:
         found["map"] = _signed(f"map/{part.id}")
     return found
+
+
+@functools.lru_cache(maxsize=4096)
+def size(name: str) -> tuple[int, int] | None:
+    """Width and height of a kept photograph, pixels; None where it cannot be read."""
+    try:
+        return photograph_size(desk.plant().desk.store.read_file(name))
+    except (DamagedFile, ImageError):
+        return None  # the desk says that there is no picture
 
 
 async def photo(request: Request) -> Response:

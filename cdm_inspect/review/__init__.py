@@ -1,11 +1,26 @@
 """What the review app asks and tells. Loads without torch, and knows nothing of Streamlit."""
 
-from cdm_inspect.review.desk import FLAGGED, PURPOSES, Queue, ReviewDesk, Work
+from cdm_inspect.review.desk import (
+    FLAGGED,
+    LIMIT_SAMPLE,
+    NO_LIMIT_SAMPLE,
+    PURPOSES,
+    Queue,
+    ReviewDesk,
+    Work,
+)
 from cdm_inspect.review.keeping import check_audit, hold_part, read_audit
-from cdm_inspect.review.pictures import Picture, heatmap_picture, photograph_picture
+from cdm_inspect.review.pictures import (
+    Picture,
+    heatmap_picture,
+    photograph_picture,
+    photograph_size,
+)
 
 __all__ = [
     "FLAGGED",
+    "LIMIT_SAMPLE",
+    "NO_LIMIT_SAMPLE",
     "PURPOSES",
     "Picture",
     "Queue",
@@ -15,5 +30,6 @@ __all__ = [
     "heatmap_picture",
     "hold_part",
     "photograph_picture",
+    "photograph_size",
     "read_audit",
 ]

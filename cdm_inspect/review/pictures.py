@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from cdm_inspect.errors import ImageError
 from cdm_inspect.images import FORMATS, decode_heatmap, decode_image, encode_picture, to_display
@@ -19,6 +19,8 @@ PREVIEW_SIDE = 2048
 _MAP_STEPS = 255
 # Of a PNG: the byte in its header that says how many bits a sample has.
 _PNG_DEPTH = 24
+# Values of the Exif orientation that swap width and height.
+_ON_ITS_SIDE = (5, 6, 7, 8)
 _BROWSER = ("image/jpeg", "image/png", "image/bmp")
 
 
@@ -42,8 +44,8 @@ def photograph_picture(data: bytes, *, is_preview: bool = False) -> Picture:
     Raises:
         ImageError: if it cannot be read.
     """
-    media_type, longest = _peek(data)
-    is_small = not is_preview or longest <= PREVIEW_SIDE
+    media_type, size = _peek(data)
+    is_small = not is_preview or max(size) <= PREVIEW_SIDE
     if media_type in _BROWSER and not _is_deep(data, media_type) and is_small:
         return Picture(data, media_type)
     pixels = to_display(decode_image(data, Path("photograph")).pixels)
@@ -79,12 +81,23 @@ def heatmap_picture(data: bytes, scale: float, offset: float, threshold: float) 
     return Picture(encoded.tobytes(), "image/png")
 
 
-def _peek(data: bytes) -> tuple[str, int]:
-    """Media type and longest side by the header; nothing is decoded."""
+def photograph_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a photograph as it is shown, pixels; nothing is decoded.
+
+    Raises:
+        ImageError: if it cannot be read.
+    """
+    return _peek(data)[1]
+
+
+def _peek(data: bytes) -> tuple[str, tuple[int, int]]:
+    """Media type, and size when turned as the camera says, by the header."""
     try:
         with Image.open(io.BytesIO(data), formats=(*FORMATS, "MPO")) as image:
             kind = "JPEG" if image.format == "MPO" else image.format or ""
-            return FORMATS[kind], max(image.size)
+            is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+            width, height = image.size
+            return FORMATS[kind], (height, width) if is_turned else (width, height)
     # Decoders report damage in many ways.
     except Exception as error:
         raise ImageError(f"the photograph cannot be shown: {error}.") from error

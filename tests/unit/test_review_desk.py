@@ -1,11 +1,13 @@
 """The desk of people who decide: what they are given, what they may say, and what follows."""
 
 import datetime as dt
+import io
 import threading
 
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from cdm_inspect.config import LineConfig, LineReviewConfig, ProjectConfig
 from cdm_inspect.errors import DecisionConflict, ImageError, InvalidOption, NotAllowed, StorageError
@@ -13,7 +15,13 @@ from cdm_inspect.hooks.conformance.recorded_line import record_line
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review
 from cdm_inspect.people import Actor, Right, Role
 from cdm_inspect.records import Decision, InspectionQuery, Order, Purpose, Verdict
-from cdm_inspect.review import Queue, ReviewDesk, heatmap_picture, photograph_picture
+from cdm_inspect.review import (
+    Queue,
+    ReviewDesk,
+    heatmap_picture,
+    photograph_picture,
+    photograph_size,
+)
 from cdm_inspect.storage import SqlStore
 
 SATO, ITO = Actor("sato", Role.OPERATOR), Actor("ito", Role.OPERATOR)
@@ -288,6 +296,18 @@ def test_photographs_go_out_byte_by_byte_where_a_browser_can_show_them():
     assert shown.max() == 255
     with pytest.raises(ImageError):
         photograph_picture(b"<svg onload=alert(1)>")
+
+
+def test_a_photograph_is_as_large_as_it_is_shown():
+    lying = np.zeros((40, 60), np.uint8)
+    assert photograph_size(encode(lying, ".png")) == (60, 40)
+    turned = io.BytesIO()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(lying).save(turned, "JPEG", exif=exif)
+    assert photograph_size(turned.getvalue()) == (40, 60)
+    with pytest.raises(ImageError):
+        photograph_size(b"no picture")
 
 
 def test_only_a_preview_of_a_large_photograph_has_fewer_pixels():

@@ -74,6 +74,9 @@ export class Panes {
   /** Pictures of a part, all at once. */
   show(part, found) {
     this.natural = found.photo ?? found.restoration;
+    // Regions count in pixels of the whole photograph, also where a reduced one is shown.
+    const [wide, high] = part.size ?? [this.natural?.naturalWidth, this.natural?.naturalHeight];
+    this.size = { width: wide, height: high };
     this.fullAddress = part.pictures.full;
     this.isFull = !found.photo || longest(found.photo) !== PREVIEW_SIDE;
     this.map = found.map;
@@ -110,10 +113,9 @@ export class Panes {
 
   /** Outline the regions at or above the threshold. */
   mark(part, chosen = null) {
-    const { naturalWidth: width, naturalHeight: height } = this.natural ?? {};
-    const size = this.originalSize ?? { width, height };
+    const { size } = this;
     this.marks.replaceChildren(
-      ...(width ? part.regions : []).map((region, index) => {
+      ...(size.width ? part.regions : []).map((region, index) => {
         const box = el("div", { className: index === chosen ? "mark chosen" : "mark" });
         box.style.left = `${(100 * region.x) / size.width}%`;
         box.style.top = `${(100 * region.y) / size.height}%`;
@@ -148,13 +150,13 @@ export class Panes {
   original() {
     if (!this.natural) return;
     const box = this.box(this.photo.node);
-    this.zoomTo((this.natural.naturalWidth / box.width) / devicePixelRatio, 0.5, 0.5);
+    this.zoomTo(this.size.width / box.width / devicePixelRatio, 0.5, 0.5);
   }
 
   /** Bring a region to the middle. */
   closeUp(region) {
     if (!this.natural) return;
-    const { naturalWidth: width, naturalHeight: height } = this.natural;
+    const { width, height } = this.size;
     const wanted = 3 * Math.max(region.width / width, region.height / height, 0.04);
     this.fit();
     const place = {
@@ -210,7 +212,7 @@ export class Panes {
       stage.style.width = `${box.width}px`;
       stage.style.height = `${box.height}px`;
       stage.style.transform = `translate(${this.x * ratio}px, ${this.y * ratio}px) scale(${this.zoom})`;
-      const shown = (box.width * this.zoom * devicePixelRatio) / (this.natural?.naturalWidth ?? 1);
+      const shown = (box.width * this.zoom * devicePixelRatio) / (this.size?.width ?? 1);
       stage.classList.toggle("close", shown > 2);
     }
     this.node.dataset.zoom = this.zoom.toFixed(3);

@@ -2,7 +2,7 @@
 
 import { readMap } from "./overlay.js";
 
-const KEPT = 24;
+const KEPT = 16;
 
 async function load(address) {
   if (!address) return null;
