@@ -11,6 +11,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import access
@@ -39,7 +40,7 @@ _LONGEST_BODY = 256 * 1024
 _MOST_PARTS = 24
 _NUMBERS = 2**63
 """Numbers of parts are below."""
-_WORK_SECONDS = 5.0
+_WORK_SECONDS = 10.0
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Holder = Annotated[str, Field(min_length=8, max_length=64)]
@@ -107,27 +108,26 @@ class SentDecision(_Asked):
 
 
 class _WorkBoard:
-    """How much there is to do, counted anew every few seconds at most."""
+    """How much there is to do, counted anew every few seconds at most, and by one at a time."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._found: dict[str, tuple[float, dict[str, Any] | None]] = {}
         self._lock = threading.Lock()
 
-    def of(self, line: str) -> dict[str, Any]:
+    def of(self, line: str) -> dict[str, Any] | None:
+        """As of a moment ago; None where it has never been counted."""
+        now = time.monotonic()
         with self._lock:
-            counted, found = self._found.get(line, (-_WORK_SECONDS, {}))
-            if time.monotonic() - counted > _WORK_SECONDS:
-                work = desk.plant().desk.work(line)
-                found = {
-                    "waiting": work.waiting,
-                    "oldest": work.oldest.isoformat() if work.oldest else None,
-                    "audited": work.audited,
-                    "audit_wanted": work.audit_wanted,
-                    "second_wanted": work.second_wanted,
-                    "open": work.open,
-                }
-                self._found[line] = time.monotonic(), found
-            return found
+            counted, known = self._found.get(line, (-_WORK_SECONDS, None))
+            if now - counted < _WORK_SECONDS:
+                return known
+            # Whoever asks meanwhile is told what is known.
+            self._found[line] = now, known
+        work = desk.plant().desk.work(line)
+        found = {**asdict(work), "oldest": work.oldest.isoformat() if work.oldest else None}
+        with self._lock:
+            self._found[line] = now, found
+        return found
 
 
 _WORK = _WorkBoard()
