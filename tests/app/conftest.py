@@ -1,5 +1,6 @@
 """A filled plant, the server as a user starts it, and people in a real browser."""
 
+import http.client
 import os
 import re
 import socket
@@ -7,12 +8,15 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.hooks.conformance.recorded_line import record_line
+from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
 
@@ -26,6 +30,7 @@ second_share = 0.5
 [lines.B]
 normal = "good"
 """
+PASSWORD = "korrekt-pferd-batterie"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -105,6 +110,60 @@ class Server:
         """As a power cut would."""
         self.process.kill()
         self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def dashboard():
+    """The server, for modules that start one for many tests."""
+    return Server
+
+
+@pytest.fixture(scope="session")
+def ask():
+    """Ask a server over HTTP, exactly as told: status, headers and body of its answer."""
+
+    def call(server, path, method="GET", body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body=body, headers=named)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def enter(ask):
+    """The session of a user; None and the answer if they are not let in."""
+
+    def call(server, name, password="", following="/", **headers):
+        form = urllib.parse.urlencode({"name": name, "password": password, "next": following})
+        kind = "application/x-www-form-urlencoded"
+        status, answered, body = ask(
+            server, "/cdm/login", "POST", form, content_type=kind, **headers
+        )
+        found = re.search(r"cdm_session=([^;]+)", answered.get("set-cookie", ""))
+        return (found[1] if found else None), status, answered, body.decode()
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def hire():
+    """Let people log in to a plant, by name and role."""
+
+    def call(root, **people):
+        accounts = Accounts(root / USERS_FILE)
+        for name, role in people.items():
+            accounts.add(
+                name, Role(role), PASSWORD, by=Actor("root", Role.ENGINEER), record=lambda _: None
+            )
+        return accounts
+
+    return call
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
 import access
@@ -16,6 +17,8 @@ _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.9rem 1.2rem 0.5rem; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: inherit; }
 .st-key-head { gap: 0.8rem; }
+a.way { display: inline-flex; align-items: center; min-height: 44px; padding: 0 1rem;
+  border: 1px solid; border-radius: 0.5rem; color: inherit; text-decoration: none; }
 .st-key-head [data-testid="stText"] { white-space: nowrap; }
 </style>"""
 _KIOSK = """<style>
@@ -59,7 +62,7 @@ def show_head(lines: Sequence[str], actor: Actor | None) -> str:
             label_visibility="collapsed",
         )
         if actor is None:
-            st.link_button(word("who"), access.LOGIN)
+            _show_way(word("who"), access.LOGIN)
         else:
             st.text(f"{actor.name} · {word(f'role.{actor.role.value}')}")
             _show_leave()
@@ -71,7 +74,7 @@ def show_login() -> None:
     st.title("cdm-inspect")
     if access.mode() is not access.Mode.OIDC:
         st.text(word("login.over"))
-        st.link_button(word("login.again"), access.LOGIN, type="primary")
+        _show_way(word("login.again"), access.LOGIN)
         return
     if st.user.is_logged_in:
         # Logged in, and yet nobody: the login is too old, or gives no role here.
@@ -86,4 +89,10 @@ def _show_leave() -> None:
     if access.mode() is access.Mode.OIDC:
         st.button(word("leave"), on_click=access.leave_plant_login)
     else:
-        st.link_button(word("leave"), access.LOGOUT)
+        _show_way(word("leave"), access.LOGOUT)
+
+
+def _show_way(text: str, address: str) -> None:
+    """A link in the same tab; Streamlit's open another, and this one would go on being used."""
+    way = f'<a class="way" href="{address}" target="_self">{html.escape(text)}</a>'
+    st.html(way, width="content")
