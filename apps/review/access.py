@@ -87,7 +87,7 @@ def _signed_part(session: str) -> str:
 
 def session_seconds() -> float:
     """How long a login lasts."""
-    return desk.plant().project.config.review.session_hours * _SECONDS_AN_HOUR
+    return desk.plant().home.project.config.review.session_hours * _SECONDS_AN_HOUR
 
 
 def open_session(actor: Actor) -> str:
@@ -140,7 +140,7 @@ def _session() -> str:
     if not st.user.is_logged_in:
         return ""
     claims = dict(st.user)
-    actor = role_of_claims(claims, desk.plant().project.config.review.oidc)
+    actor = role_of_claims(claims, desk.plant().home.project.config.review.oidc)
     now = time.time()
     # Streamlit keeps people logged in for as long as its cookie lasts.
     if actor is None or is_expired(claims, now):

@@ -13,11 +13,15 @@ from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.by_hand import save_thresholds
 from cdm_inspect.contracts import AuditEntry, ChainState, PageOffer
 from cdm_inspect.costs import Costs
+from cdm_inspect.demo_process import DemoProcess, require_administrator
 from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.health import Check, check_health
+from cdm_inspect.line_models import LineModels, describe_line
+from cdm_inspect.line_reports import LineReports, find_reports
 from cdm_inspect.line_statistics import LineStatistics, summarise_line
 from cdm_inspect.people import Actor
 from cdm_inspect.project import Project, open_project
-from cdm_inspect.records import JsonObject, Review, StepTick, StoredInspection
+from cdm_inspect.records import Event, JsonObject, Review, StepTick, StoredInspection
 from cdm_inspect.review import ReviewDesk, check_audit, hold_part, read_audit
 from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.watching import drift
@@ -31,10 +35,14 @@ class Plant:
 
     Args:
         root: the project directory.
+        home: the plant that the server was started for, where this is its demo line. Who may log in
+            is up to the home; sessions and loans of parts are each plant's own, so that a page of
+            the one can do nothing in the other.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, home: Plant | None = None) -> None:
         self.root = root.resolve()
+        self.home = home or self
         self._lock = threading.Lock()
         self._desk: ReviewDesk | None = None
         self._has_users = False
@@ -47,7 +55,7 @@ class Plant:
     @cached_property
     def accounts(self) -> Accounts:
         """Users of the plant."""
-        return Accounts(self.root / USERS_FILE)
+        return Accounts(self.root / USERS_FILE) if self.home is self else self.home.accounts
 
     @property
     def has_users(self) -> bool:
@@ -56,6 +64,8 @@ class Plant:
         Raises:
             AccessError: if the file of users cannot be read.
         """
+        if self.home is not self:
+            return self.home.has_users
         self._has_users = self._has_users or self.accounts.exist
         return self._has_users
 
@@ -153,15 +163,62 @@ class Plant:
         """Where the control charts of a line stand; see `watching.drift`."""
         return drift(self.line_project(line), line)
 
+    @property
+    def is_demo(self) -> bool:
+        """Whether this is the demo line, and the server was started for another project."""
+        return self.home is not self
+
+    @cached_property
+    def demo(self) -> DemoProcess:
+        """The demo line of the plant, which may be in the making."""
+        return DemoProcess(self.root) if self.home is self else self.home.demo
+
+    def models(self, line: str) -> LineModels:
+        """What judges a line; see `line_models.describe_line`."""
+        return describe_line(self.line_project(line), self.desk.store, line)
+
+    def reports(self, line: str) -> LineReports:
+        """What `evaluate`, `diagnose` and others have written; see `line_reports.find_reports`."""
+        return find_reports(self.root / "reports", line, lines=self.project.config.lines)
+
+    def health(self) -> tuple[Check, ...]:
+        """Whether machine and record are as they should be; see `health.check_health`."""
+        return check_health(self.project, lambda: self.desk.store)
+
+    def record(self, event: Event) -> None:
+        """Keep what was done about users, where they are at home."""
+        self.home.desk.store.record_event(event)
+
 
 _plants: dict[str, Plant] = {}
+_demos: dict[str, Plant] = {}
+"""Of those homes that show their demo line now."""
 _lock = threading.Lock()
 
 
 def plant() -> Plant:
-    """The one of the project that the server was started for."""
+    """The one of the project that the server was started for, or its demo line."""
     root = os.environ.get(PROJECT_VARIABLE, ".")
     with _lock:
         if root not in _plants:
             _plants[root] = Plant(Path(root))
-        return _plants[root]
+        return _demos.get(root, _plants[root])
+
+
+def open_demo(by: Actor | None) -> None:
+    """Turn the server, for everybody, to the demo line; see `DemoProcess.open_line`."""
+    home = plant().home
+    folder = home.demo.open_line(by, is_at_work=bool(home.desk.lines()))
+    with _lock:
+        _demos[os.environ.get(PROJECT_VARIABLE, ".")] = Plant(folder, home=home)
+
+
+def close_demo(by: Actor | None) -> None:
+    """Turn the server back to its own project.
+
+    Raises:
+        NotAllowed: if the person may not administer.
+    """
+    require_administrator(by)
+    with _lock:
+        _demos.pop(os.environ.get(PROJECT_VARIABLE, "."), None)

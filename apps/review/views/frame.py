@@ -52,21 +52,26 @@ def show_head(lines: Sequence[str], actor: Actor | None) -> str:
             width=180,
             format_func=lambda name: f"{word('line')} {name}",
         )
-        st.segmented_control(
-            word("language"),
-            list(LANGUAGES),
-            default=language(),
-            format_func=LANGUAGES.__getitem__,
-            key="language",
-            required=True,
-            label_visibility="collapsed",
-        )
-        if actor is None:
-            _show_way(word("who"), access.LOGIN)
-        else:
-            st.text(f"{actor.name} · {word(f'role.{actor.role.value}')}")
-            _show_leave()
+        show_person(actor)
     return str(line)
+
+
+def show_person(actor: Actor | None) -> None:
+    """Language and person."""
+    st.segmented_control(
+        word("language"),
+        list(LANGUAGES),
+        default=language(),
+        format_func=LANGUAGES.__getitem__,
+        key="language",
+        required=True,
+        label_visibility="collapsed",
+    )
+    if actor is None:
+        _show_way(word("who"), access.LOGIN)
+    else:
+        st.text(f"{actor.name} · {word(f'role.{actor.role.value}')}")
+        _show_leave()
 
 
 def show_login() -> None:
