@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import access
 import desk
 from session import language, show_notice, word
-from views import audit, drift, failure, first_run, frame, lines, plugin, queue, thresholds
+from views import audit, drift, failure, first_run, frame, history, lines, plugin, queue, thresholds
 
 from cdm_inspect.errors import CdmInspectError
 
@@ -29,6 +29,7 @@ _PAGES = {
     "lines": lines,
     "drift": drift,
     "thresholds": thresholds,
+    "history": history,
     "audit": audit,
 }
 

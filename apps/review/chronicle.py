@@ -37,12 +37,13 @@ def sentence(entry: Mapping[str, Any], word: Say) -> str:
     """What an entry tells, for people; its texts are theirs, and never markup."""
     facts = entry.get("facts")
     told = {**(facts if isinstance(facts, Mapping) else {}), **entry}
+    decision = str(told.get("decision", ""))
     key = f"audit.did.{str(entry.get('action', '')).replace(' ', '-')}"
     text = word(
         key if key in WORDS else "audit.did.other",
         **{name: told.get(name, "") for name in _NAMES},
         who=_person(entry, word),
-        decision=_named("audit.decision.", told.get("decision"), word),
+        decision=_named(f"audit.decision.{decision}", decision, word),
         judged=", ".join(
             f"{word(f'audit.judged.{name}')} {short(str(entry[name]))}"
             for name in ("configuration", "model", "calibration")
@@ -54,20 +55,20 @@ def sentence(entry: Mapping[str, Any], word: Say) -> str:
 
 def _person(entry: Mapping[str, Any], word: Say) -> str:
     who = str(entry.get("who", "")) or word("audit.nobody")
-    role = _named("role.", entry.get("role"), word)
+    role = str(entry.get("role", ""))
+    role = _named(f"role.{role}", role, word)
     return f"{who} ({role})" if role else who
 
 
-def _named(prefix: str, value: object, word: Say) -> str:
-    key = f"{prefix}{value}"
-    return word(key) if key in WORDS else str(value or "")
+def _named(key: str, otherwise: str, word: Say) -> str:
+    return word(key) if key in WORDS else otherwise
 
 
 def _remarks(entry: Mapping[str, Any], word: Say) -> list[str]:
-    purpose = _named("audit.purpose.", entry.get("purpose"), word)
+    purpose = str(entry.get("purpose", ""))
     why, comment = entry.get("reason"), entry.get("comment")
     return [
-        purpose,
+        _named(f"audit.purpose.{purpose}", purpose, word),
         f"{word('audit.reason')}: {why}" if why else "",
         f"{word('audit.comment')}: {comment}" if comment else "",
     ]

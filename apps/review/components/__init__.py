@@ -30,17 +30,20 @@ export default function (component) {
 """
 
 
-def _component(name: str) -> Any:
+def _component(name: str, *styles: str) -> Any:
     address = f"{assets.PREFIX}/{name}/{name}.js"
     return st.components.v2.component(
         f"cdm_{name}",
         html='<div class="desk"></div>',
-        css=(assets.FOLDER / name / f"{name}.css").read_text("utf-8"),
+        css="".join(
+            (assets.FOLDER / style / f"{style}.css").read_text("utf-8") for style in (*styles, name)
+        ),
         js=_LOADER % {"address": address},
     )
 
 
 _DESK = _component("desk")
+_PART = _component("part", "desk")
 _THRESHOLDS = st.components.v2.component(
     "cdm_thresholds",
     html="<div></div>",
@@ -52,6 +55,11 @@ _THRESHOLDS = st.components.v2.component(
 def show_desk(data: Mapping[str, Any]) -> None:
     """The review desk; it asks the server by itself, see `desk_api`."""
     _DESK(key="desk", data=dict(data))
+
+
+def show_part(data: Mapping[str, Any]) -> None:
+    """One part to look at, with linked panes."""
+    _PART(key="part", data=dict(data))
 
 
 def show_thresholds(data: Mapping[str, Any]) -> dict[str, float | None] | None:

@@ -19,6 +19,7 @@ from cdm_inspect.review import ReviewDesk
 from views import failure
 
 _PAGE = 100
+_FINGER = 44  # pixels
 _CHECKED = "audit-checked"
 
 
@@ -47,7 +48,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
 def _show_state(actor: Actor, zone: dt.tzinfo | None) -> None:
     st.subheader(word("audit.state"), anchor=False)
     st.text(word("audit.why_check"))
-    if st.button(word("audit.check"), type="primary"):
+    if st.button(word("audit.check")):
         bar = st.progress(0.0, word("audit.checking"))
 
         def tell(what: str, done: int, total: int) -> None:
@@ -92,9 +93,11 @@ def _told(at: dt.datetime, found: ChainState, zone: dt.tzinfo | None) -> list[st
 def _show_entries(entries: Sequence[AuditEntry], zone: dt.tzinfo | None) -> None:
     people = sorted({str(link.entry["who"]) for link in entries if link.entry.get("who")})
     actions = sorted({str(link.entry.get("action", "")) for link in entries})
-    columns = st.columns(3)
-    who = columns[0].multiselect(word("audit.who"), people, key="audit-who")
-    done = columns[1].multiselect(word("audit.action"), actions, key="audit-action")
+    columns, anything = st.columns(3), word("history.any")
+    who = columns[0].multiselect(word("audit.who"), people, key="audit-who", placeholder=anything)
+    done = columns[1].multiselect(
+        word("audit.action"), actions, key="audit-action", placeholder=anything
+    )
     part = columns[2].text_input(word("desk.part"), key="audit-part", max_chars=18).strip()
     found = [
         link
@@ -108,6 +111,7 @@ def _show_entries(entries: Sequence[AuditEntry], zone: dt.tzinfo | None) -> None
         chronicle.rows(found, word, zone),
         hide_index=True,
         width="stretch",
+        row_height=_FINGER,
         on_select="rerun",
         selection_mode="single-row",
         key=f"audit-entries-{entries[0].number}-{len(found)}",

@@ -1,41 +1,156 @@
-"""What people decided."""
+"""Parts of a line, by what is known of them; one of them with its whole story."""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Sequence
+
+import addresses
+import histories
 import streamlit as st
-from charts import decisions_table
-from words import word
+from session import keep, kept, word
 
 from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.people import Actor
+from cdm_inspect.records import Decision, InspectionQuery, Order, StoredInspection, Verdict
 from cdm_inspect.review import ReviewDesk
-from views.part import show_decisions, show_failure, show_notice, show_part
+from views import failure, part
+
+_PAGE = 50
+_FINGER = 44  # pixels
+_FIELDS = ("serial", "lot", "verdict", "decision", "reviewer", "from", "until", "after", "part")
+_SELECTED = "history-selected"
+_DECISIONS = ("accept", "reject", "unsure")
 
 
-def show(desk: ReviewDesk, line: str) -> None:
-    st.title(word("history"))
-    show_notice()
+def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
+    """What is asked for stands in the address, so that it can be sent to somebody."""
+    st.title(f"{word('page.history')}: {line}")
+    with st.expander(word("history.search"), expanded=addresses.number("part") is None):
+        _ask(line)
+    query = _query(line, counter.config.review.zone)
     try:
-        decided = desk.decided(line)
+        found = counter.store.find(query)
+        count = counter.store.count(query) if query.serial or query.lot else None
+        _show_list(found, count, counter.config.review.zone)
+        number = addresses.number("part")
+        if number is not None:
+            part.show(counter, number, actor)
     except CdmInspectError as error:
-        show_failure(error)
-        return
-    if not decided:
-        st.info(word("nothing_decided"))
-        return
-    st.dataframe(decisions_table(decided), hide_index=True, width="stretch")
-    number = st.selectbox(word("part"), [part.id for part in decided], key="history-part")
-    part = next(part for part in decided if part.id == number)
-    show_part(desk, part)
-    st.subheader(word("story"))
-    try:
-        story = desk.story(number)
-    except CdmInspectError as error:
-        show_failure(error)
-        return
-    for review in story:
-        st.text(
-            f"{review.decided_at:%Y-%m-%d %H:%M:%S} UTC  {word(review.decision.value)}  "
-            f"{review.reviewer}  {review.comment}"
+        failure.show(error)
+
+
+def _ask(line: str) -> None:
+    """The form; nothing is looked for before it is sent."""
+    with st.form("history", border=False):
+        left, middle, right = st.columns(3)
+        asked: dict[str, str | int | None] = {
+            "serial": left.text_input(
+                word("history.serial"), addresses.text("serial"), max_chars=addresses.LONGEST
+            ),
+            "lot": middle.text_input(word("desk.lot"), addresses.text("lot"), max_chars=128),
+            "reviewer": right.text_input(
+                word("history.reviewer"), addresses.text("reviewer"), max_chars=128
+            ),
+        }
+        left, middle, right = st.columns(3)
+        verdicts = left.multiselect(
+            word("history.verdict"),
+            [verdict.value for verdict in Verdict],
+            addresses.names("verdict", [verdict.value for verdict in Verdict]),
+            format_func=lambda name: word(f"desk.verdict_{name}"),
+            placeholder=word("history.any"),
         )
-    st.subheader(word("change"))
-    show_decisions(desk, part, None)
+        given = addresses.names("decision", _DECISIONS)
+        asked["decision"] = middle.selectbox(
+            word("history.decision"),
+            ("", *_DECISIONS),
+            index=_DECISIONS.index(given[0]) + 1 if given else 0,
+            format_func=lambda name: word(f"desk.{name}") if name else word("history.any"),
+        )
+        asked["part"] = right.text_input(word("history.part"), "", max_chars=18)
+        left, middle, right = st.columns(3)
+        for column, name in ((left, "from"), (middle, "until")):
+            day = column.date_input(
+                word(f"history.{name}"),
+                addresses.day(name),
+                min_value=addresses.EARLIEST,
+                max_value=addresses.LATEST,
+                format="YYYY-MM-DD",
+            )
+            asked[name] = day.isoformat() if isinstance(day, dt.date) else None
+        with right.container(horizontal=True, vertical_alignment="bottom", height="stretch"):
+            is_sent = st.form_submit_button(word("history.find"))
+            is_cleared = st.form_submit_button(word("history.clear"))
+    if is_cleared:
+        asked, verdicts = {}, []
+    if is_sent or is_cleared:
+        addresses.say(**dict.fromkeys(_FIELDS))
+        addresses.say(**asked, verdict=",".join(verdicts), line=line)
+        st.rerun()
+
+
+def _query(line: str, zone: dt.tzinfo | None) -> InspectionQuery:
+    serial, decision = addresses.text("serial"), addresses.names("decision", _DECISIONS)
+    first, last = addresses.day("from"), addresses.day("until")
+    begins = serial[:-1] if serial.endswith("*") else None
+    return InspectionQuery(
+        line=line,
+        serial=serial if serial and begins is None else None,
+        serial_prefix=begins or None,
+        lot=addresses.text("lot") or None,
+        reviewer=addresses.text("reviewer") or None,
+        verdicts=tuple(map(Verdict, addresses.names("verdict", list(Verdict)))),
+        decision=Decision(decision[0]) if decision else None,
+        since=_midnight(first, zone) if first else None,
+        until=_midnight(last + dt.timedelta(days=1), zone) if last else None,
+        after_id=addresses.number("after"),
+        order=Order.NEWEST,
+        limit=_PAGE,
+    )
+
+
+def _midnight(day: dt.date, zone: dt.tzinfo | None) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), tzinfo=zone).astimezone(dt.UTC)
+
+
+def _show_list(
+    found: Sequence[StoredInspection], count: int | None, zone: dt.tzinfo | None
+) -> None:
+    if not found:
+        st.text(word("history.none"))
+        _turn_pages(found)
+        return
+    said = word("history.newest", n=len(found))
+    st.text(said if count is None else f"{said} {word('history.of', n=f'{count:,}')}")
+    key = f"history-{found[0].id}-{found[-1].id}-{len(found)}"
+    event = st.dataframe(
+        histories.rows(found, word, zone),
+        hide_index=True,
+        width="stretch",
+        height=min(_FINGER * (len(found) + 1) + 2, 354),
+        row_height=_FINGER,
+        placeholder="",
+        on_select="rerun",
+        selection_mode="single-row",
+        key=key,
+        column_config={word("desk.score"): st.column_config.NumberColumn(format="%.3f")},
+    )
+    chosen = [found[index].id for index in event.selection.rows if index < len(found)]
+    # Only what somebody has just done counts: the address may name a part that is not in the list.
+    former = kept(_SELECTED) or ("", [])
+    if chosen != (former[1] if former[0] == key else []):
+        addresses.say(part=chosen[0] if chosen else None)
+    keep(_SELECTED, (key, chosen))
+    _turn_pages(found)
+
+
+def _turn_pages(found: Sequence[StoredInspection]) -> None:
+    with st.container(horizontal=True):
+        if addresses.number("after") is not None and st.button(word("audit.newest")):
+            addresses.say(after=None)
+            st.rerun()
+        is_more = len(found) == _PAGE
+        if st.button(word("history.older"), disabled=not is_more):
+            addresses.say(after=found[-1].id)
+            st.rerun()

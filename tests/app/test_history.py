@@ -1,0 +1,313 @@
+"""The page History: parts are found by what is known of them, with all that happened to them."""
+
+import datetime as dt
+import uuid
+
+import pytest
+
+from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
+from cdm_inspect.errors import NotAllowed
+from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
+from cdm_inspect.people import Actor, Role
+from cdm_inspect.project import open_project
+from cdm_inspect.records import (
+    Decision,
+    Event,
+    InspectionQuery,
+    JudgingSetup,
+    Purpose,
+    Verdict,
+)
+from cdm_inspect.review import ReviewDesk
+
+QUALITY = Actor("伊藤", Role.QA)
+OPERATOR = Actor("田中", Role.OPERATOR)
+SERIALS = ("SN-1", "SN-10", "SN%1", "![x](http://example.com/a.png)", "SN\\2", "sn-1")
+NONSENSE = ("-1", "0", "1e999", "NaN", "inf", "9" * 10_000, "a\nb", "'; DROP TABLE inspection --")
+
+PROJECT = """\
+[review]
+timezone = "Asia/Tokyo"
+
+[lines.A]
+normal = "good"
+"""
+
+
+@pytest.fixture
+def plant(tmp_path):
+    """Sixty passed parts, then six of known serials; three of them are decided."""
+    root = tmp_path / "plant"
+    root.mkdir()
+    (root / "cdm-inspect.toml").write_text(PROJECT)
+    start = dt.datetime(2026, 3, 1, 16, tzinfo=dt.UTC)  # in Tokyo it is the second of March
+    with open_project(root).open_store() as store:
+        store.record_setup(
+            JudgingSetup(
+                line="A",
+                configuration={"preset": "small"},
+                model="model",
+                model_record={"steps": 3},
+                calibration="calibration",
+                calibration_record={"reject_threshold": 2.75, "version": 4},
+            )
+        )
+        early = {"serial": "", "lot": "L-0", "verdict": Verdict.PASS, "inspected_at": start}
+        store.append_many([(a_part(number, **early), None) for number in range(60)])
+        kept = []
+        for number, serial in enumerate(SERIALS):
+            at = start + dt.timedelta(days=number)
+            part = a_part(100 + number, serial=serial, inspected_at=at)
+            kept.append(store.append(part, evidence=evidence_of(number)))
+        store.record_review(a_review(kept[0].id, Decision.REJECT, comment="![y](http://x/y)"))
+        store.record_review(
+            a_review(kept[0].id, reviewer="鈴木", purpose=Purpose.SECOND, seen_ms=1500)
+        )
+        store.record_review(a_review(kept[1].id, reviewer="田中"))
+        store.append(a_part(200, serial="SN-1", image="again.png"), evidence=evidence_of(9))
+        store.append(a_part(300, line="B", serial="SN-1"), evidence=None)
+    return root
+
+
+def _page(actor, line):
+    import desk
+    from session import show_notice
+    from views import history
+
+    show_notice()
+    history.show(desk.plant().desk, line, actor)
+
+
+@pytest.fixture
+def page(plant, monkeypatch):
+    """The page alone, as somebody sees it."""
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    monkeypatch.setenv(PROJECT_VARIABLE, str(plant))
+
+    def open_page(actor=QUALITY, **addressed):
+        app = AppTest.from_function(_page, args=(actor, "A"), default_timeout=60)
+        for name, value in addressed.items():
+            app.query_params[name] = value
+        app.run()
+        assert not app.exception
+        return app
+
+    return open_page
+
+
+def numbers(app):
+    """Of the parts in the list; none where it says that there is none."""
+    if not app.dataframe:
+        return []
+    return list(app.dataframe[0].value["Part"])
+
+
+def texts(app):
+    return "\n".join(text.value for text in app.text)
+
+
+def named(widgets, label):
+    return next(widget for widget in widgets if widget.label.startswith(label))
+
+
+def press(app, label):
+    named(app.button, label).click().run()
+    assert not app.exception
+
+
+def number_of(root, serial):
+    with open_project(root).open_store() as store:
+        return store.find(InspectionQuery(line="A", serial=serial))[0].id
+
+
+def test_parts_come_newest_first_by_pages(page):
+    app = page()
+    first = numbers(app)
+    assert len(first) == 50
+    assert first == sorted(first, reverse=True)
+    press(app, "Older")
+    second = numbers(app)
+    assert len(second) == 17
+    assert max(second) < min(first)
+    press(app, "Newest")
+    assert numbers(app) == first
+
+
+def test_the_form_asks_and_the_address_tells(page, plant):
+    app = page()
+    named(app.text_input, "Serial").set_value("SN-1*")
+    press(app, "Find")
+    assert list(app.dataframe[0].value["Serial"]) == ["SN-1", "SN-10", "SN-1"]
+    assert app.query_params["serial"] == "SN-1*"
+    assert app.query_params["line"] == "A"
+    named(app.text_input, "Serial").set_value("SN-1")
+    named(app.selectbox, "Decision").set_value("reject")
+    press(app, "Find")
+    assert numbers(app) == [number_of(plant, "SN-1")]
+    assert "1 in all" in texts(app)
+    press(app, "Clear")
+    assert len(numbers(app)) == 50
+    assert "serial" not in app.query_params
+    named(app.text_input, "Part number").set_value("61")
+    press(app, "Find")
+    assert app.subheader[0].value == "Part 61"
+
+
+@pytest.mark.parametrize(
+    ("addressed", "serials"),
+    [
+        ({"serial": "SN%*"}, ["SN%1"]),
+        ({"serial": "SN\\*"}, ["SN\\2"]),
+        ({"serial": "sn*"}, ["sn-1"]),
+        ({"serial": "SN_*"}, []),
+        ({"serial": "!*"}, ["![x](http://example.com/a.png)"]),
+        ({"lot": "L-7", "reviewer": "田中"}, ["SN-10"]),
+        ({"decision": "reject"}, ["SN-1"]),
+        ({"verdict": "reject", "from": "2026-03-05", "until": "2026-03-06"}, ["SN\\2", SERIALS[3]]),
+        ({"verdict": "undecided"}, []),
+    ],
+)
+def test_an_address_finds(page, addressed, serials):
+    app = page(**addressed)
+    found = list(app.dataframe[0].value["Serial"]) if numbers(app) else []
+    assert found == serials
+    assert ("No part of this line" in texts(app)) == (not serials)
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_nonsense_in_an_address_counts_as_nothing(page, nonsense):
+    names = ("part", "after", "from", "until", "verdict", "decision")
+    app = page(**dict.fromkeys(names, nonsense))
+    assert len(numbers(app)) == 50
+    assert not app.subheader
+    if len(nonsense) > 129:
+        app = page(serial=nonsense, lot=nonsense, reviewer=nonsense)
+        assert len(numbers(app)) == 50
+    else:
+        page(serial=nonsense, lot=nonsense, reviewer=nonsense)
+
+
+def test_a_part_is_told_of_with_all_that_happened(page, plant):
+    number = number_of(plant, "SN-1")
+    again = a_review(number, Decision.REJECT, purpose=Purpose.CORRECTION)
+    with open_project(plant).open_store() as store:
+        counter = ReviewDesk(store, open_project(plant).config)
+        with pytest.raises(NotAllowed):
+            counter.decide(OPERATOR, again)
+    app = page(part=str(number))
+    story, captures = (app.dataframe[index].value for index in (1, 2))
+    assert list(story["Who"]) == ["the machine", "佐藤", "鈴木", "田中"]
+    assert list(story["What"])[1:] == ["✖ Reject", "✔ Accept", "was not allowed to decide"]
+    assert list(story["Reason"])[1] == "Dent"
+    assert list(story["On the occasion of"])[1:3] == ["flagged part", "second opinion"]
+    assert list(story["Looked at, s"])[1:3] == [0.84, 1.5]
+    assert story["When"][0].startswith("2026-03-02 01:00")
+    # The second capture, not the part itself, nor one of another line.
+    assert len(captures) == 1
+    assert captures["Inspected"][0] > "2026-03-02"
+    assert '"preset": "small"' in app.code[0].value
+    shown = [text.value for text in app.markdown]
+    assert not [text for text in shown if "![y]" in text or "![x]" in text]
+
+
+def test_facts_of_a_part(plant, monkeypatch):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import histories
+    from words import Speech
+
+    with open_project(plant).open_store() as store:
+        part = store.find(InspectionQuery(line="A", serial="SN-1"))[0]
+        setup = store.judged_with(part.id)
+    facts = dict(histories.facts(part, setup, Speech("en"), dt.UTC))
+    assert facts["reject from"] == "2.750"
+    assert facts["Calibration (version)"] == "calibration (4)"
+    assert facts["Oddness"].startswith("at most 1 of 100 good parts")
+    assert facts["Photograph"] == "brightness 0.25, sharpness 11"
+    assert facts["Inspected"] == "2026-03-01 16:00:00"
+    unjudged = dict(histories.facts(part, None, Speech("ja"), dt.UTC))
+    assert unjudged["校正（版）"] == "calibration"
+    assert not {value for value in facts.values() if value == ""}
+
+
+def test_a_correction_takes_a_second_press(page, plant):
+    number = number_of(plant, "SN-10")
+    app = page(part=str(number))
+    named([box for box in app.selectbox if box.form_id == "history-change"], "Decision").set_value(
+        Decision.REJECT
+    )
+    named(app.selectbox, "Reason").set_value("burr")
+    named(app.text_input, "Comment").set_value("seen again")
+    press(app, "Go on")
+    with open_project(plant).open_store() as store:
+        assert store.get(number).decision is Decision.ACCEPT
+    assert "✔ Accept becomes ✖ Reject" in texts(app)
+    press(app, "Record it")
+    with open_project(plant).open_store() as store:
+        last = store.reviews(number)[-1]
+    assert (last.decision, last.reason, last.comment) == (Decision.REJECT, "burr", "seen again")
+    assert (last.reviewer, last.role, last.purpose) == ("伊藤", "qa", Purpose.CORRECTION)
+    assert "✔ recorded" in texts(app)
+    assert list(app.dataframe[1].value["Who"])[-1] == "伊藤"
+
+
+def test_a_correction_of_what_somebody_else_has_changed_is_refused(page, plant):
+    number = number_of(plant, "SN-10")
+    app = page(part=str(number))
+    press(app, "Go on")
+    with open_project(plant).open_store() as store:
+        store.record_review(a_review(number, Decision.UNSURE, client_id=uuid.uuid4().hex))
+    press(app, "Record it")
+    assert "has decided part" in texts(app)
+    with open_project(plant).open_store() as store:
+        assert store.get(number).decision is Decision.UNSURE
+
+
+def test_a_limit_sample_and_a_hold_take_a_reason(page, plant):
+    number = number_of(plant, "SN-1")
+    app = page(part=str(number))
+    press(app, "Make it a limit sample")
+    assert "Say why first" in texts(app)
+    app.text_input[-2].set_value("just too deep")
+    press(app, "Make it a limit sample")
+    assert "is shown beside others" in texts(app)
+    app.text_input[-1].set_value("case 17")
+    press(app, "Keep it from being deleted")
+    with open_project(plant).open_store() as store:
+        assert store.get(number).hold == "case 17"
+        assert [part.id for part in ReviewDesk(store).limit_samples("A")] == [number]
+    app.text_input[-1].set_value("case 17")
+    press(app, "Keep it from being deleted")
+    assert "is so already" in texts(app)
+    press(app, "End this hold")
+    app.text_input[-2].set_value("the customer has changed the limit")
+    press(app, "Limit sample no longer")
+    with open_project(plant).open_store() as store:
+        assert store.get(number).hold == ""
+        assert list(ReviewDesk(store).limit_samples("A")) == []
+    entries = open_project(plant).store_upkeep().entries(limit=4)
+    assert [link.entry["action"] for link in entries] == [
+        *("unmark-limit-sample", "end hold", "hold", "mark-limit-sample"),
+    ]
+    assert {link.entry["who"] for link in entries} == {"伊藤"}
+
+
+def test_who_may_not_is_told_and_may_correct_what_is_their_own(page, plant):
+    other, own = number_of(plant, "SN-1"), number_of(plant, "SN-10")
+    app = page(OPERATOR, part=str(other))
+    assert "may correct this part" in texts(app)
+    assert "Go on" not in [button.label for button in app.button]
+    app = page(OPERATOR, part=str(own))
+    labels = [button.label for button in app.button]
+    assert "Go on" in labels
+    assert "Keep it from being deleted" not in labels
+    assert "Go on" not in [button.label for button in page(None, part=str(own)).button]
+
+
+def test_a_part_that_is_gone_and_events_of_no_known_kind(page, plant):
+    assert "There is no part 99999" in texts(page(part="99999"))
+    number = number_of(plant, "SN-10")
+    with open_project(plant).open_store() as store:
+        store.record_event(Event(action="paint-roof", who="x", line="A", inspection_id=number))
+    assert "paint-roof" in list(page(part=str(number)).dataframe[1].value["What"])
