@@ -9,6 +9,7 @@ from words import Speech
 
 from cdm_inspect.people import Actor, Right
 from cdm_inspect.review import ReviewDesk
+from views import frame
 
 
 def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
@@ -22,6 +23,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
             "token": access.token_for(actor) if may_decide else "",
             "may_settle": actor is not None and actor.may(Right.SETTLE),
             "language": spoken,
+            "is_kiosk": frame.is_kiosk(),
             "words": Speech(spoken).below("desk."),
             "settings": {
                 "min_look_ms": settings.min_look_ms,

@@ -100,6 +100,7 @@ class Desk {
   say() {
     const { words, keys } = this;
     this.node.lang = this.data.language;
+    this.node.classList.toggle("kiosk", this.data.is_kiosk);
     this.node.setAttribute("aria-label", words.queue);
     for (const [name, node] of Object.entries(this.buttons)) {
       node.replaceChildren(
