@@ -14,7 +14,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 import access
 import desk
 from session import language, show_notice, word
-from views import audit, drift, failure, first_run, frame, history, lines, plugin, queue, thresholds
+from views import (
+    audit,
+    drift,
+    failure,
+    first_run,
+    frame,
+    history,
+    lines,
+    plugin,
+    queue,
+    report,
+    thresholds,
+)
 
 from cdm_inspect.errors import CdmInspectError
 
@@ -30,6 +42,7 @@ _PAGES = {
     "drift": drift,
     "thresholds": thresholds,
     "history": history,
+    "report": report,
     "audit": audit,
 }
 

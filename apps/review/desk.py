@@ -22,7 +22,9 @@ from cdm_inspect.line_statistics import LineStatistics, summarise_line
 from cdm_inspect.people import Actor
 from cdm_inspect.project import Project, open_project
 from cdm_inspect.records import Event, JsonObject, Review, StepTick, StoredInspection
+from cdm_inspect.reporting import FOLDER, MadeReport, make_shift_report
 from cdm_inspect.review import ReviewDesk, check_audit, hold_part, read_audit
+from cdm_inspect.shifts import Shift
 from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.watching import drift
 from cdm_inspect.what_if import WhatIf, open_what_if
@@ -144,6 +146,19 @@ class Plant:
             parts_per_day=parts_per_day,
         )
         return saved.version
+
+    def make_report(self, actor: Actor, line: str, shift: Shift, language: str) -> MadeReport:
+        """Make the report of a shift, as PDF and CSV; see `reporting.make_shift_report`."""
+        return make_shift_report(
+            self.desk.store,
+            self.project.store_upkeep(),
+            self.project.config,
+            actor=actor,
+            line=line,
+            shift=shift,
+            folder=self.root / FOLDER,
+            language=language,
+        )
 
     def audit_entries(
         self, actor: Actor, *, before: int | None, limit: int

@@ -15,6 +15,7 @@ from cdm_inspect.cli import (
     exporting,
     judging,
     plugging,
+    reporting,
     serving,
     steps,
     thresholds,
@@ -448,6 +449,7 @@ def lines(context: typer.Context) -> None:
 app.command()(judging.inspect)
 app.command()(judging.watch)
 app.command()(serving.serve)
+app.command()(reporting.report)
 app.command()(exporting.export)
 app.command()(exporting.parity)
 app.command()(plugging.plugins)

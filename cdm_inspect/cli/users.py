@@ -71,7 +71,7 @@ def add(
     # What cannot be recorded is not done.
     with project.open_store() as store:
         user = accounts.add(
-            name, role, _password(password_file), by=_administrator(), record=store.record_event
+            name, role, _password(password_file), by=administrator(), record=store.record_event
         )
     state.screen.say(f"{escape(user.name)} may log in as {user.role.value}.")
     state.screen.finish({"user": _document(user)})
@@ -108,7 +108,7 @@ def change(
             role=role,
             is_active=is_active,
             password=_password(password_file) if has_password else None,
-            by=_administrator(),
+            by=administrator(),
             record=store.record_event,
         )
     said = f"may log in as {user.role.value}" if user.is_active else "may not log in"
@@ -116,7 +116,7 @@ def change(
     state.screen.finish({"user": _document(user)})
 
 
-def _administrator() -> Actor:
+def administrator() -> Actor:
     """Whoever can write the files of the machine could as well write this one."""
     try:
         name = getpass.getuser()

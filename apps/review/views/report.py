@@ -1,0 +1,143 @@
+"""The report of a shift: its figures to look at first, then the files."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import addresses
+import chronicle
+import desk
+import streamlit as st
+from session import keep, kept, language, word
+
+from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.line_statistics import LineStatistics, Rate
+from cdm_inspect.people import Actor, Right
+from cdm_inspect.reporting import FORMATS, MadeReport, last_shift
+from cdm_inspect.review import ReviewDesk
+from cdm_inspect.shifts import Shift, shift_of
+from views import failure
+
+_SECONDS = 30
+_MADE = "shift-report"
+
+
+def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
+    """Choose a shift; what its report will say; make it."""
+    st.title(f"{word('page.report')}: {line}")
+    try:
+        shift = _choose(counter)
+        if shift.since == shift.until:
+            st.text(word("report.no_time"))
+            return
+        figures = _figures(line, shift.since, shift.until)
+    except CdmInspectError as error:
+        failure.show(error)
+        return
+    zone = counter.config.review.zone
+    times = " – ".join(f"{at.astimezone(zone):%Y-%m-%d %H:%M}" for at in (shift.since, shift.until))
+    now = dt.datetime.now(dt.UTC)
+    st.text(times if shift.until <= now else f"{times}  {word('report.not_over')}")
+    _preview(figures)
+    if actor is None or not actor.may(Right.REPORT):
+        st.text(word("report.may_not"))
+    elif shift.since > now:
+        st.text(word("report.not_begun"))
+    else:
+        _make(line, shift, actor)
+
+
+def _choose(counter: ReviewDesk) -> Shift:
+    config = counter.config
+    usual = last_shift(config, dt.datetime.now(dt.UTC))
+    asked = addresses.number("shift") or usual.number
+    beginnings = [f"{time:%H:%M}" for time in config.review.shifts]
+    left, right, _ = st.columns(3)
+    day = left.date_input(
+        word("report.day"),
+        addresses.day("day") or usual.day,
+        min_value=addresses.EARLIEST,
+        max_value=addresses.LATEST,
+        format="YYYY-MM-DD",
+        key="report-day",
+    )
+    number = right.selectbox(
+        word("report.shift"),
+        range(1, len(beginnings) + 1),
+        index=asked - 1 if asked <= len(beginnings) else 0,
+        format_func=lambda n: f"{n}  ({beginnings[n - 1]} –)",
+        key="report-shift",
+    )
+    day = day if isinstance(day, dt.date) else usual.day
+    addresses.say(day=day.isoformat(), shift=number)
+    return shift_of(day, number, config.review)
+
+
+@st.cache_resource(ttl=_SECONDS, show_spinner=False)
+def _figures(line: str, since: dt.datetime, until: dt.datetime) -> LineStatistics:
+    return desk.plant().statistics(line, since, until)
+
+
+def _preview(figures: LineStatistics) -> None:
+    counts, escapes = figures.counts, figures.escapes
+    upper = "–" if escapes.upper is None else f"≤ {escapes.upper:.2%}"
+    rows = [
+        ("lines.inspected", f"{counts.inspected:,}"),
+        ("lines.flagged", f"{counts.flagged:,}"),
+        *(
+            (f"report.{decision.value}", f"{count:,}")
+            for decision, count in counts.by_decision.items()
+        ),
+        ("report.undecided", f"{counts.waiting:,}"),
+        ("lines.flag_rate", _rate(figures.flag_rate)),
+        ("lines.false_reject_rate", _rate(figures.false_reject_rate)),
+        ("lines.escape_rate", f"{upper}  ({escapes.audited:,} / {escapes.passed:,})"),
+        ("report.escalations", f"{len(figures.escalations):,}"),
+    ]
+    if not counts.inspected:
+        st.text(word("lines.nothing"))
+    st.dataframe(
+        [{word("report.what"): word(name), word("report.value"): value} for name, value in rows],
+        hide_index=True,
+        width="stretch",
+        height="content",
+    )
+
+
+def _rate(rate: Rate) -> str:
+    if rate.rate is None or rate.lower is None or rate.upper is None:
+        return "–"
+    return f"{rate.rate:.2%}  ({rate.lower:.2%} – {rate.upper:.2%}, n = {rate.n:,})"
+
+
+def _make(line: str, shift: Shift, actor: Actor) -> None:
+    st.text(word("report.why"))
+    chosen = (line, shift.name, language())
+    if st.button(word("report.make")):
+        try:
+            with st.spinner(word("report.making")):
+                made = desk.plant().make_report(actor, line, shift, language())
+                files = {name: path.read_bytes() for name, path in made.files.items()}
+        except CdmInspectError as error:
+            keep(_MADE, None)
+            failure.show(error)
+            return
+        keep(_MADE, (chosen, made, files))
+    kept_report = kept(_MADE)
+    if kept_report is not None and kept_report[0] == chosen:
+        _offer(kept_report[1], kept_report[2])
+
+
+def _offer(made: MadeReport, files: dict[str, bytes]) -> None:
+    with st.container(border=True):
+        number, digest = made.head.number, chronicle.short(made.head.hash)
+        st.text(word("report.made", number=number, hash=digest))
+        with st.container(horizontal=True):
+            for name in FORMATS:
+                st.download_button(
+                    word(f"report.download_{name}"),
+                    files[name],
+                    file_name=made.files[name].name,
+                    mime="application/pdf" if name == "pdf" else "text/csv",
+                    on_click="ignore",
+                )

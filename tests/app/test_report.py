@@ -1,0 +1,127 @@
+"""The page Shift report: what the report will say, and the files for who may have them."""
+
+import datetime as dt
+
+import pytest
+
+from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
+from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
+from cdm_inspect.people import Actor, Role
+from cdm_inspect.project import open_project
+from cdm_inspect.records import Decision, Verdict
+from cdm_inspect.shifts import shift_of
+
+PROJECT = """\
+[review]
+timezone = "Asia/Tokyo"
+
+[lines.A]
+normal = "good"
+"""
+
+
+@pytest.fixture
+def plant(tmp_path):
+    """Four parts in the second shift of a day; one of the two flagged ones is rejected."""
+    root = tmp_path / "plant"
+    root.mkdir()
+    (root / "cdm-inspect.toml").write_text(PROJECT)
+    project = open_project(root)
+    start = shift_of(dt.date(2026, 3, 2), 2, project.config.review).since
+    with project.open_store() as store:
+        for number in range(4):
+            verdict = Verdict.REVIEW if number < 2 else Verdict.PASS
+            part = a_part(number, verdict=verdict, inspected_at=start)
+            kept = store.append(part, evidence=evidence_of(number))
+            if not number:
+                store.record_review(a_review(kept.id, Decision.REJECT))
+    return root
+
+
+def _page(actor):
+    import desk
+    from views import report
+
+    report.show(desk.plant().desk, "A", actor)
+
+
+@pytest.fixture
+def page(plant, monkeypatch):
+    """The page alone, as somebody sees it."""
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    monkeypatch.setenv(PROJECT_VARIABLE, str(plant))
+
+    def open_page(role=Role.QA, **addressed):
+        actor = None if role is None else Actor("伊藤", role)
+        app = AppTest.from_function(_page, args=(actor,), default_timeout=60)
+        for name, value in addressed.items():
+            app.query_params[name] = value
+        app.run()
+        assert not app.exception
+        return app
+
+    return open_page
+
+
+def figures(app):
+    table = app.dataframe[0].value
+    return dict(zip(table["Figure"], table["Value (95 % interval)"], strict=True))
+
+
+def texts(app):
+    return "\n".join(text.value for text in app.text)
+
+
+def actions(root):
+    return [link.entry["action"] for link in open_project(root).store_upkeep().entries()]
+
+
+def test_the_figures_of_a_shift_are_shown_before_it_is_made(page, plant):
+    app = page(day="2026-03-02", shift="2")
+    assert "2026-03-02 14:00 – 2026-03-02 22:00" in texts(app)
+    found = figures(app)
+    assert (found["inspected"], found["flagged"]) == ("4", "2")
+    assert (found["flagged and rejected"], found["flagged and not decided yet"]) == ("1", "1")
+    assert found["Flag rate"].startswith("50.00%")
+    assert actions(plant) == ["decide"]
+    app.selectbox(key="report-shift").set_value(1).run()
+    assert "No part was inspected" in texts(app)
+
+
+def test_a_report_is_made_and_offered(page, plant):
+    app = page(day="2026-03-02", shift="2")
+    app.button[0].click().run()
+    assert not app.exception
+    assert "anchored at entry 1" in texts(app)
+    assert actions(plant) == ["shift-report", "decide"]
+    assert len(app.get("download_button")) == 2
+    names = sorted(path.suffix for path in (plant / "reports/shifts").iterdir())
+    assert names == [".csv", ".pdf"]
+    # Another shift has no report yet.
+    app.selectbox(key="report-shift").set_value(1).run()
+    assert not app.get("download_button")
+
+
+@pytest.mark.parametrize("nonsense", ["-1", "99", "1e999", "NaN", "0001-01-01", "x" * 10_000])
+def test_nonsense_in_the_address_counts_as_nothing(page, nonsense):
+    app = page(day=nonsense, shift=nonsense)
+    assert app.selectbox(key="report-shift").value in (1, 2, 3)
+    assert abs(app.date_input(key="report-day").value - dt.date.today()) < dt.timedelta(days=3)
+
+
+@pytest.mark.parametrize(
+    ("role", "may"), [(None, False), (Role.OPERATOR, False), (Role.AUDITOR, True)]
+)
+def test_who_may(page, role, may):
+    app = page(role, day="2026-03-02", shift="2")
+    assert bool(app.button) == may
+    assert ("auditors may make a report" in texts(app)) != may
+
+
+def test_a_shift_to_come(page):
+    tomorrow = (dt.date.today() + dt.timedelta(days=3)).isoformat()
+    app = page(day=tomorrow, shift="1")
+    assert "has not begun" in texts(app)
+    assert not app.button
