@@ -24,6 +24,8 @@ _STYLE = """<style>
 a.way { display: inline-flex; align-items: center; min-height: 44px; padding: 0 1rem;
   border: 1px solid; border-radius: 0.5rem; color: inherit; text-decoration: none; }
 .st-key-head [data-testid="stText"] { white-space: nowrap; }
+/* Streamlit's own CSV of a table would give a spreadsheet what people have written as formulas. */
+[data-testid="stElementToolbarButton"]:has([aria-label="Download as CSV"]) { display: none; }
 </style>"""
 _KIOSK = """<style>
 [data-testid="stHeader"] { display: none; }

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import uuid
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import components
-import desk
 import desk_api
 import histories
 import streamlit as st
-from session import keep, kept, language, notify, word
+from session import language, word
 from words import Speech
 
-from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.people import Actor, Right
-from cdm_inspect.records import (
-    Decision,
-    Event,
-    InspectionQuery,
-    JudgingSetup,
-    Order,
-    Purpose,
-    Review,
-    StoredInspection,
-)
+from cdm_inspect.people import Actor
+from cdm_inspect.records import InspectionQuery, JudgingSetup, Order, StoredInspection
 from cdm_inspect.review import ReviewDesk
+from views import corrections
 
-_PENDING = "history-pending"
-_LONGEST = 1000
 _CAPTURES = 20
 
 
@@ -67,7 +53,7 @@ def show(counter: ReviewDesk, number: int, actor: Actor | None) -> None:
     _show_captures(counter, part, zone)
     _show_setup(setup)
     if actor is not None:
-        _show_actions(counter, part, actor, events, reasons)
+        corrections.show(counter, part, actor, events, reasons)
 
 
 def _reasons(counter: ReviewDesk, part: StoredInspection) -> dict[str, str]:
@@ -96,126 +82,3 @@ def _show_setup(setup: JudgingSetup | None) -> None:
         else:
             told = json.dumps(asdict(setup), ensure_ascii=False, indent=2)
             st.code(told, language="json", height=400)
-
-
-def _show_actions(
-    counter: ReviewDesk,
-    part: StoredInspection,
-    actor: Actor,
-    events: list[Event],
-    reasons: dict[str, str],
-) -> None:
-    may_settle = actor.may(Right.SETTLE)
-    if not may_settle and not (actor.may(Right.DECIDE) and part.reviewer == actor.name):
-        st.text(word("history.may_not"))
-        return
-    columns = st.columns(3)
-    with columns[0]:
-        _change(counter, part, actor, reasons)
-    if may_settle:
-        with columns[1]:
-            _mark(counter, part, actor, is_marked=histories.is_limit_sample(events))
-        with columns[2]:
-            _hold(part, actor)
-
-
-def _change(
-    counter: ReviewDesk, part: StoredInspection, actor: Actor, reasons: dict[str, str]
-) -> None:
-    """Another decision; a second press confirms it."""
-    st.subheader(word("history.change"), anchor=False)
-    pending = kept(_PENDING)
-    if pending is not None and pending.inspection_id == part.id:
-        _confirm(counter, part, actor, pending)
-        return
-    choices = [each for each in Decision if each is not part.decision]
-    if part.decision is None:
-        choices.remove(Decision.UNDO)
-    with st.form("history-change"):
-        decision = st.selectbox(
-            word("history.decision"),
-            choices,
-            format_func=lambda each: histories.decision_text(each, word),
-        )
-        reason = st.selectbox(
-            word("desk.reasons"),
-            ("", *reasons),
-            format_func=lambda code: reasons.get(code, word("history.no_reason")),
-        )
-        comment = st.text_input(word("desk.comment"), max_chars=_LONGEST)
-        if not st.form_submit_button(word("history.go_on")):
-            return
-    review = Review(
-        client_id=uuid.uuid4().hex,
-        inspection_id=part.id,
-        decision=decision,
-        reviewer=actor.name,
-        reason=reason if decision is Decision.REJECT else "",
-        comment=comment,
-        version=part.version,
-        purpose=Purpose.CORRECTION,
-    )
-    keep(_PENDING, review)
-    st.rerun()
-
-
-def _confirm(counter: ReviewDesk, part: StoredInspection, actor: Actor, review: Review) -> None:
-    former, new = (
-        histories.decision_text(each, word) or word("history.undecided")
-        for each in (part.decision, review.decision)
-    )
-    st.text(word("history.confirm", part=part.id, former=former, new=new))
-    if review.comment:
-        st.text(review.comment)
-    with st.container(horizontal=True):
-        if st.button(word("history.record")):
-            keep(_PENDING, None)
-            decided = replace(review, decided_at=dt.datetime.now(dt.UTC))
-            _do(lambda: counter.decide(actor, decided))
-        if st.button(word("history.cancel")):
-            keep(_PENDING, None)
-            st.rerun()
-
-
-def _mark(counter: ReviewDesk, part: StoredInspection, actor: Actor, *, is_marked: bool) -> None:
-    st.subheader(word("desk.limit_samples"), anchor=False)
-    if part.decision not in (Decision.ACCEPT, Decision.REJECT):
-        st.text(word("history.mark_undecided"))
-        return
-    with st.form("history-mark"):
-        st.text(word("history.is_marked" if is_marked else "history.is_not_marked"))
-        reason = st.text_input(word("history.why"), max_chars=_LONGEST)
-        if st.form_submit_button(word("history.unmark" if is_marked else "history.mark")):
-            _do_with(reason, lambda: counter.mark_limit_sample(actor, part, reason, ends=is_marked))
-
-
-def _hold(part: StoredInspection, actor: Actor) -> None:
-    st.subheader(word("history.hold"), anchor=False)
-    with st.form("history-hold"):
-        st.text(part.hold or word("history.is_not_held"))
-        reason = st.text_input(word("history.why"), max_chars=_LONGEST)
-        if st.form_submit_button(word("history.hold_begin")):
-            _do_with(reason, lambda: desk.plant().hold(actor, part, reason, ends=False))
-    if part.hold:
-        with st.form("history-hold-end"):
-            former = st.selectbox(word("history.hold_which"), part.hold.split("; "))
-            if st.form_submit_button(word("history.hold_end")):
-                _do(lambda: desk.plant().hold(actor, part, former, ends=True))
-
-
-def _do_with(reason: str, act: Callable[[], object]) -> None:
-    if reason.strip():
-        _do(act)
-    st.text(word("history.reason_first"))
-
-
-def _do(act: Callable[[], object]) -> None:
-    """Do something that is recorded, and say at the top of the page what came of it."""
-    try:
-        is_changed = act() is not False
-    except CdmInspectError as error:
-        notify("error", str(error))
-    else:
-        text = word("recorded" if is_changed else "history.unchanged")
-        notify("success" if is_changed else "error", text)
-    st.rerun()
