@@ -45,6 +45,17 @@ _MARKS = {
     ReportKind.DIAGNOSIS: {"levels", "drifts"},
     ReportKind.PILOT: {"verdict", "comparisons"},
 }
+# What each of their rows holds.
+_LEVEL = {"sigma", "dsm_train", "dsm_held_out", "overfit", "gap", "curl", "z_squared"}
+_ROWS: dict[ReportKind, dict[str, set[str]]] = {
+    ReportKind.EVALUATION: {"parts": {"sha256", "label", "score", "verdict"}},
+    ReportKind.BENCH: {"rows": {"scorer", "image_AUROC"}},
+    ReportKind.DIAGNOSIS: {"levels": _LEVEL, "drifts": {"start", "steps", "drift", "returned"}},
+    ReportKind.PILOT: {
+        "comparisons": {"endpoint", "arm", "reference", "difference", "low", "high"}
+    },
+}
+_ESTIMATE = {"value", "low", "high"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +144,11 @@ def find_reports(folder: Path, line: str, *, lines: Iterable[str] = ()) -> LineR
             continue
         files = tuple(p for p in paths if p.suffix in _DRAWN and _belongs(p, path))
         taken.update(files)
-        if document.get("line") == line:
+        if document.get("line") != line:
+            continue
+        if not _is_sound(kind, document):
+            damaged.append(name)
+        else:
             found.append(_report(kind, name, (path, *files), document))
     for path in paths:
         if path.suffix in _DRAWN and path not in taken and _is_about(path, line, lines):
@@ -212,6 +227,33 @@ def _read(path: Path) -> JsonObject | None:
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _is_sound(kind: ReportKind, document: JsonObject) -> bool:
+    """Whether it holds what its command writes, so that whoever shows it finds it."""
+    if kind is ReportKind.PILOT:
+        verdict = document["verdict"]
+        if not (isinstance(verdict, dict) and {"answer", "rule", "endpoint"} <= verdict.keys()):
+            return False
+    tables = [document]
+    if kind is ReportKind.DIAGNOSIS and document.get("compare") is not None:
+        tables.append(document["compare"])
+    return all(
+        isinstance(table, dict)
+        and isinstance(rows := table.get(name), list)
+        and all(isinstance(row, dict) and keys <= row.keys() for row in rows)
+        and (kind is not ReportKind.DIAGNOSIS or all(map(_has_estimates, rows)))
+        for table in tables
+        for name, keys in _ROWS[kind].items()
+    )
+
+
+def _has_estimates(row: JsonObject) -> bool:
+    return all(
+        isinstance(value, dict) and value.keys() >= _ESTIMATE
+        for name, value in row.items()
+        if name not in ("sigma", "start", "steps")
+    )
 
 
 def _report(kind: ReportKind, name: str, files: Sequence[Path], document: JsonObject) -> Report:

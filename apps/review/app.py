@@ -15,6 +15,7 @@ import access
 import desk
 from session import language, show_notice, word
 from views import (
+    admin,
     audit,
     drift,
     failure,
@@ -22,6 +23,7 @@ from views import (
     frame,
     history,
     lines,
+    models,
     plugin,
     queue,
     report,
@@ -44,6 +46,8 @@ _PAGES = {
     "history": history,
     "report": report,
     "audit": audit,
+    "models": models,
+    "admin": admin,
 }
 
 
@@ -67,9 +71,12 @@ def main() -> None:
         frame.show_login()
         return
     if not lines:
-        first_run.show()
+        # Alone, so that no menu of a plant at work is left behind.
+        first = st.Page(partial(first_run.show, actor), title="cdm-inspect", url_path="first")
+        st.navigation([first], position="hidden").run()
         return
     line = frame.show_head(lines, actor)
+    first_run.show_way_back(actor)
     pages = [
         st.Page(
             partial(view.show, counter, line, actor),

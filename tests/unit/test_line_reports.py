@@ -10,6 +10,8 @@ from cdm_inspect.comparison import compare_auroc, compare_errors
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.line_reports import ReportKind, compare_evaluations, find_reports
 
+VERDICT = {"answer": "go", "rule": "lower", "endpoint": "drift"}
+
 
 def evaluation(scores, line="A", threshold=0.5, **more):
     """As `evaluate` writes it: every third part is defective."""
@@ -44,7 +46,7 @@ def test_reports_are_told_apart_by_what_they_hold(tmp_path, write):
     page = write("A-fused.html", "", at=80)
     small = write("A-fused-detectability.png", "", at=70)
     write("night/anything.json", {"line": "A", "levels": [], "drifts": []}, at=400)
-    write("A-pilot.json", {"line": "A", "verdict": {}, "comparisons": []}, at=300)
+    write("A-pilot.json", {"line": "A", "verdict": VERDICT, "comparisons": []}, at=300)
     write("A-bench.json", {"line": "A", "rows": [], "compared_with": "fused"}, at=200)
     write("A-samples.png", "", at=50)
     write("B-fused.json", evaluation([1], line="B"))
@@ -63,6 +65,24 @@ def test_reports_are_told_apart_by_what_they_hold(tmp_path, write):
     assert set(found.damaged) == {"A-broken", "A-list"}
     (other,) = find_reports(tmp_path, "A-2", lines=["A", "A-2"]).reports
     assert other.name == "A-2-samples"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"verdict": {}, "comparisons": []},
+        {"verdict": VERDICT, "comparisons": [{"endpoint": "drift"}]},
+        {"levels": [{"sigma": 1}], "drifts": []},
+        {"levels": [], "drifts": [{"start": 1, "steps": 2, "drift": 3, "returned": 4}]},
+        {"levels": [], "drifts": [], "compare": {"levels": []}},
+        {"rows": None, "compared_with": "fused"},
+        {"image_AUROC": 1, "parts": ["x"]},
+    ],
+)
+def test_figures_of_another_version_are_named_as_damaged(tmp_path, write, document):
+    write("x.json", {"line": "A", **document})
+    found = find_reports(tmp_path, "A")
+    assert (found.reports, found.damaged) == ((), ("x",))
 
 
 def test_a_line_without_reports_has_none(tmp_path):

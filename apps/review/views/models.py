@@ -1,0 +1,111 @@
+"""What judges the line: model, calibration and their history, exports, stations; reports of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import charts_models as tables
+import desk
+import streamlit as st
+from session import word
+
+from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.line_models import LineModels
+from cdm_inspect.people import Actor
+from cdm_inspect.review import ReviewDesk
+from views import failure, model_reports
+
+_SECONDS = 20
+
+
+def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
+    """The line in full, then all lines, then what was measured of the line."""
+    st.title(f"{word('page.models')}: {line}")
+    plant, zone = desk.plant(), counter.config.review.zone
+    try:
+        found = _models(str(plant.root), line)
+    except CdmInspectError as error:
+        failure.show(error)
+        return
+    _show_problems(found)
+    left, right = st.columns(2)
+    with left.container(border=True):
+        _show_facts(
+            word("models.model_title"),
+            tables.model_facts(found.model, word, zone) if found.model else [],
+        )
+    with right.container(border=True):
+        _show_facts(
+            word("models.calibration_title"),
+            tables.calibration_facts(found.calibration, word, zone) if found.calibration else [],
+        )
+    _show_rows("running", tables.running_rows(found, word, zone))
+    _show_rows("versions", tables.version_rows(found, word, zone))
+    _show_rows("exported", tables.export_rows(found, word))
+    model_reports.show(line, zone)
+    _show_all_lines(zone)
+
+
+@st.cache_resource(ttl=_SECONDS, show_spinner=False)
+def _models(root: str, line: str) -> LineModels:
+    """Read anew after a while: the files of an export are hashed each time.
+
+    Args:
+        root: of the plant, so that the demo line is not taken for another.
+        line: name.
+    """
+    return desk.plant().models(line)
+
+
+def _show_problems(found: LineModels) -> None:
+    """What people have to know before they look at figures."""
+    texts = [found.problem] if found.problem else []
+    if found.calibration is not None and found.calibration.expired:
+        texts.append(found.calibration.expired)
+    model = found.model.id if found.model else tables.NOTHING
+    texts += [
+        word("models.stray", station=run.station or "?", other=run.model, model=model)
+        for run in found.strays
+    ]
+    for text in texts:
+        with st.container(border=True):
+            st.text(f"✖ {text}")
+
+
+def _show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
+    st.subheader(title, anchor=False)
+    if not facts:
+        st.text(word("models.none_in_force"))
+    else:
+        st.text("\n".join(f"{name}: {value}" for name, value in facts))
+
+
+def _show_rows(name: str, rows: Sequence[tables.Row]) -> None:
+    """A table under its title, or why there is none."""
+    st.subheader(word(f"models.{name}_title"), anchor=False)
+    if rows:
+        st.dataframe(rows, hide_index=True, width="stretch")
+    else:
+        st.text(word(f"models.{name}_none"))
+
+
+def _show_all_lines(zone: tables.Zone) -> None:
+    plant = desk.plant()
+    st.subheader(word("models.all_title"), anchor=False)
+    rows = []
+    for name in sorted(plant.project.config.lines):
+        found = _or_none(_models, str(plant.root), name)
+        if found is not None:
+            rows.append(tables.line_row(found, word, zone))
+    if rows:
+        st.dataframe(rows, hide_index=True, width="stretch")
+    else:
+        st.text(word("models.all_none"))
+
+
+def _or_none(read: Callable[..., LineModels], *what: Any) -> LineModels | None:
+    try:
+        return read(*what)
+    except CdmInspectError:
+        return None  # the page of that line says why
