@@ -23,6 +23,8 @@ from cdm_inspect.records import JsonObject, Verdict
 _LARGEST = 256 * 2**20
 """Bytes of a report that is read: room for a million parts."""
 _DRAWN = (".png", ".html")
+_SHIFTS = "shifts"
+"""Folder of the shift reports, which say nothing of models."""
 _FEWEST = 2
 """Parts of each kind that a difference in AUROC takes."""
 
@@ -124,7 +126,11 @@ def find_reports(folder: Path, line: str, *, lines: Iterable[str] = ()) -> LineR
         StorageError: if the folder cannot be read.
     """
     try:
-        paths = sorted(path for path in folder.rglob("[!.]*") if path.is_file())
+        paths = sorted(
+            path
+            for path in folder.rglob("[!.]*")
+            if path.is_file() and path.relative_to(folder).parts[0] != _SHIFTS
+        )
     except OSError as error:
         raise StorageError(
             f"{folder} cannot be read: {error.strerror or error}. Correct the rights."

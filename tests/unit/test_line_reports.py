@@ -52,6 +52,8 @@ def test_reports_are_told_apart_by_what_they_hold(tmp_path, write):
     write("B-fused.json", evaluation([1], line="B"))
     write("A-2-samples.png", "")
     write("else.json", {"line": "A"})
+    write("shifts/A-2026-11-26-1.html", "")
+    write("shifts/A-damaged.json", "{")
     write("A-broken.json", "{")
     write("A-list.json", "[]")
     found = find_reports(tmp_path, "A", lines=["A", "A-2", "B"])
