@@ -12,11 +12,12 @@ from cdm_inspect.people import Actor, Right
 from cdm_inspect.records import Event, JsonObject
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.watching import first_alarms
+from views import frame
 
 
 def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     """Alarms, who has seen them, and the charts behind them."""
-    st.title(f"{word('drift')}: {line}")
+    frame.show_title(word("drift"), line)
     try:
         found = desk.plant().line_drift(line)
         acknowledged = counter.acknowledged(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 
 import access
@@ -12,6 +13,7 @@ from words import LANGUAGES
 
 from cdm_inspect.people import Actor
 
+_MARKUP, _LITERAL = re.compile(r"([!-/:-@[-`{-~])"), r"\\\1"
 # Streamlit's own margins leave a third of a small screen empty. Its captions lack contrast.
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.9rem 1.2rem 0.5rem; }
@@ -78,6 +80,11 @@ def show_person(actor: Actor | None) -> None:
     else:
         st.text(f"{actor.name} · {word(f'role.{actor.role.value}')}")
         _show_leave()
+
+
+def show_title(title: str, line: str) -> None:
+    """Of a page about one line, whose name is text, whatever it would be in Markdown."""
+    st.title(f"{title}: {_MARKUP.sub(_LITERAL, line)}", anchor=False)
 
 
 def show_login() -> None:

@@ -14,7 +14,7 @@ from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.people import Actor
 from cdm_inspect.records import Decision, InspectionQuery, Order, StoredInspection, Verdict
 from cdm_inspect.review import ReviewDesk
-from views import failure, part
+from views import failure, frame, part
 
 _PAGE = 50
 _FINGER = 44  # pixels
@@ -25,7 +25,7 @@ _DECISIONS = ("accept", "reject", "unsure")
 
 def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     """What is asked for stands in the address, so that it can be sent to somebody."""
-    st.title(f"{word('page.history')}: {line}")
+    frame.show_title(word("page.history"), line)
     with st.expander(word("history.search"), expanded=addresses.number("part") is None):
         _ask(line)
     query = _query(line, counter.config.review.zone)

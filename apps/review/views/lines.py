@@ -14,7 +14,7 @@ from cdm_inspect.line_statistics import LineStatistics, Rate, ReviewerFigures
 from cdm_inspect.people import Actor
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.shifts import shift_at
-from views import failure
+from views import failure, frame
 
 _DAYS = {"week": 7, "month": 30}
 _SECONDS = 30
@@ -22,7 +22,7 @@ _SECONDS = 30
 
 def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     """Figures of the time that is chosen."""
-    st.title(f"{word('lines.title')}: {line}")
+    frame.show_title(word("lines.title"), line)
     chosen = st.segmented_control(
         word("lines.window"),
         ("shift", "before", *_DAYS),

@@ -14,14 +14,14 @@ from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.line_models import LineModels
 from cdm_inspect.people import Actor
 from cdm_inspect.review import ReviewDesk
-from views import failure, model_reports
+from views import failure, frame, model_reports
 
 _SECONDS = 20
 
 
 def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     """The line in full, then all lines, then what was measured of the line."""
-    st.title(f"{word('page.models')}: {line}")
+    frame.show_title(word("page.models"), line)
     plant, zone = desk.plant(), counter.config.review.zone
     try:
         found = _models(str(plant.root), line)

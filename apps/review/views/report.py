@@ -16,7 +16,7 @@ from cdm_inspect.people import Actor, Right
 from cdm_inspect.reporting import FORMATS, MadeReport, last_shift
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.shifts import Shift, shift_of
-from views import failure
+from views import failure, frame
 
 _SECONDS = 30
 _MADE = "shift-report"
@@ -24,7 +24,7 @@ _MADE = "shift-report"
 
 def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     """Choose a shift; what its report will say; make it."""
-    st.title(f"{word('page.report')}: {line}")
+    frame.show_title(word("page.report"), line)
     try:
         shift = _choose(counter)
         if shift.since == shift.until:

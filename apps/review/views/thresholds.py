@@ -16,7 +16,7 @@ from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.people import Actor, Right
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.what_if import Outcome, WhatIf
-from views import failure
+from views import failure, frame
 
 _SECONDS = 600
 _FIGURES = ("escapes", "false_rejects", "reviews", "cost_per_day")
@@ -24,7 +24,7 @@ _FIGURES = ("escapes", "false_rejects", "reviews", "cost_per_day")
 
 def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     """Curves with two thresholds to move, costs, what is expected, and saving it."""
-    st.title(f"{word('thresholds.title')}: {line}")
+    frame.show_title(word("thresholds.title"), line)
     try:
         with st.spinner(word("thresholds.reading")):
             what_if = _opened(line)
