@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
 import threading
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +32,7 @@ from cdm_inspect.watching import drift
 from cdm_inspect.what_if import WhatIf, open_what_if
 
 PROJECT_VARIABLE = "CDM_INSPECT_PROJECT"
+_THRESHOLD_S = 60.0
 
 
 class Plant:
@@ -48,6 +51,12 @@ class Plant:
         self._lock = threading.Lock()
         self._desk: ReviewDesk | None = None
         self._has_users = False
+        self._thresholds: dict[tuple[str, str], tuple[float, float | None]] = {}
+
+    @property
+    def name(self) -> str:
+        """Tells this plant from others that a browser has seen under the same address."""
+        return hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
 
     @cached_property
     def project(self) -> Project:
@@ -106,12 +115,20 @@ class Plant:
         return open_project(self.root, line=line)
 
     def reject_threshold(self, line: str, calibration: str) -> float | None:
-        """Of the calibration in force, if it is this one; None where nobody knows, or never."""
+        """Of the calibration in force, if it is this one; None where nobody knows, or never.
+
+        As of a minute ago: it is asked for with every part.
+        """
+        known = self._thresholds.get((line, calibration))
+        if known is not None and time.monotonic() - known[0] < _THRESHOLD_S:
+            return known[1]
         try:
             found = self.line_project(line).calibration(line)
+            reject = found.reject_threshold if found.id == calibration else None
         except CdmInspectError:
-            return None  # a desk without the models
-        return found.reject_threshold if found.id == calibration else None
+            reject = None  # a desk without the models
+        self._thresholds[line, calibration] = time.monotonic(), reject
+        return reject
 
     def statistics(self, line: str, since: dt.datetime, until: dt.datetime) -> LineStatistics:
         """What happened on a line; see `line_statistics.summarise_line`."""

@@ -37,7 +37,8 @@ from cdm_inspect.review import PURPOSES, Queue
 PREFIX = "/cdm/desk"
 TOKEN_HEADER = "x-desk-token"  # noqa: S105 - its name
 _LONGEST_BODY = 256 * 1024
-_MOST_PARTS = 24
+_LONGEST_WAIT_MS = 30 * 24 * 3_600_000
+_MOST_PARTS = 60
 _NUMBERS = 2**63
 """Numbers of parts are below."""
 _WORK_SECONDS = 10.0
@@ -82,6 +83,7 @@ class SentDecision(_Asked):
 
     client_id: Annotated[str, Field(min_length=8, max_length=64)]
     inspection_id: Annotated[int, Field(ge=1, lt=_NUMBERS)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     version: Annotated[int, Field(ge=0, lt=2**31)]
     decision: Decision
     queue: Queue
@@ -89,10 +91,13 @@ class SentDecision(_Asked):
     comment: Annotated[str, Field(max_length=1000)] = ""
     region: SentRegion | None = None
     seen_ms: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+    undoes: Annotated[str, Field(max_length=64)] = ""
+    waited_ms: Annotated[int, Field(ge=0, lt=2**53)] = 0
 
     def review(self) -> Review:
         """As the desk records it."""
         region = Region(**self.region.model_dump()) if self.region else None
+        waited = dt.timedelta(milliseconds=min(self.waited_ms, _LONGEST_WAIT_MS))
         return Review(
             client_id=self.client_id,
             inspection_id=self.inspection_id,
@@ -103,6 +108,8 @@ class SentDecision(_Asked):
             comment=self.comment,
             region=region,
             seen_ms=self.seen_ms,
+            # By the clock of the server; a browser that was cut off tells how long ago it was.
+            decided_at=dt.datetime.now(dt.UTC) - waited,
             purpose=PURPOSES[self.queue],
         )
 
@@ -138,6 +145,7 @@ def part_json(part: StoredInspection, *, is_blind: bool = False) -> dict[str, An
     is_told = part.decision is not None and not is_blind
     return {
         "id": part.id,
+        "sha256": part.sha256,
         "version": part.version,
         "line": part.line,
         "serial": part.serial,
@@ -181,8 +189,13 @@ def _take(actor: Actor, asked: TakeRequest) -> dict[str, Any]:
 
 
 def _decide(actor: Actor, sent: SentDecision) -> dict[str, Any]:
+    counter = desk.plant().desk
+    part = counter.store.get(sent.inspection_id)
+    if part is None or part.sha256 != sent.sha256:
+        # Numbers are given anew in another store; what was seen is no part of this one.
+        return {"status": "refused", "message": f"Part {sent.inspection_id} is another one now."}
     try:
-        stored = desk.plant().desk.decide(actor, sent.review())
+        stored = counter.decide(actor, sent.review(), undoes=sent.undoes)
     except DecisionConflict as error:
         return {"status": "conflict", "message": str(error)}
     except (NotAllowed, InvalidOption) as error:

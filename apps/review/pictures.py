@@ -13,7 +13,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from cdm_inspect.errors import CdmInspectError, DamagedFile, ImageError
+from cdm_inspect.errors import (
+    CdmInspectError,
+    DamagedFile,
+    ImageError,
+    StorageError,
+    StoreUnreachable,
+)
 from cdm_inspect.records import StoredInspection
 from cdm_inspect.review import Picture, heatmap_picture, photograph_picture, photograph_size
 
@@ -43,7 +49,9 @@ def size(name: str) -> tuple[int, int] | None:
     """Width and height of a kept photograph, pixels; None where it cannot be read."""
     try:
         return photograph_size(desk.plant().desk.store.read_file(name))
-    except (DamagedFile, ImageError):
+    except StoreUnreachable:
+        raise
+    except (StorageError, ImageError):
         return None  # the desk says that there is no picture
 
 
@@ -108,14 +116,17 @@ def _preview(name: str) -> Picture:
     return photograph_picture(desk.plant().desk.store.read_file(name), is_preview=True)
 
 
-@functools.lru_cache(maxsize=_KEPT)
 def _heatmap(number: int) -> Picture:
-    store = desk.plant().desk.store
-    part = store.get(number)
+    part = desk.plant().desk.store.get(number)
     if part is None or not part.heatmap_sha256 or part.threshold is None:
         raise ImageError(f"inspection {number} has no heat map.")
-    data = store.read_file(part.heatmap_sha256)
-    return heatmap_picture(data, part.heatmap_scale, part.heatmap_offset, part.threshold)
+    # By its content: numbers are given anew where the server turns to another plant.
+    return _drawn(part.heatmap_sha256, part.heatmap_scale, part.heatmap_offset, part.threshold)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _drawn(name: str, scale: float, offset: float, threshold: float) -> Picture:
+    return heatmap_picture(desk.plant().desk.store.read_file(name), scale, offset, threshold)
 
 
 def _signed(path: str) -> str:

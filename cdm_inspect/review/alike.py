@@ -14,7 +14,8 @@ import numpy.typing as npt
 from cdm_inspect.contracts import InspectionReader
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.images import decode_heatmap, decode_image, to_display
-from cdm_inspect.records import Decision, FloatArray, InspectionQuery, Order, StoredInspection
+from cdm_inspect.records import FloatArray, InspectionQuery, Order, StoredInspection
+from cdm_inspect.review.rules import JUDGED
 
 # Of the parts decided last, so many are compared.
 _RECENT = 120
@@ -52,7 +53,7 @@ class Lookalikes:
         )
         found: list[tuple[float, StoredInspection]] = []
         for other in decided:
-            if other.id == part.id or other.decision not in (Decision.ACCEPT, Decision.REJECT):
+            if other.sha256 == part.sha256 or other.decision not in JUDGED:
                 continue
             vector = self._vector(other)
             if vector is not None:

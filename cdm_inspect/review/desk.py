@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import threading
+import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cdm_inspect.config import LineReviewConfig, ProjectConfig
 from cdm_inspect.contracts import VerdictStore
-from cdm_inspect.errors import InvalidOption, NotAllowed, StorageError
+from cdm_inspect.errors import DecisionConflict, InvalidOption, NotAllowed
 from cdm_inspect.people import Actor, Right
 from cdm_inspect.records import (
     Decision,
@@ -24,6 +26,8 @@ from cdm_inspect.records import (
     Verdict,
 )
 from cdm_inspect.review.alike import Lookalikes
+from cdm_inspect.review.loans import Loans
+from cdm_inspect.review.rules import JUDGED, check_subject, permit
 from cdm_inspect.shifts import shift_at
 
 FLAGGED = (Verdict.REVIEW, Verdict.REJECT, Verdict.UNDECIDED)
@@ -33,7 +37,8 @@ REFUSED = "refused"
 
 _SECOND_WITHIN = dt.timedelta(days=7)
 _MOST_SECOND = 200
-_MOST_LIMIT_SAMPLES = 200
+_MOST_LIMIT_SAMPLES = 1000
+_COUNTED_FOR_S = 60.0
 
 
 class Queue(StrEnum):
@@ -95,7 +100,9 @@ class ReviewDesk:
         self.store, self._notify = store, notify
         self.config = config or ProjectConfig()
         self._alike = Lookalikes(store)
-        self._loans = _Loans()
+        self._loans = Loans()
+        self._wanted: dict[str, tuple[float, int]] = {}
+        self._lock = threading.Lock()
 
     def settings(self, line: str) -> LineReviewConfig:
         """What the people of a line are asked; of a line that is no longer described, the usual."""
@@ -158,41 +165,40 @@ class ReviewDesk:
         self._loans.release(holder)
         self.store.release(holder)
 
-    def decide(self, actor: Actor, review: Review) -> StoredInspection:
+    def decide(self, actor: Actor, review: Review, *, undoes: str = "") -> StoredInspection:
         """Record a decision; a second one on the same part is a new entry beside the first.
 
         A second opinion that differs from the first leaves the part open, for a third person.
 
         Args:
             actor: who decides; the name and role in the review do not count.
-            review: of them.
+            review: of them. Sent again it is known, and nothing more happens.
+            undoes: client id of the decision that is taken back, so that it is no other.
 
         Raises:
             NotAllowed: if the person may not decide this; the attempt is in the audit chain.
-            InvalidOption: if its reason is none of the line's.
+            InvalidOption: if there is no such part, or its reason is none of the line's.
             DecisionConflict: if somebody else has decided since the part was shown.
             StorageError: if it cannot be recorded.
         """
         part = self.store.get(review.inspection_id)
         if part is None:
-            raise StorageError(
+            raise InvalidOption(
                 f"there is no inspection {review.inspection_id}. Nothing was recorded."
             )
         review = replace(review, reviewer=actor.name, role=actor.role.value)
-        codes = [reason.code for reason in self.settings(part.line).reasons]
-        if review.reason and review.reason not in codes:
-            raise InvalidOption(
-                f"expected a reason of line {part.line} ({', '.join(codes)}), found "
-                f"{review.reason!r}. The decision was not recorded."
-            )
-        is_known = review.purpose is Purpose.SECOND and any(
-            known.client_id == review.client_id for known in self.store.reviews(part.id)
-        )
-        if not is_known:
-            self._permit(actor, part, review)
-        stored = self.store.record_review(review)
-        self._loans.end(part.id)
-        self._notify(review)
+        known = self.store.reviews(part.id)
+        if any(other.client_id == review.client_id for other in known):
+            stored = self.store.record_review(review)
+        else:
+            self._check(actor, part, review, undoes, known)
+            stored = self.store.record_review(review)
+            self._loans.end(part.id)
+            if review.purpose is Purpose.SECOND:
+                with self._lock:
+                    self._wanted.pop(part.line, None)
+            self._notify(review)
+        # Whoever sends a second opinion again may have been cut off before this.
         if review.purpose is Purpose.SECOND and stored.decision is not review.decision:
             stored = self._leave_open(stored, review)
         return stored
@@ -204,8 +210,13 @@ class ReviewDesk:
     def limit_samples(self, line: str) -> Sequence[StoredInspection]:
         """Border cases that the line's people have agreed on, newest first."""
         marked: dict[int, bool] = {}
-        for event in self.store.events(line=line, limit=_MOST_LIMIT_SAMPLES):
-            if event.inspection_id is not None and event.action in (LIMIT_SAMPLE, NO_LIMIT_SAMPLE):
+        events = [
+            event
+            for action in (LIMIT_SAMPLE, NO_LIMIT_SAMPLE)
+            for event in self.store.events(line=line, action=action, limit=_MOST_LIMIT_SAMPLES)
+        ]
+        for event in sorted(events, key=lambda event: event.at, reverse=True):
+            if event.inspection_id is not None:
                 marked.setdefault(event.inspection_id, event.action == LIMIT_SAMPLE)
         numbers = tuple(number for number, is_marked in marked.items() if is_marked)
         found = self.store.find(InspectionQuery(line=line, ids=numbers)) if numbers else ()
@@ -222,7 +233,7 @@ class ReviewDesk:
             InvalidOption: if nobody has accepted or rejected the part.
         """
         actor.require(Right.SETTLE)
-        if part.decision not in (Decision.ACCEPT, Decision.REJECT):
+        if part.decision not in JUDGED:
             raise InvalidOption(
                 f"expected a part that was accepted or rejected, found part {part.id} of which "
                 "nobody has said so. Decide it first."
@@ -270,11 +281,23 @@ class ReviewDesk:
         """Every decision on a part, oldest first."""
         return self.store.reviews(inspection_id)
 
-    def _permit(self, actor: Actor, part: StoredInspection, review: Review) -> None:
+    def _check(
+        self,
+        actor: Actor,
+        part: StoredInspection,
+        review: Review,
+        undoes: str,
+        known: Sequence[Review],
+    ) -> None:
+        codes = [reason.code for reason in self.settings(part.line).reasons]
+        if review.reason and review.reason not in codes:
+            raise InvalidOption(
+                f"expected a reason of line {part.line} ({', '.join(codes)}), found "
+                f"{review.reason!r}. The decision was not recorded."
+            )
+        check_subject(part, review, undoes, known)
         try:
-            if review.purpose is Purpose.SECOND:
-                _permit_second(actor, part, review)
-            actor.require(self._right(actor, part, review))
+            permit(actor, part, review)
         except NotAllowed as error:
             self.store.record_event(
                 Event(
@@ -289,23 +312,9 @@ class ReviewDesk:
             )
             raise
 
-    def _right(self, actor: Actor, part: StoredInspection, review: Review) -> Right:
-        """What it takes to say this of this part."""
-        is_own = part.reviewer in ("", actor.name)
-        if review.decision is Decision.UNDO:
-            return Right.DECIDE if is_own else Right.SETTLE
-        if review.purpose is Purpose.CORRECTION:
-            return Right.DECIDE if is_own and part.reviewer else Right.SETTLE
-        belongs = {
-            Purpose.QUEUE: part.verdict is not Verdict.PASS,
-            Purpose.AUDIT: part.verdict is Verdict.PASS,
-            Purpose.SECOND: True,
-        }[review.purpose]
-        return Right.DECIDE if belongs else Right.SETTLE
-
     def _leave_open(self, part: StoredInspection, second: Review) -> StoredInspection:
-        """Two do not agree: a third settles it."""
-        if part.decision not in (Decision.ACCEPT, Decision.REJECT):
+        """Two do not agree: a third settles it, unless somebody has done so meanwhile."""
+        if part.decision not in JUDGED or second.version is None:
             return part
         review = Review(
             # Follows from the second opinion, so that one that is sent again leaves one entry.
@@ -315,9 +324,15 @@ class ReviewDesk:
             reviewer=second.reviewer,
             role=second.role,
             comment=f"{part.decision.value} / {second.decision.value}",
+            version=second.version + 1,
             purpose=Purpose.CORRECTION,
         )
-        stored = self.store.record_review(review)
+        if part.version != review.version:
+            return part
+        try:
+            stored = self.store.record_review(review)
+        except DecisionConflict:
+            return part
         self._notify(review)
         return stored
 
@@ -340,25 +355,31 @@ class ReviewDesk:
         wanted = self._second_wanted(line)
         if not wanted:
             return ()
-        found = [
-            part
-            for decision in (Decision.ACCEPT, Decision.REJECT)
-            for part in self.store.find(self._decided_once(line, decision))
-            if part.reviewer != actor.name
-        ]
-        # Accepted and rejected ones by turns tell nobody what the first has said.
-        found.sort(key=lambda part: uuid.uuid5(uuid.NAMESPACE_OID, part.sha256).int)
-        return found[:wanted]
+        found = self.store.find(
+            InspectionQuery(
+                line=line,
+                is_decided=True,
+                version=1,
+                since=dt.datetime.now(dt.UTC) - _SECOND_WITHIN,
+                order=Order.RANDOM,
+                limit=_MOST_SECOND,
+            )
+        )
+        others = [part for part in found if part.decision in JUDGED and part.reviewer != actor.name]
+        return others[:wanted]
 
     def _second_wanted(self, line: str) -> int:
-        """Of the parts decided lately, how many more second opinions there should be."""
+        """Of the parts inspected lately, how many more second opinions there should be."""
         share = self.settings(line).second_share
         if not share:
             return 0
+        with self._lock:
+            counted, wanted = self._wanted.get(line, (-math.inf, 0))
+        if time.monotonic() - counted < _COUNTED_FOR_S:
+            return wanted
         since = dt.datetime.now(dt.UTC) - _SECOND_WITHIN
-        once = sum(
-            self.store.count(self._decided_once(line, decision))
-            for decision in (Decision.ACCEPT, Decision.REJECT)
+        decided = sum(
+            cell.parts for cell in self.store.hourly(line, since=since) if cell.decision in JUDGED
         )
         done = len(
             {
@@ -367,17 +388,10 @@ class ReviewDesk:
                 if review.purpose is Purpose.SECOND
             }
         )
-        return max(0, round(share * (once + done)) - done)
-
-    def _decided_once(self, line: str, decision: Decision) -> InspectionQuery:
-        return InspectionQuery(
-            line=line,
-            decision=decision,
-            version=1,
-            since=dt.datetime.now(dt.UTC) - _SECOND_WITHIN,
-            order=Order.RANDOM,
-            limit=_MOST_SECOND,
-        )
+        wanted = max(0, round(share * decided) - done)
+        with self._lock:
+            self._wanted[line] = time.monotonic(), wanted
+        return wanted
 
     def _open(self, line: str) -> Sequence[StoredInspection]:
         return self.store.find(InspectionQuery(line=line, decision=Decision.UNSURE))
@@ -391,47 +405,3 @@ class ReviewDesk:
                 if review.purpose is Purpose.AUDIT and part.decision is not None
             }
         )
-
-
-def _permit_second(actor: Actor, part: StoredInspection, review: Review) -> None:
-    if part.reviewer == actor.name:
-        raise NotAllowed(
-            f"{actor.name} has decided part {part.id}; a second opinion is somebody else's. "
-            "Nothing was recorded."
-        )
-    if review.decision is Decision.UNDO or part.decision is None:
-        raise NotAllowed(
-            f"part {part.id} has no decision that a second opinion could be about, or one is to be "
-            "taken back, which cannot be. Nothing was recorded."
-        )
-
-
-class _Loans:
-    """Who looks at which part of a sample; flagged parts are lent by the store itself.
-
-    Kept in memory: they only spare people double work. That no part is decided twice unnoticed is
-    up to its version.
-    """
-
-    def __init__(self) -> None:
-        self._holders: dict[int, tuple[str, dt.datetime]] = {}
-        self._lock = threading.Lock()
-
-    def lend(
-        self, parts: Collection[StoredInspection], holder: str, count: int, seconds: float
-    ) -> Sequence[StoredInspection]:
-        now = dt.datetime.now(dt.UTC)
-        with self._lock:
-            self._holders = {k: loan for k, loan in self._holders.items() if loan[1] > now}
-            mine = [p for p in parts if self._holders.get(p.id, (holder, now))[0] == holder]
-            until = now + dt.timedelta(seconds=seconds)
-            self._holders |= {part.id: (holder, until) for part in mine[:count]}
-        return mine[:count]
-
-    def end(self, number: int) -> None:
-        with self._lock:
-            self._holders.pop(number, None)
-
-    def release(self, holder: str) -> None:
-        with self._lock:
-            self._holders = {k: loan for k, loan in self._holders.items() if loan[0] != holder}

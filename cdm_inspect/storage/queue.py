@@ -34,7 +34,7 @@ _FIRST = -1e9
 # As the partial indexes say them, in letters: SQLite cannot tell that a parameter says the same.
 _WAITS = InspectionRow.status == literal_column("'waiting'")
 _IS_DECIDED = InspectionRow.status == literal_column("'decided'")
-_NOTHING = literal_column("''")
+_NOTHING: ColumnElement[str] = literal_column("''")
 _IS_CLAIMED = InspectionRow.claimed_by != _NOTHING
 
 # What an order is by; ascending, except that the newest come by descending number.
@@ -99,7 +99,8 @@ def matching(query: InspectionQuery) -> list[ColumnElement[bool]]:
     if query.is_decided is not None:
         found.append(_IS_DECIDED if query.is_decided else row.status != Status.DECIDED)
     if query.decision is not None:
-        found += [_IS_DECIDED, row.decision == query.decision.value]
+        # Of our own words, in letters for the sake of the partial index.
+        found += [_IS_DECIDED, row.decision == literal_column(f"'{query.decision.value}'")]
     if query.reviewer is not None:
         found += [_IS_DECIDED, row.reviewer == readable(query.reviewer)]
     if query.version is not None:
@@ -164,7 +165,9 @@ def claim(
     )
     mine = [number for number, where, status in own if (where, status) == (line, Status.WAITING)]
     if len(mine) < count:
-        is_free = or_(row.claimed_by == "", row.claimed_until < now)
+        # Beyond its length no loan lasts; one that does was made before the clock was set back.
+        longest = now + dt.timedelta(seconds=seconds)
+        is_free = or_(row.claimed_by == "", row.claimed_until < now, row.claimed_until > longest)
         query = InspectionQuery(order=order, limit=count - len(mine))
         free = select(row.id).where(*waits, is_free, row.claimed_by != holder)
         mine += session.scalars(

@@ -103,6 +103,7 @@ class InspectionRow(Base):
         _partial("ix_inspection_decided", "line", "id", where="status = 'decided'"),
         # Of which a few are drawn for a second opinion.
         _partial("ix_inspection_once", "line", "key", where="status = 'decided' AND version = 1"),
+        _partial("ix_inspection_open", "line", "id", where="decision = 'unsure'"),
         _partial("ix_inspection_serial", "serial", where="serial != ''"),
         _partial("ix_inspection_lot", "lot", where="lot != ''"),
         Index("ix_inspection_line_id", "line", "id"),

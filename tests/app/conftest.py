@@ -199,7 +199,10 @@ def open_page(browser):
     """Open pages; whatever one asks of the internet, or complains of, fails the test."""
     contexts, outside, complaints = [], [], []
     # A server that a test kills; a person who is turned away.
-    expected = re.compile("ERR_CONNECTION_REFUSED|WebSocket|status of 40[13]|ERR_EMPTY_RESPONSE")
+    expected = re.compile(
+        "ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|WebSocket|status of 40[13]|No response received"
+        "|server is not responding"
+    )
 
     def note(request):
         if "127.0.0.1" not in request.url and not request.url.startswith(("data:", "blob:")):

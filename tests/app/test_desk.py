@@ -377,7 +377,7 @@ def test_two_people_on_one_line_have_different_parts(plant_folder, serve, sit_do
         press(page, "a")
     for page in pages.values():
         settled(page)
-        assert page.locator(".message").is_hidden()
+        assert page.locator(".refusals").is_hidden()
     found = decisions(plant_folder)
     assert sorted(part.reviewer for part in found.values()) == ["suzuki"] * 5 + ["tanaka"] * 5
 
@@ -414,7 +414,7 @@ def test_a_photograph_that_is_missing_is_neither_shown_nor_decided(
         page.keyboard.press("a")
         page.wait_for_timeout(100)
     count = len(decisions(plant_folder))
-    page.get_by_text("The photograph cannot be shown.").wait_for()
+    page.get_by_text("its photograph is missing or damaged").first.wait_for()
     assert page.locator(".pane.shown").count() == 0
     page.keyboard.press("x")
     page.wait_for_timeout(800)
@@ -445,8 +445,10 @@ def test_a_second_opinion_is_blind_and_a_third_settles(plant_folder, serve, sit_
     before = shown(other)
     other.get_by_label("Show").select_option("second")
     number = next_shown(other, before)
+    other.wait_for_timeout(1500)  # what looks alike would be here by now
     text = board(other).inner_text()
     assert "tanaka" not in text
+    assert other.locator(".thumb").count() == 0
     press(other, "x")
     settled(other)
     kinds = [(r.reviewer, r.decision, r.purpose) for r in reviews(plant_folder, number)]
@@ -473,9 +475,7 @@ def test_panes_are_linked_and_show_the_photographs_own_pixels(plant_folder, serv
     sizes = page.locator(".pane.photo img").evaluate("image => image.naturalWidth")
     assert sizes == 256
     page.keyboard.press("g")
-    zoom = float(page.locator(".panes").get_attribute("data-zoom"))
     width = page.locator(".pane.photo img").bounding_box()["width"]
-    assert zoom >= 1
     box = page.locator(".pane.map").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.wheel(0, -1200)

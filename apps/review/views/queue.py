@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import access
 import components
+import desk
 from session import language
 from words import Speech
 
@@ -18,6 +19,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     may_decide = actor is not None and actor.may(Right.DECIDE)
     components.show_desk(
         {
+            "plant": desk.plant().name,
             "line": line,
             "name": actor.name if actor else "",
             "token": access.token_for(actor) if may_decide else "",

@@ -10,14 +10,16 @@ import { Keys, isWriting, keyName } from "./keys.js";
 import { Help } from "./help.js";
 import { Outbox } from "./outbox.js";
 import { Panes } from "./panes.js";
-import { Pictures, load } from "./pictures.js";
+import { Later, Pictures, load } from "./pictures.js";
 import * as server from "./server.js";
 import { Tools } from "./tools.js";
 
 const AHEAD = 12; // parts that are asked for
+const MOST = 60;
 const REFILL = 7; // below this many, more are asked for
 const PRELOADED = 5;
 const ASK_AGAIN_MS = 4000;
+const TRIES = 3; // for a photograph that is missing
 const DECISIONS = ["accept", "reject", "unsure"];
 
 class Desk {
@@ -39,17 +41,24 @@ class Desk {
     this.tools = new Tools(this);
     this.facts = new Facts(this);
     this.help = new Help(this);
-    this.outbox = new Outbox((kept, answer) => this.onanswer(kept, answer), () => this.report());
+    this.skipped = new Set(); // numbers of parts whose photograph is lost
+    this.undoneAt = -Infinity;
+    this.outbox = new Outbox(data.plant, (kept, answer) => this.onanswer(kept, answer), () => this.report());
     this.build(root);
     this.onkey = (event) => this.press(event);
     this.onkeyup = (event) => this.letGo(event);
     this.onleave = () => server.release(this.data.token, this.holder);
-    this.onseen = () => this.look();
+    this.onseen = () => {
+      this.panes.isHidden = false; // nobody hears of a key that is let go elsewhere
+      this.look();
+      this.renew();
+    };
     document.addEventListener("keydown", this.onkey);
     document.addEventListener("keyup", this.onkeyup);
     document.addEventListener("visibilitychange", this.onseen);
+    window.addEventListener("blur", this.onseen);
     window.addEventListener("pagehide", this.onleave);
-    this.timer = setInterval(() => this.refill(true), ASK_AGAIN_MS);
+    this.timer = setInterval(() => this.renew(), ASK_AGAIN_MS);
     this.update(data);
   }
 
@@ -57,6 +66,16 @@ class Desk {
     this.head = el("div", { className: "head", "aria-live": "polite" });
     this.banner = el("div", { className: "banner", role: "status", hidden: true });
     this.message = el("div", { className: "message", role: "alert", hidden: true });
+    this.refused = el("ul");
+    this.refusals = el(
+      "div",
+      { className: "message refusals", role: "alert", hidden: true },
+      this.refused,
+      button("OK", () => {
+        this.refused.replaceChildren();
+        this.refusals.hidden = true;
+      }),
+    );
     this.empty = el("div", { className: "empty", hidden: true });
     this.buttons = Object.fromEntries(
       [...DECISIONS, "undo"].map((name) => [
@@ -73,6 +92,7 @@ class Desk {
       { className: "main" },
       this.banner,
       this.message,
+      this.refusals,
       this.head,
       this.panes.node,
       this.empty,
@@ -124,6 +144,8 @@ class Desk {
     this.queue = [];
     this.history = [];
     this.decided.clear();
+    this.skipped.clear();
+    this.pictures = new Pictures(); // numbers may be those of another store
     this.turn += 1;
     this.round += 1;
     this.asking = false;
@@ -133,6 +155,11 @@ class Desk {
     this.work = null;
     this.describe();
     this.refill(true);
+  }
+
+  /** Keep the parts of this screen, as long as somebody can see it. */
+  renew() {
+    if (document.visibilityState === "visible") this.refill(true);
   }
 
   /** Ask for more parts, where few are left; asking also renews the loan of those that are here. */
@@ -146,7 +173,8 @@ class Desk {
         queue: this.tools.queue,
         order: this.tools.order,
         holder: this.holder,
-        count: AHEAD,
+        // Of those that come some may be decided already, and not yet known to be.
+        count: Math.min(MOST, AHEAD + this.outbox.undecided.size + this.skipped.size),
       });
       if (round !== this.round) return;
       this.isReachable = true;
@@ -166,7 +194,10 @@ class Desk {
   receive(parts) {
     const waits = this.outbox.undecided;
     const fresh = parts.filter(
-      (part) => !waits.has(part.id) && !(this.decided.get(part.id) >= part.version),
+      (part) =>
+        !waits.has(part.id) &&
+        !this.skipped.has(part.id) &&
+        !(this.decided.get(part.id) >= part.version),
     );
     // The part on the screen stays, whatever the server thinks of it meanwhile.
     const rest = fresh.filter((part) => part.id !== this.current?.id);
@@ -200,19 +231,40 @@ class Desk {
     this.blank();
     this.describe();
     if (!part) return;
-    const found = await this.pictures.of(part);
+    let found;
+    try {
+      found = await this.pictures.of(part);
+    } catch (error) {
+      if (!(error instanceof Later)) throw error;
+    }
     if (turn !== this.turn || part !== this.current) return;
-    const isLost = part.pictures.photo && !found.photo;
-    if (isLost && part.verdict !== "undecided") {
-      this.tell(this.words.picture_retry);
-      setTimeout(() => turn === this.turn && this.wait(), 1000);
+    const isLost = found && part.pictures.photo && !found.photo && part.verdict !== "undecided";
+    if (found && !isLost) {
+      this.show(found);
       return;
     }
-    this.show(found);
+    this.tell(this.words.picture_retry);
+    part.tries = (part.tries ?? 0) + (isLost ? 1 : 0);
+    if (isLost) this.pictures.forget(part);
+    setTimeout(() => {
+      if (turn !== this.turn) return;
+      if (part.tries >= TRIES) this.skip(part);
+      else this.wait();
+    }, 1000);
+  }
+
+  /** A part that cannot be seen is left to others; the rest goes on. */
+  skip(part) {
+    this.skipped.add(part.id);
+    this.queue = this.queue.filter((other) => other !== part);
+    this.refuse(fill(this.words.picture_lost, { part: part.id }));
+    this.tell("");
+    this.next();
   }
 
   show(found) {
     this.tell("");
+    this.compared = null;
     this.facts.show(this.current);
     this.panes.show(this.current, found);
     this.node.dataset.part = this.current.id;
@@ -261,6 +313,7 @@ class Desk {
       client_id: crypto.randomUUID?.().replaceAll("-", "") ?? this.newName(),
       inspection_id: part.id,
       version: part.version,
+      sha256: part.sha256,
       decision,
       queue: this.tools.queue,
       reason: decision === "reject" ? this.facts.reason : "",
@@ -268,6 +321,7 @@ class Desk {
       region: this.facts.region,
       seen_ms: Math.round(performance.now() - this.shownAt),
     };
+    this.node.dataset.decided = Number(this.node.dataset.decided ?? 0) + 1;
     this.decided.set(part.id, part.version);
     this.history.unshift({ part, decision, state: "sent", client_id: sent.client_id });
     this.history.length = Math.min(this.history.length, 10);
@@ -281,14 +335,19 @@ class Desk {
   undo() {
     if (!this.data.token) return this.tell(this.words.name_first);
     const last = this.history.find((entry) => entry.state !== "undone" && entry.state !== "refused");
-    if (!last || this.tools.queue === "second") return this.tell(this.words.nothing_to_undo);
+    if (!last || !this.canUndo) return this.tell(this.words.nothing_to_undo);
+    // Pressed twice it was meant once.
+    if (performance.now() - this.undoneAt < this.data.settings.min_look_ms) return this.hint();
+    this.undoneAt = performance.now();
     last.state = "undone";
     const version = last.part.version + 1;
     this.outbox.add({
       client_id: crypto.randomUUID?.().replaceAll("-", "") ?? this.newName(),
       inspection_id: last.part.id,
       version,
+      sha256: last.part.sha256,
       decision: "undo",
+      undoes: last.client_id,
       queue: this.tools.queue,
     });
     const part = { ...last.part, version: version + 1, decision: null, reviewer: "" };
@@ -296,6 +355,11 @@ class Desk {
     this.queue = [part, ...this.queue.filter((other) => other.id !== part.id)];
     this.next();
     this.facts.tellHistory();
+  }
+
+  /** What was settled or said blindly is taken back elsewhere, by who may. */
+  get canUndo() {
+    return this.tools.queue === "flagged" || this.tools.queue === "audit";
   }
 
   newName() {
@@ -308,13 +372,26 @@ class Desk {
     const { decision } = kept;
     const entry = this.history.find((other) => other.client_id === decision.client_id);
     if (entry && entry.state === "sent") entry.state = answer.status === "stored" ? "stored" : "refused";
-    if (answer.status !== "stored") {
-      // It was not recorded: the part comes again, if it still waits.
-      this.decided.delete(decision.inspection_id);
-      this.tell(fill(this.words.not_recorded, { part: decision.inspection_id, why: answer.message }));
-    }
+    if (answer.status !== "stored") this.onrefusal(decision, answer.message);
     this.node.dataset.answered = Number(this.node.dataset.answered ?? 0) + 1;
     this.facts.tellHistory();
+  }
+
+  /** It was not recorded: what is here of the part is not true; it comes again, if it waits. */
+  onrefusal(decision, why) {
+    const number = decision.inspection_id;
+    this.decided.delete(number);
+    const undone = this.history.find((entry) => entry.client_id === decision.undoes);
+    if (undone) undone.state = "stored";
+    this.queue = this.queue.filter((part) => part.id !== number);
+    if (this.current?.id === number) this.next();
+    this.refuse(fill(this.words.not_recorded, { part: number, why }));
+  }
+
+  /** Stays on the screen until somebody has read it. */
+  refuse(text) {
+    this.refused.append(el("li", { textContent: text }));
+    this.refusals.hidden = false;
   }
 
   press(event) {
@@ -356,9 +433,14 @@ class Desk {
     if (this.keys.meaning(event)?.action === "hide") this.panes.isHidden = false;
   }
 
+  /** Another part's photograph in place of the restoration; asked again, the restoration. */
   async compare(other) {
-    const image = await load(other.pictures.photo);
-    if (image) this.panes.compare(image, `${this.words.part} ${other.id}`);
+    const { turn } = this;
+    const isOver = this.compared === other.id;
+    const image = isOver ? null : await load(other.pictures.photo).catch(() => null);
+    if (turn !== this.turn || !this.node.dataset.part) return;
+    this.compared = image ? other.id : null;
+    this.panes.compare(image, `${this.words.part} ${other.id}`);
   }
 
   /** The head of the desk: which part, and how odd. */
@@ -371,7 +453,7 @@ class Desk {
     this.head.replaceChildren(...(part ? this.facts.headline(part) : []));
     if (!part && !isEmpty) this.head.textContent = words.loading;
     for (const name of DECISIONS) this.buttons[name].disabled = !part || !this.data.token;
-    this.buttons.undo.disabled = !this.data.token || this.tools.queue === "second";
+    this.buttons.undo.disabled = !this.data.token || !this.canUndo;
     if (part && !this.node.dataset.part) this.head.append(` ${words.loading}`);
   }
 
@@ -385,7 +467,7 @@ class Desk {
     if (!this.data.token) text = words.name_first;
     else if (outbox.state === "logged-out") text = words.logged_out;
     else if (isAway) text = words.away;
-    else if (!outbox.isKept) text = words.nothing_kept;
+    if (!outbox.isKept && this.data.token) text += ` ${words.nothing_kept}`;
     const others = outbox.waiting.filter((kept) => kept.name !== this.data.name);
     if (others.length) {
       text += ` ${fill(words.of_others, { n: others.length, name: others[0].name })}`;
@@ -407,10 +489,13 @@ class Desk {
   }
 
   end() {
+    this.turn += 1; // nothing that is on its way comes onto the screen
+    this.round += 1;
     clearInterval(this.timer);
     document.removeEventListener("keydown", this.onkey);
     document.removeEventListener("keyup", this.onkeyup);
     document.removeEventListener("visibilitychange", this.onseen);
+    window.removeEventListener("blur", this.onseen);
     window.removeEventListener("pagehide", this.onleave);
     this.outbox.end();
     this.panes.end();

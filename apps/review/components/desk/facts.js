@@ -75,7 +75,12 @@ export class Facts {
     for (const node of this.reasons.children) node.setAttribute("aria-pressed", "false");
     this.describe();
     clearTimeout(this.resting);
-    if (part?.pictures.map) this.resting = setTimeout(() => this.loadAlike(part), REST_MS);
+    // Whoever gives a second opinion is told of no first one, not even of a part that looks alike.
+    const isBlind = this.desk.tools.queue === "second";
+    this.limits.hidden = isBlind;
+    if (part?.pictures.map && !isBlind) {
+      this.resting = setTimeout(() => this.loadAlike(part), REST_MS);
+    }
   }
 
   /** The reason of a number key; chosen again, none. */
@@ -206,12 +211,15 @@ export class Facts {
   async loadLimitSamples() {
     const { line, token } = this.desk.data;
     this.samples = [];
+    let found = [];
     try {
-      this.samples = (await server.limitSamples(token, line)).parts;
+      found = (await server.limitSamples(token, line)).parts;
     } catch (error) {
-      return;
+      return; // parts can be judged without
     }
-    if (line === this.desk.data.line) this.tellLimits();
+    if (line !== this.desk.data.line) return;
+    this.samples = found;
+    this.tellLimits();
   }
 
   tellLimits() {

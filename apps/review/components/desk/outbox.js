@@ -4,15 +4,17 @@
 
 import { LoggedOut, Unreachable, decide } from "./server.js";
 
-const PREFIX = "cdm-inspect-decision:";
+const PREFIX = "cdm-inspect-decision";
 const RETRY_MS = 1500;
 
 export class Outbox {
   /**
+   * @param {string} plant - whose decisions; those of another, under the same address, wait for it.
    * @param {(kept: object, answer: object) => void} onanswer - told what became of a decision.
    * @param {() => void} onchange - told when something about the outbox is different.
    */
-  constructor(onanswer, onchange) {
+  constructor(plant, onanswer, onchange) {
+    this.prefix = `${PREFIX}:${plant}:`;
     this.onanswer = onanswer;
     this.onchange = onchange;
     this.waiting = [];
@@ -26,16 +28,21 @@ export class Outbox {
 
   /** Take up what this browser has kept, also of a page that was closed. */
   read() {
+    let keys = [];
     try {
-      const known = new Set(this.waiting.map((kept) => kept.decision.client_id));
-      for (const key of Object.keys(localStorage).filter((name) => name.startsWith(PREFIX))) {
-        const kept = JSON.parse(localStorage.getItem(key));
-        if (!known.has(kept.decision.client_id)) this.waiting.push(kept);
-      }
-      this.waiting.sort((one, other) => one.at - other.at);
+      keys = Object.keys(localStorage).filter((name) => name.startsWith(this.prefix));
     } catch (error) {
       this.isKept = false;
     }
+    for (const key of keys) {
+      try {
+        const kept = JSON.parse(localStorage.getItem(key));
+        if (kept?.decision?.client_id) this.waiting.push(kept);
+      } catch (error) {
+        // Not ours, or another tab has just sent it.
+      }
+    }
+    this.waiting = inOrder(this.waiting);
   }
 
   /** Who is at the desk. What the same person has left behind is sent in the new session. */
@@ -53,7 +60,7 @@ export class Outbox {
     const kept = { decision, at: Date.now(), ...this.session };
     this.waiting.push(kept);
     try {
-      localStorage.setItem(PREFIX + decision.client_id, JSON.stringify(kept));
+      localStorage.setItem(this.prefix + decision.client_id, JSON.stringify(kept));
     } catch (error) {
       this.isKept = false;
     }
@@ -65,32 +72,39 @@ export class Outbox {
   async send() {
     if (this.isSending || !this.waiting.length) return;
     this.isSending = true;
+    const stuck = new Set(); // parts, of which an earlier decision is still to come
+    let state = "ok";
     try {
       for (const kept of [...this.waiting]) {
+        const part = kept.decision.inspection_id;
+        if (stuck.has(part)) continue;
         try {
-          this.settle(kept, await decide(kept.token, kept.decision));
+          const waited_ms = Math.max(0, Date.now() - kept.at);
+          this.settle(kept, await decide(kept.token, { ...kept.decision, waited_ms }));
         } catch (error) {
-          // Of another person's session nothing can be said; their decisions wait for them.
-          if (error instanceof LoggedOut && kept.name !== this.session.name) continue;
-          if (error instanceof LoggedOut || error instanceof Unreachable) {
-            this.state = error instanceof LoggedOut ? "logged-out" : "unreachable";
-            return;
-          }
-          this.settle(kept, { status: "refused", message: error.message });
+          stuck.add(part);
+          if (error instanceof LoggedOut) {
+            // Decisions of another person wait for them.
+            if (kept.name === this.session.name) state = "logged-out";
+          } else if (error instanceof Unreachable) {
+            state = "unreachable";
+            if (error.isAway) break;
+          } else this.settle(kept, { status: "refused", message: error.message });
         }
-        this.state = "ok";
       }
     } finally {
+      this.state = state;
       this.isSending = false;
       this.onchange();
     }
-    if (this.waiting.some((kept) => kept.name === this.session.name)) this.send();
+    const isNew = (kept) => kept.name === this.session.name && !stuck.has(kept.decision.inspection_id);
+    if (state === "ok" && this.waiting.some(isNew)) this.send();
   }
 
   settle(kept, answer) {
     this.waiting = this.waiting.filter((other) => other !== kept);
     try {
-      localStorage.removeItem(PREFIX + kept.decision.client_id);
+      localStorage.removeItem(this.prefix + kept.decision.client_id);
     } catch (error) {
       this.isKept = false;
     }
@@ -105,4 +119,17 @@ export class Outbox {
   end() {
     clearInterval(this.timer);
   }
+}
+
+/** By when they were made; those on one part by its version, whatever the clock has done. */
+function inOrder(waiting) {
+  const last = new Map();
+  const byVersion = [...waiting].sort((one, other) => one.decision.version - other.decision.version);
+  const placed = byVersion.map((kept) => {
+    const part = kept.decision.inspection_id;
+    const at = Math.max(kept.at, (last.get(part) ?? -Infinity) + 1);
+    last.set(part, at);
+    return { kept, at };
+  });
+  return placed.sort((one, other) => one.at - other.at).map(({ kept }) => kept);
 }

@@ -44,7 +44,8 @@ export class Panes {
   }
 
   build(name) {
-    const image = el("img", { className: "layer", draggable: false });
+    // Decoded already; with the frame that names the part it is there.
+    const image = el("img", { className: "layer", draggable: false, decoding: "sync" });
     const stage = el("div", { className: "stage" }, image);
     const label = el("span", { className: "label" });
     const missing = el("p", { className: "missing" });
@@ -62,6 +63,7 @@ export class Panes {
 
   /** Nothing is on the screen any more. */
   clear() {
+    this.restoration.label.textContent = this.words.restoration;
     for (const pane of this.panes) {
       pane.image.removeAttribute("src");
       pane.node.classList.remove("shown", "lacking");
@@ -73,6 +75,9 @@ export class Panes {
 
   /** Pictures of a part, all at once. */
   show(part, found) {
+    this.found = found;
+    this.isHidden = false;
+    this.restoration.label.textContent = this.words.restoration;
     this.natural = found.photo ?? found.restoration;
     // Regions count in pixels of the whole photograph, also where a reduced one is shown.
     const [wide, high] = part.size ?? [this.natural?.naturalWidth, this.natural?.naturalHeight];
@@ -100,10 +105,8 @@ export class Panes {
 
   /** Show another photograph beside, as for comparing; null shows the restoration again. */
   compare(image, text) {
-    const pane = this.restoration;
-    if (!image) return;
-    this.put(pane, image);
-    pane.label.textContent = text;
+    this.put(this.restoration, image ?? this.found.restoration);
+    this.restoration.label.textContent = image ? text : this.words.restoration;
   }
 
   paint() {
@@ -223,8 +226,12 @@ export class Panes {
   async fetchFull() {
     this.isFull = true;
     const address = this.fullAddress;
-    const image = await load(address);
-    if (!image || address !== this.fullAddress) return;
+    const image = await load(address).catch(() => null);
+    if (address !== this.fullAddress) return;
+    if (!image) {
+      this.isFull = false; // the next movement asks again
+      return;
+    }
     for (const pane of [this.photo, this.heat]) {
       if (pane.node.classList.contains("shown")) pane.image.src = image.src;
     }

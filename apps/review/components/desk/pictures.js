@@ -4,17 +4,28 @@ import { readMap } from "./overlay.js";
 
 const KEPT = 16;
 
-async function load(address) {
+/** It cannot be had now, and perhaps a little later. */
+export class Later extends Error {}
+
+/** A decoded picture; null where there is none that could be shown. */
+export async function load(address) {
   if (!address) return null;
   const image = new Image();
-  image.decoding = "async";
   image.src = address;
   try {
     await image.decode();
+    return image;
   } catch (error) {
-    return null; // missing, damaged, or the server is away
+    // Missing or damaged, or is the server away?
   }
-  return image;
+  let answer;
+  try {
+    answer = await fetch(address);
+  } catch (error) {
+    throw new Later();
+  }
+  if (answer.ok || answer.status === 404) return null;
+  throw new Later();
 }
 
 export class Pictures {
@@ -22,17 +33,23 @@ export class Pictures {
     this.parts = new Map(); // number of the part → { ready, found }
   }
 
-  /** Pictures of a part: `{photo, restoration, map}`, null where there is none. */
+  /**
+   * Pictures of a part: `{photo, restoration, map}`, null where there is none.
+   * Throws `Later` where one is there and cannot be had now.
+   */
   of(part) {
     const known = this.parts.get(part.id);
     if (known) return known.ready;
     const entry = { found: null };
-    entry.ready = this.fetch(part).then((found) => {
-      entry.found = found;
-      // What could not be had is asked for again the next time.
-      if (part.pictures.photo && !found.photo) this.parts.delete(part.id);
-      return found;
-    });
+    entry.ready = this.fetch(part).then(
+      (found) => (entry.found = found),
+      (error) => {
+        // It is asked for again the next time.
+        if (this.parts.get(part.id) === entry) this.parts.delete(part.id);
+        throw error;
+      },
+    );
+    entry.ready.catch(() => {}); // whoever waits for it hears of it
     this.parts.set(part.id, entry);
     if (this.parts.size > KEPT) this.parts.delete(this.parts.keys().next().value);
     return entry.ready;
@@ -41,6 +58,11 @@ export class Pictures {
   /** The same, if they are here already; else null. */
   now(part) {
     return this.parts.get(part.id)?.found ?? null;
+  }
+
+  /** Ask for them anew. */
+  forget(part) {
+    this.parts.delete(part.id);
   }
 
   async fetch(part) {
@@ -52,5 +74,3 @@ export class Pictures {
     return { photo, restoration, map: map && readMap(map) };
   }
 }
-
-export { load };

@@ -3,7 +3,12 @@
 const TIMEOUT_MS = 10_000;
 
 /** The server did not answer, or has trouble that passes. */
-export class Unreachable extends Error {}
+export class Unreachable extends Error {
+  constructor(message, isAway) {
+    super(message);
+    this.isAway = isAway; // nobody has answered at all
+  }
+}
 
 /** The token is no longer good: somebody has to log in. */
 export class LoggedOut extends Error {}
@@ -19,16 +24,16 @@ async function ask(path, token, options = {}) {
       redirect: "error",
     });
   } catch (error) {
-    throw new Unreachable(String(error));
+    throw new Unreachable(String(error), true);
   }
   if (answer.status === 401) throw new LoggedOut();
   let found;
   try {
     found = await answer.json();
   } catch (error) {
-    throw new Unreachable(`HTTP ${answer.status}`);
+    throw new Unreachable(`HTTP ${answer.status}`, false);
   }
-  if (answer.status >= 500) throw new Unreachable(found.error ?? `HTTP ${answer.status}`);
+  if (answer.status >= 500) throw new Unreachable(found.error ?? `HTTP ${answer.status}`, false);
   if (!answer.ok) throw new Error(found.error ?? `HTTP ${answer.status}`);
   return found;
 }

@@ -85,7 +85,11 @@ export class Tools {
   say(words) {
     for (const [name, { text }] of Object.entries(this.labels)) text.textContent = words[name];
     const queues = QUEUES.filter((name) => name !== "open" || this.desk.data.may_settle);
-    if (!queues.includes(this.chosen.queue)) this.chosen.queue = "flagged";
+    if (!queues.includes(this.chosen.queue)) {
+      // The right to what was shown has gone.
+      this.chosen.queue = "flagged";
+      queueMicrotask(() => this.desk.startOver());
+    }
     options(this.queues, queues, words, this.chosen.queue);
     options(this.orders, ORDERS, words, this.chosen.order);
     options(this.scales, scaleNames, words, this.chosen.scale);

@@ -6,6 +6,7 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
+_OPEN = "decision = 'unsure'"
 _ONCE = "status = 'decided' AND version = 1"
 _SAID = (
     "id, key, image, sha256, line, verdict, model, calibration, scorer, threshold, score, p_value, "
@@ -27,6 +28,13 @@ def upgrade() -> None:
         ["line", "key"],
         sqlite_where=sa.text(_ONCE),
         postgresql_where=sa.text(_ONCE),
+    )
+    op.create_index(
+        "ix_inspection_open",
+        "inspection",
+        ["line", "id"],
+        sqlite_where=sa.text(_OPEN),
+        postgresql_where=sa.text(_OPEN),
     )
     op.create_table(
         "event",

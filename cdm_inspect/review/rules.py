@@ -1,0 +1,84 @@
+"""Who may say what of a part, and what a decision must be about to count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cdm_inspect.errors import DecisionConflict, NotAllowed
+from cdm_inspect.people import Actor, Right
+from cdm_inspect.records import Decision, Purpose, Review, StoredInspection, Verdict
+
+JUDGED = (Decision.ACCEPT, Decision.REJECT)
+
+
+def check_subject(
+    part: StoredInspection, review: Review, undoes: str, known: Sequence[Review]
+) -> None:
+    """See that a decision is about what stands.
+
+    The version alone does not tell: whoever takes back a decision of theirs, or decides once more
+    after that, can only guess it.
+
+    Args:
+        part: as it stands.
+        review: of it.
+        undoes: client id of the decision that is taken back; empty takes back any.
+        known: decisions on the part, oldest first.
+
+    Raises:
+        DecisionConflict: if another decision stands.
+    """
+    said = part.decision.value if part.decision else "that nobody decides yet"
+    conflict = DecisionConflict(
+        f"{part.reviewer or 'somebody'} has decided part {part.id} since it was shown: {said}. "
+        "Look at it again; your decision was not recorded."
+    )
+    if review.version is not None and review.version != part.version:
+        return  # the store refuses it, and tells the audit
+    if review.decision is Decision.UNDO:
+        standing = _standing(known)
+        if undoes and (standing is None or standing.client_id != undoes):
+            raise conflict
+    elif review.purpose in (Purpose.QUEUE, Purpose.AUDIT) and part.decision is not None:
+        raise conflict
+
+
+def permit(actor: Actor, part: StoredInspection, review: Review) -> None:
+    """Go on only if the person may say this of this part.
+
+    Raises:
+        NotAllowed: if not.
+    """
+    if review.purpose is Purpose.SECOND:
+        if part.reviewer == actor.name:
+            raise NotAllowed(
+                f"{actor.name} has decided part {part.id}; a second opinion is somebody else's. "
+                "Nothing was recorded."
+            )
+        if review.decision is Decision.UNDO or part.decision is None:
+            raise NotAllowed(
+                f"part {part.id} has no decision that a second opinion could be about, or one is "
+                "to be taken back, which cannot be. Nothing was recorded."
+            )
+    actor.require(_right(actor, part, review))
+
+
+def _right(actor: Actor, part: StoredInspection, review: Review) -> Right:
+    is_own = part.reviewer == actor.name
+    if review.decision is Decision.UNDO:
+        return Right.DECIDE if is_own or part.decision is None else Right.SETTLE
+    if review.purpose is Purpose.CORRECTION:
+        # What is open waits for a third person, also where the second one has opened it.
+        return Right.DECIDE if is_own and part.decision in JUDGED else Right.SETTLE
+    belongs = {
+        Purpose.QUEUE: part.verdict is not Verdict.PASS,
+        Purpose.AUDIT: part.verdict is Verdict.PASS,
+        Purpose.SECOND: True,
+    }[review.purpose]
+    return Right.DECIDE if belongs else Right.SETTLE
+
+
+def _standing(known: Sequence[Review]) -> Review | None:
+    """The decision that stands, if one does."""
+    own = [review for review in known if review.purpose is not Purpose.SECOND]
+    return own[-1] if own and own[-1].decision is not Decision.UNDO else None
