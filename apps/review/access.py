@@ -52,8 +52,10 @@ def mode() -> Mode:
     """As of now: the first user that is added closes the desk to everybody else."""
     if os.environ.get(OIDC_VARIABLE):
         return Mode.OIDC
+    home = desk.plant().home
     is_for_others = os.environ.get(ADDRESS_VARIABLE, LOCAL[0]) not in LOCAL
-    return Mode.LOCAL if desk.plant().has_users or is_for_others else Mode.OPEN
+    is_named = bool(home.project.config.review.hosts)  # a proxy brings others here
+    return Mode.LOCAL if home.has_users or is_for_others or is_named else Mode.OPEN
 
 
 class _LeftSessions:

@@ -76,8 +76,8 @@ def run_dashboard(
         AccessError: if others can read the users, or the secrets of the plant's login.
         CdmInspectError: if Streamlit is not installed.
         ConfigError: if the plant's login, or the hosts, are described wrongly.
-        InvalidOption: if nobody would have to log in at an address that is open to others, or the
-            address and port cannot be listened on.
+        InvalidOption: if nobody would have to log in where others may come, or the address and port
+            cannot be listened on.
     """
     _require("streamlit")
     root, hosts = project.root.resolve(), project.config.review.hosts
@@ -85,8 +85,10 @@ def run_dashboard(
     login = _oidc(project)
     if login is not None:
         _require("authlib")
-    if address not in LOCAL and login is None:
-        _require_users(root, address)
+    if login is None and address not in LOCAL:
+        _require_users(root, f"--address {address} is open to other machines")
+    elif login is None and hosts:
+        _require_users(root, "hosts of [review] let others come, through a proxy perhaps")
     _check_port(address, port)
     server = review_app().with_name("server.py")
     environment = {
@@ -113,15 +115,15 @@ def _require(module: str) -> None:
         )
 
 
-def _require_users(root: Path, address: str) -> None:
+def _require_users(root: Path, why: str) -> None:
     """Others may come only where somebody asks who they are."""
     from cdm_inspect.accounts import USERS_FILE, Accounts
 
     if not Accounts(root / USERS_FILE).exist:
         raise InvalidOption(
-            f"--address {address} is open to other machines, and nobody would have to log in. Add "
-            "users: cdm-inspect users add NAME --role engineer; or describe the plant's own login "
-            f"([auth]) in {root / OIDC_FILE}. Without either it listens on this machine only."
+            f"{why}, and nobody would have to log in. Add users: cdm-inspect users add NAME --role "
+            f"engineer; or describe the plant's own login ([auth]) in {root / OIDC_FILE}. Without "
+            "either the app is for this machine only."
         )
 
 

@@ -96,6 +96,13 @@ def test_others_only_where_somebody_asks_who_they_are(plant, tell):
         assert "secrets.toml" in said
 
 
+def test_a_proxy_brings_others(plant, tell):
+    (plant / "cdm-inspect.toml").write_text(f'{PROJECT}[review]\nhosts = ["qa.example"]\n')
+    code, said = tell(plant)
+    assert code == 2
+    assert "cdm-inspect users add" in said
+
+
 def test_users_that_others_can_read_are_none(plant, tell, hire):
     hire(plant, mori="engineer")
     (plant / "users.json").chmod(0o640)

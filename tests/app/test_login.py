@@ -7,6 +7,12 @@ import urllib.parse
 import pytest
 
 from cdm_inspect.accounts import USERS_FILE
+from cdm_inspect.cli.launching import (
+    ADDRESS_VARIABLE,
+    OIDC_VARIABLE,
+    PROJECT_VARIABLE,
+    review_app,
+)
 from cdm_inspect.people import Actor, Role
 from cdm_inspect.signing import Signer, plant_secret
 
@@ -244,6 +250,30 @@ def test_the_first_user_closes_the_desk(own_plant, serve, hire, enter, asks, pas
     assert asks(server, anybody) == 401
 
 
+@pytest.mark.parametrize(
+    ("address", "hosts", "expected"),
+    [
+        ("127.0.0.1", "[]", "open"),
+        ("::1", "[]", "open"),
+        ("0.0.0.0", "[]", "local"),
+        ("192.0.2.1", "[]", "local"),
+        ("127.0.0.1", '["qa.example"]', "local"),
+    ],
+)
+def test_only_this_machine_is_open(own_plant, monkeypatch, address, hosts, expected):
+    """Whoever starts the server, and however."""
+    (own_plant / "cdm-inspect.toml").write_text(
+        f'[lines.A]\nnormal = "good"\n[review]\nhosts = {hosts}\n'
+    )
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    monkeypatch.setenv(PROJECT_VARIABLE, str(own_plant))
+    monkeypatch.setenv(ADDRESS_VARIABLE, address)
+    monkeypatch.delenv(OIDC_VARIABLE, raising=False)
+    import access
+
+    assert access.mode().value == expected
+
+
 @pytest.mark.browser
 def test_an_open_page_ends_with_its_session(plant_folder, serve, hire, sit_down):
     accounts = hire(plant_folder, mori="engineer", tanaka="operator")
@@ -282,4 +312,4 @@ def test_a_kiosk_stays_one_through_the_login(plant_folder, serve, hire, open_pag
     page.locator("button").click()
     page.wait_for_selector(".board[data-shown]")
     assert page.url == f"{server.url}/?kiosk=1"
-    assert not page.locator(".st-key-head").is_visible()
+    assert not page.get_by_test_id("stHeader").is_visible()
