@@ -91,7 +91,7 @@ class Desk:
         self.first_s = time.perf_counter() - started
         self.page.wait_for_timeout(1500)
         self.page.evaluate(WATCH)
-        self.accept = self.page.get_by_role("button", name="Accept")
+        self.accept = self.page.locator(".act.accept")
 
     def press(self, how: str) -> None:
         """Decide the part on the screen."""

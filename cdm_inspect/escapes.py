@@ -29,8 +29,8 @@ class Stratum:
     Attributes:
         name: of the shift.
         passed: parts.
-        audited: of them, drawn at random and accepted or rejected by a person.
-        escapes: of these, rejected.
+        audited: of them, drawn at random and judged by a person.
+        escapes: of these, those that were not accepted; an unsure one counts until it is settled.
     """
 
     name: str
@@ -45,8 +45,8 @@ class EscapeEstimate:
 
     Attributes:
         passed: parts that passed.
-        audited: of them, accepted or rejected by a person after a random draw.
-        escapes: of these, rejected.
+        audited: of them, judged by a person after a random draw.
+        escapes: of these, those that were not accepted.
         rate: estimated, each part weighted by how many it stands for.
         upper: 95 % bound, one-sided.
         effective: parts drawn evenly that the audited ones are worth.

@@ -357,11 +357,12 @@ def _strata(
         if cell.verdict is Verdict.PASS:
             passed[_shift_of(cell.hour, shifts).name] += cell.parts
     for part, review in decisions.audits:
-        if review.decision in JUDGED:
+        # The oddest are those that people are unsure of; until it is settled each is an escape.
+        if review.decision in (*JUDGED, Decision.UNSURE):
             hour = part.inspected_at.replace(minute=0, second=0, microsecond=0)
             name = _shift_of(max(hour, since), shifts).name
             audited[name] += 1
-            escapes[name] += review.decision is Decision.REJECT
+            escapes[name] += review.decision is not Decision.ACCEPT
     return [
         Stratum(
             name=shift.name,

@@ -16,12 +16,14 @@ from itertools import chain
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.costs import ScoreSample
 from cdm_inspect.forwards import read_forwards
-from cdm_inspect.records import Decision, InspectionQuery, StoredInspection, Verdict
+from cdm_inspect.records import Decision, InspectionQuery, Purpose, StoredInspection, Verdict
 
 # Of parts that passed, strata with less than this share of all may go without judged ones.
 _SMALL = 0.01
 _FEWEST = 5
 _JUDGED = (Decision.ACCEPT, Decision.REJECT)
+# Before there were purposes, samples were judged as if from the queue.
+_DRAWN = (Purpose.AUDIT, Purpose.QUEUE)
 
 Stratum = tuple[Verdict, int]
 
@@ -64,6 +66,8 @@ def collect_reviewed(
         line: whose parts.
         calibrations: those under which a score means the same.
     """
+    # A complaint, or a part that somebody came back to, stands for no other that passed.
+    drawn = {part.id for part, review in store.decisions(line) if review.purpose in _DRAWN}
     # A part that was inspected under several of them counts once, by its decision if there is one.
     parts_by_image: dict[str, StoredInspection] = {}
     for part in chain.from_iterable(read_forwards(store, InspectionQuery(line=line))):
@@ -80,7 +84,11 @@ def collect_reviewed(
     weights: dict[Decision, list[float]] = {decision: [] for decision in _JUDGED}
     lacking = ""
     for (verdict, _), parts in strata.items():
-        judged = [part for part in parts if part.decision in _JUDGED]
+        judged = [
+            part
+            for part in parts
+            if part.decision in _JUDGED and (verdict is not Verdict.PASS or part.id in drawn)
+        ]
         # Few parts are flagged, but that is where the defects are.
         counts = verdict is not Verdict.PASS or len(parts) > _SMALL * inspected
         if counts and len(judged) < min(_FEWEST, len(parts)):

@@ -131,4 +131,4 @@ def test_a_store_that_cannot_be_read_is_told_and_comes_back(plant_folder, serve,
     database.unlink()
     aside.rename(database)
     page.reload()
-    expect(page.get_by_role("button", name="Accept")).to_be_visible()
+    expect(page.locator(".act.accept")).to_be_visible()

@@ -218,7 +218,7 @@ class Desk {
     this.current = this.queue[0] ?? null;
     this.shownAt = null;
     const found = this.current && this.pictures.now(this.current);
-    if (found) this.show(found);
+    if (found && !isLost(this.current, found)) this.show(found);
     else this.wait();
     this.preload();
     this.refill();
@@ -238,14 +238,15 @@ class Desk {
       if (!(error instanceof Later)) throw error;
     }
     if (turn !== this.turn || part !== this.current) return;
-    const isLost = found && part.pictures.photo && !found.photo && part.verdict !== "undecided";
-    if (found && !isLost) {
+    if (found && !isLost(part, found)) {
       this.show(found);
       return;
     }
     this.tell(this.words.picture_retry);
-    part.tries = (part.tries ?? 0) + (isLost ? 1 : 0);
-    if (isLost) this.pictures.forget(part);
+    if (found) {
+      part.tries = (part.tries ?? 0) + 1;
+      this.pictures.forget(part);
+    }
     setTimeout(() => {
       if (turn !== this.turn) return;
       if (part.tries >= TRIES) this.skip(part);
@@ -501,6 +502,11 @@ class Desk {
     this.panes.end();
     server.release(this.data.token, this.holder);
   }
+}
+
+/** A part that was judged by a photograph which cannot be shown; of others there may be none. */
+function isLost(part, found) {
+  return Boolean(part.pictures.photo) && !found.photo && part.verdict !== "undecided";
 }
 
 /** Put a desk into an element. */
