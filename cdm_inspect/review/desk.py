@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from cdm_inspect.config import LineReviewConfig, ProjectConfig
 from cdm_inspect.contracts import VerdictStore
-from cdm_inspect.errors import DecisionConflict, InvalidOption, NotAllowed
+from cdm_inspect.errors import CdmInspectError, DecisionConflict, InvalidOption, NotAllowed
 from cdm_inspect.people import Actor, Right
 from cdm_inspect.records import (
     Decision,
@@ -165,18 +165,22 @@ class ReviewDesk:
         self._loans.release(holder)
         self.store.release(holder)
 
-    def decide(self, actor: Actor, review: Review, *, undoes: str = "") -> StoredInspection:
+    def decide(
+        self, actor: Actor, review: Review, *, undoes: str = "", sha256: str = ""
+    ) -> StoredInspection:
         """Record a decision; a second one on the same part is a new entry beside the first.
 
-        A second opinion that differs from the first leaves the part open, for a third person.
+        A second opinion that differs from the first leaves the part open, for a third person. What
+        is refused is in the audit chain.
 
         Args:
             actor: who decides; the name and role in the review do not count.
             review: of them. Sent again it is known, and nothing more happens.
             undoes: client id of the decision that is taken back, so that it is no other.
+            sha256: of the photograph that was seen; numbers are given anew in another store.
 
         Raises:
-            NotAllowed: if the person may not decide this; the attempt is in the audit chain.
+            NotAllowed: if the person may not decide this.
             InvalidOption: if there is no such part, or its reason is none of the line's.
             DecisionConflict: if somebody else has decided since the part was shown.
             StorageError: if it cannot be recorded.
@@ -191,7 +195,7 @@ class ReviewDesk:
         if any(other.client_id == review.client_id for other in known):
             stored = self.store.record_review(review)
         else:
-            self._check(actor, part, review, undoes, known)
+            self._check(actor, part, review, undoes, sha256, known)
             stored = self.store.record_review(review)
             self._loans.end(part.id)
             if review.purpose is Purpose.SECOND:
@@ -287,30 +291,39 @@ class ReviewDesk:
         part: StoredInspection,
         review: Review,
         undoes: str,
+        sha256: str,
         known: Sequence[Review],
     ) -> None:
         codes = [reason.code for reason in self.settings(part.line).reasons]
-        if review.reason and review.reason not in codes:
-            raise InvalidOption(
-                f"expected a reason of line {part.line} ({', '.join(codes)}), found "
-                f"{review.reason!r}. The decision was not recorded."
-            )
-        check_subject(part, review, undoes, known)
         try:
-            permit(actor, part, review)
-        except NotAllowed as error:
-            self.store.record_event(
-                Event(
-                    action=REFUSED,
-                    who=actor.name,
-                    role=actor.role.value,
-                    line=part.line,
-                    inspection_id=part.id,
-                    reason=str(error),
-                    facts={"decision": review.decision.value, "purpose": review.purpose.value},
+            if sha256 and sha256 != part.sha256:
+                raise DecisionConflict(f"part {part.id} is another one now. Nothing was recorded.")
+            if review.reason and review.reason not in codes:
+                raise InvalidOption(
+                    f"expected a reason of line {part.line} ({', '.join(codes)}), found "
+                    f"{review.reason!r}. The decision was not recorded."
                 )
+            check_subject(part, review, undoes, known)
+            permit(actor, part, review)
+        except (DecisionConflict, InvalidOption, NotAllowed) as error:
+            raise self._refused(actor, part, review, error) from None
+
+    def _refused(
+        self, actor: Actor, part: StoredInspection, review: Review, error: CdmInspectError
+    ) -> CdmInspectError:
+        """The same error, once the attempt is in the record."""
+        self.store.record_event(
+            Event(
+                action=REFUSED,
+                who=actor.name,
+                role=actor.role.value,
+                line=part.line,
+                inspection_id=part.id,
+                reason=str(error),
+                facts={"decision": review.decision.value, "purpose": review.purpose.value},
             )
-            raise
+        )
+        return error
 
     def _leave_open(self, part: StoredInspection, second: Review) -> StoredInspection:
         """Two do not agree: a third settles it, unless somebody has done so meanwhile."""

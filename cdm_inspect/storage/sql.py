@@ -60,6 +60,7 @@ _ARRIVAL_LOCK = 4_207_849_485
 _ARRIVAL_SECONDS = 0.5
 _QUEUED_MS = 50
 _ANCHORED_EVERY = dt.timedelta(days=1)
+_LATE = dt.timedelta(minutes=1)
 
 
 class SqlStore:
@@ -364,6 +365,7 @@ class SqlStore:
                     "calibration": row.calibration,
                     "verdict": row.verdict,
                     "former_decision": row.decision,
+                    **_kept_late(review),
                 },
             )
             if not is_refused:
@@ -462,3 +464,9 @@ class SqlStore:
         with self.database.reading() as session:
             rows = session.scalars(select(InspectionRow).where(InspectionRow.key.in_(keys)))
             return {row.key: to_record(row) for row in rows}
+
+
+def _kept_late(review: Review) -> dict[str, str]:
+    """When a decision arrived that was made before: a browser that was cut off says when."""
+    now = dt.datetime.now(dt.UTC)
+    return {"kept_at": now.isoformat()} if now - review.decided_at > _LATE else {}

@@ -238,6 +238,14 @@ def test_what_is_sent_again_is_told_once_and_refused_never(store):
     assert refusals(store) == []
 
 
+def test_a_decision_names_the_photograph_that_was_seen(store, desk):
+    (part,) = flagged(store, 1)
+    with pytest.raises(DecisionConflict, match="another one now"):
+        desk.decide(SATO, said(part), sha256="f" * 64)
+    assert len(refusals(store)) == 1
+    assert desk.decide(SATO, said(part), sha256=part.sha256).decision is Decision.ACCEPT
+
+
 def test_nobody_gives_a_second_opinion_on_a_decision_of_their_own(store, desk):
     (part,) = flagged(store, 1)
     decided = desk.decide(SATO, said(part))
