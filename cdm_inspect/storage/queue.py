@@ -28,6 +28,7 @@ from cdm_inspect.durable import readable
 from cdm_inspect.records import Inspection, InspectionQuery, Order
 from cdm_inspect.storage.schema import InspectionRow, Status
 
+_TURN = dt.timedelta(minutes=5)
 # Before every part that has a score.
 _FIRST = -1e9
 
@@ -165,8 +166,9 @@ def claim(
     )
     mine = [number for number, where, status in own if (where, status) == (line, Status.WAITING)]
     if len(mine) < count:
-        # Beyond its length no loan lasts; one that does was made before the clock was set back.
-        longest = now + dt.timedelta(seconds=seconds)
+        # Far beyond its length no loan lasts: one that does was made before the clock was set back.
+        # Those that were made while this one waited for its turn end a little later.
+        longest = now + dt.timedelta(seconds=seconds) + _TURN
         is_free = or_(row.claimed_by == "", row.claimed_until < now, row.claimed_until > longest)
         query = InspectionQuery(order=order, limit=count - len(mine))
         free = select(row.id).where(*waits, is_free, row.claimed_by != holder)
