@@ -38,7 +38,7 @@ REFUSED = "refused"
 _SECOND_WITHIN = dt.timedelta(days=7)
 _MOST_SECOND = 200
 _MOST_LIMIT_SAMPLES = 1000
-_COUNTED_FOR_S = 60.0
+_COUNTED_FOR_S = 15.0
 
 
 class Queue(StrEnum):

@@ -241,9 +241,12 @@ def test_a_version_that_nobody_was_shown(post, untouched, store, version):
 
 def test_another_part_under_the_number(post, untouched, store):
     part, other = untouched(), untouched()
-    for changes in ({"sha256": other.sha256}, {"inspection_id": 999_999}):
+    for changes, said in (
+        ({"sha256": other.sha256}, "conflict"),
+        ({"inspection_id": 999_999}, "refused"),
+    ):
         status, answer = post("tanaka", "decisions", {**deciding(part), **changes})
-        assert (status, answer["status"]) == (200, "refused")
+        assert (status, answer["status"]) == (200, said)
     assert post("tanaka", "decisions", {**deciding(part), "inspection_id": 0})[0] == 422
     assert not store.reviews(part.id)
 

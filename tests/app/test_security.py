@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -164,6 +165,12 @@ def in_the_app(monkeypatch, plant):
     monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
 
 
+def run_apart(coroutine):
+    """In a thread of its own: a browser that is open keeps a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
 def test_what_goes_wrong_inside_is_not_told(plant, monkeypatch, caplog):
     in_the_app(monkeypatch, plant)
     from security import SecurityHeaders
@@ -177,7 +184,7 @@ def test_what_goes_wrong_inside_is_not_told(plant, monkeypatch, caplog):
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/x", "scheme": "http", "headers": []}
-    asyncio.run(SecurityHeaders(broken)(scope, None, send))
+    run_apart(SecurityHeaders(broken)(scope, None, send))
     assert sent[0]["status"] == 500
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     assert is_protected(headers)
@@ -201,7 +208,7 @@ def test_cookies_over_tls_stay_there(plant, monkeypatch):
             sent.append(message)
 
         scope = {"type": "http", "method": "GET", "path": "/", "scheme": scheme, "headers": []}
-        asyncio.run(SecurityHeaders(give)(scope, None, send))
+        run_apart(SecurityHeaders(give)(scope, None, send))
         given = [value for name, value in sent[0]["headers"] if name == b"set-cookie"]
         assert sum(value.count(b"Secure") for value in given) == expected
 

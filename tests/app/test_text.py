@@ -192,7 +192,8 @@ def test_every_page(hostile_plant, serve, open_page, tmp_path, language):
         page.goto(f"{server.url}/history?line=A&part={number}")
         at_rest(page)
         is_unharmed(page)
-        page.get_by_text(serial).first.wait_for()
+        # In the list as well, of which only a picture is seen.
+        page.get_by_text(serial).first.wait_for(state="attached")
     outside = [
         line
         for line in notes.read_text().splitlines()
