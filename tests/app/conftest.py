@@ -182,9 +182,9 @@ def serve():
         server.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium):
-    """A real browser."""
+    """A real browser; while it is open, this thread has a loop of its own."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=60_000)  # a fresh server on a busy machine
