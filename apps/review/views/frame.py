@@ -19,10 +19,9 @@ _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.9rem 1.2rem 0.5rem; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: inherit; }
 /* For gloves. */
-[data-testid^="stBaseButton"], [data-testid="stTopNavLink"],
-[data-testid="stSelectbox"] [data-baseweb="select"] > div { min-height: 44px; }
+[data-testid="stTopNavLink"], [data-testid="stButtonGroup"] button, .stButton button,
+.stDownloadButton button, .stFormSubmitButton button { min-height: 44px !important; }
 .st-key-head { gap: 0.8rem; }
-.stButton button, .stDownloadButton button, .stFormSubmitButton button { min-height: 44px; }
 a.way { display: inline-flex; align-items: center; min-height: 44px; padding: 0 1rem;
   border: 1px solid; border-radius: 0.5rem; color: inherit; text-decoration: none; }
 .st-key-head [data-testid="stText"] { white-space: nowrap; }
