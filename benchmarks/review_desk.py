@@ -48,16 +48,7 @@ PAUSE_MS = 250
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
 
 # Watches the desk: when which part came onto the screen, and when decisions were acknowledged.
-WATCH = """() => {
-  const find = (node) => {
-    for (const child of node.querySelectorAll('*')) {
-      if (child.classList.contains('board')) return child;
-      const found = child.shadowRoot && find(child.shadowRoot);
-      if (found) return found;
-    }
-    return null;
-  };
-  const node = find(document);
+WATCH = """(node) => {
   const desk = (window.desk = { last: Number(node.dataset.shown), pressed: null, painted: {} });
   // At every frame: which part the desk names, and which photograph is in its pane.
   const look = () => {
@@ -99,7 +90,7 @@ class Desk:
         self.page.wait_for_selector(".board[data-shown]", timeout=60_000)
         self.first_s = time.perf_counter() - started
         self.page.wait_for_timeout(1500)
-        self.page.evaluate(WATCH)
+        self.page.locator(".board").evaluate(WATCH)
         self.accept = self.page.locator(".act.accept")
 
     def press(self, how: str) -> None:

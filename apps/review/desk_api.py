@@ -184,7 +184,6 @@ def _take(actor: Actor, asked: TakeRequest) -> dict[str, Any]:
     return {
         "parts": [part_json(part, is_blind=is_blind) for part in parts],
         "work": _WORK.of(asked.line),
-        "now": dt.datetime.now(dt.UTC).isoformat(),
     }
 
 

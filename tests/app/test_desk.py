@@ -60,17 +60,8 @@ def reviews(root, number):
 
 def seen_numbers(page):
     """Start to note which parts come onto the screen, and which photograph with them."""
-    page.evaluate(
-        """() => {
-          const find = (node) => {
-            for (const child of node.querySelectorAll('*')) {
-              if (child.classList.contains('board')) return child;
-              const found = child.shadowRoot && find(child.shadowRoot);
-              if (found) return found;
-            }
-            return null;
-          };
-          const node = find(document);
+    board(page).evaluate(
+        """(node) => {
           window.seen = [Number(node.dataset.shown)];
           new MutationObserver(() => {
             if (node.dataset.shown) window.seen.push(Number(node.dataset.shown));
@@ -213,17 +204,8 @@ def test_number_and_picture_change_in_one_step(plant_folder, serve, sit_down):
     server = serve(plant_folder)
     page = sit_down(server)
     # At every frame: which number, and which photograph.
-    page.evaluate(
-        """() => {
-          const find = (node, name) => {
-            for (const child of node.querySelectorAll('*')) {
-              if (child.classList.contains(name)) return child;
-              const found = child.shadowRoot && find(child.shadowRoot, name);
-              if (found) return found;
-            }
-            return null;
-          };
-          const node = find(document, 'board');
+    board(page).evaluate(
+        """(node) => {
           window.frames_seen = [];
           const look = () => {
             const image = node.querySelector('.pane.photo img');

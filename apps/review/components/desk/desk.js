@@ -25,7 +25,7 @@ const DECISIONS = ["accept", "reject", "unsure"];
 class Desk {
   constructor(root, data) {
     this.data = data;
-    this.holder = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+    this.holder = newName();
     this.queue = [];
     this.current = null;
     this.shownAt = null; // when the part's pictures were on the screen; null while they are not
@@ -140,7 +140,7 @@ class Desk {
   /** Another line, queue, order or person: what is on the screen goes. */
   startOver() {
     server.release(this.data.token, this.holder);
-    this.holder = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+    this.holder = newName();
     this.queue = [];
     this.history = [];
     this.decided.clear();
@@ -311,7 +311,7 @@ class Desk {
     if (!this.isSeen) return this.hint();
     const part = this.current;
     const sent = {
-      client_id: crypto.randomUUID?.().replaceAll("-", "") ?? this.newName(),
+      client_id: newName(),
       inspection_id: part.id,
       version: part.version,
       sha256: part.sha256,
@@ -343,7 +343,7 @@ class Desk {
     last.state = "undone";
     const version = last.part.version + 1;
     this.outbox.add({
-      client_id: crypto.randomUUID?.().replaceAll("-", "") ?? this.newName(),
+      client_id: newName(),
       inspection_id: last.part.id,
       version,
       sha256: last.part.sha256,
@@ -361,11 +361,6 @@ class Desk {
   /** What was settled or said blindly is taken back elsewhere, by who may. */
   get canUndo() {
     return this.tools.queue === "flagged" || this.tools.queue === "audit";
-  }
-
-  newName() {
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-    return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
   /** The server has said what became of a decision. */
@@ -502,6 +497,12 @@ class Desk {
     this.panes.end();
     server.release(this.data.token, this.holder);
   }
+}
+
+/** A name that nobody else has; `crypto.randomUUID` is not there without TLS. */
+function newName() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** A part that was judged by a photograph which cannot be shown; of others there may be none. */
