@@ -64,7 +64,7 @@ class CalibrationFacts:
     """The calibration in force.
 
     Attributes:
-        guarantee: what can be claimed of the threshold, a sentence.
+        guarantee: what can be claimed of the threshold.
         expires_at: None if time does not end it.
         expires_after: inspected parts that end it; None if none do.
         ends_by_drift: whether an alarm of a control chart ends it.
@@ -78,7 +78,7 @@ class CalibrationFacts:
     rule: str
     threshold: float
     reject_threshold: float | None
-    guarantee: str
+    guarantee: Guarantee
     explanation: str
     made_at: dt.datetime
     held_out: int
@@ -292,7 +292,7 @@ def _calibration(store: VerdictStore, found: Calibration) -> CalibrationFacts:
         rule=found.rule,
         threshold=found.threshold,
         reject_threshold=found.reject_threshold,
-        guarantee=Guarantee(**found.basis["guarantee"]).sentence,
+        guarantee=Guarantee(**found.basis["guarantee"]),
         explanation=found.explanation,
         made_at=found.made_at,
         held_out=len(found.scores),

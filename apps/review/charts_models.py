@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 from charts import BLUE, ORANGE
 
+from cdm_inspect.guarantees import Guarantee
 from cdm_inspect.line_models import CalibrationFacts, LineModels, ModelFacts
 from cdm_inspect.line_reports import EvaluationsCompared, Report
 from cdm_inspect.pilot_words import WORDS as PILOT_WORDS
@@ -72,9 +73,28 @@ def calibration_facts(found: CalibrationFacts, word: Word, zone: Zone) -> list[t
         "held_out": f"{found.held_out:,}",
         "expires": " · ".join(filter(None, ends)) or word("models.never"),
         "judged": f"{found.judged:,}",
-        "guarantee": found.guarantee,
+        "guarantee": promise(found.guarantee, word),
     }
     return [(word(f"models.{name}"), value) for name, value in facts.items()]
+
+
+def promise(found: Guarantee, word: Word) -> str:
+    """What can be claimed of a threshold, and what the rest would take."""
+    claims = [
+        word(
+            "models.claim",
+            bound=f"{found.bound:.2%}",
+            confidence=f"{found.confidence:.0%}",
+            parts=found.parts,
+            above=found.above,
+        )
+    ]
+    if found.average is not None:
+        claims.append(word("models.claim_average", average=f"{found.average:.2%}"))
+    if not found.is_kept:
+        needed = found.parts_needed
+        claims.append(word("models.claim_short", asked=f"{found.asked:.2%}", needed=needed))
+    return " ".join(claims)
 
 
 def line_row(found: LineModels, word: Word, zone: Zone) -> Row:

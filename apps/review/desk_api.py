@@ -22,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from words import kind_of
 
 from cdm_inspect.errors import (
     CdmInspectError,
@@ -171,6 +172,11 @@ def part_json(part: StoredInspection, *, is_blind: bool = False) -> dict[str, An
     }
 
 
+def _said(error: CdmInspectError) -> dict[str, str]:
+    """Its kind, which the desk says in the language of its page, and its sentence."""
+    return {"kind": kind_of(error), "message": str(error)}
+
+
 def _take(actor: Actor, asked: TakeRequest) -> dict[str, Any]:
     parts = desk.plant().desk.take(
         actor,
@@ -193,9 +199,9 @@ def _decide(actor: Actor, sent: SentDecision) -> dict[str, Any]:
             actor, sent.review(), undoes=sent.undoes, sha256=sent.sha256
         )
     except DecisionConflict as error:
-        return {"status": "conflict", "message": str(error)}
+        return {"status": "conflict", **_said(error)}
     except (NotAllowed, InvalidOption) as error:
-        return {"status": "refused", "message": str(error)}
+        return {"status": "refused", **_said(error)}
     return {"status": "stored", "version": stored.version}
 
 
@@ -261,18 +267,18 @@ def _guarded(
         try:
             actor = await run_in_threadpool(access.actor_of, token)
             if actor is None:
-                return JSONResponse({"error": "expected the token of a page, log in again."}, 401)
+                return JSONResponse({"message": "expected the token of a page, log in again."}, 401)
             return await answer(request, actor)
         except ValidationError:
-            return JSONResponse({"error": "expected what the desk sends."}, 422)
+            return JSONResponse({"message": "expected what the desk sends."}, 422)
         except NotAllowed as error:
-            return JSONResponse({"error": str(error)}, 403)
+            return JSONResponse(_said(error), 403)
         except InvalidOption as error:
-            return JSONResponse({"error": str(error)}, 413)
+            return JSONResponse(_said(error), 413)
         except StoreUnreachable as error:
-            return JSONResponse({"error": str(error)}, 503)
+            return JSONResponse(_said(error), 503)
         except CdmInspectError as error:
-            return JSONResponse({"error": str(error)}, 500)
+            return JSONResponse(_said(error), 500)
 
     return guard
 

@@ -45,7 +45,8 @@ async def login(request: Request) -> Response:
     except CdmInspectError as error:
         # With a password it is the guessing that is slowed down, without one it is the name.
         status = 429 if mode_or_local() is Mode.LOCAL else 422
-        return await run_in_threadpool(_login_page, speech, following, name, str(error), status)
+        why = speech.error(error)
+        return await run_in_threadpool(_login_page, speech, following, name, why, status)
     if not session:
         wrong = speech("login.wrong")
         return await run_in_threadpool(_login_page, speech, following, name, wrong, 401)
@@ -107,7 +108,7 @@ def _login_page(
         if is_local:
             desk.plant().accounts.users()  # can be read, or says why not
     except AccessError as error:
-        is_local, message, status = True, str(error), 503
+        is_local, message, status = True, speech.error(error), 503
     texts = {
         "language": speech.language,
         "title": speech("login.title"),

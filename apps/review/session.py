@@ -7,6 +7,8 @@ from typing import Any
 import streamlit as st
 from words import LANGUAGES, Speech
 
+from cdm_inspect.errors import CdmInspectError
+
 
 def language() -> str:
     """Chosen on the page; at first that of the browser."""
@@ -19,6 +21,11 @@ def language() -> str:
 def word(key: str, **values: object) -> str:
     """A text in the language of the session."""
     return Speech(language())(key, **values)
+
+
+def explained(error: CdmInspectError) -> str:
+    """What went wrong, its kind in the language of the session."""
+    return Speech(language()).error(error)
 
 
 def keep(name: str, value: object) -> None:

@@ -21,6 +21,11 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, dic
 WORDS = dict(_flat(tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))))
 
 
+def kind_of(error: Exception) -> str:
+    """The nearest class of an error that the catalogue has words for."""
+    return next(kind.__name__ for kind in type(error).__mro__ if f"error.{kind.__name__}" in WORDS)
+
+
 class Speech:
     """Texts in one language.
 
@@ -35,6 +40,10 @@ class Speech:
         """The text under a name, with values put in."""
         text = WORDS[key][self.language]
         return text.format(**values) if values else text
+
+    def error(self, error: Exception) -> str:
+        """What went wrong: its kind in this language, then the sentence of the core as it is."""
+        return f"{self(f'error.{kind_of(error)}')} {error}"
 
     def below(self, prefix: str) -> dict[str, str]:
         """All texts whose names begin so, by what follows."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cdm_inspect.accounts import USERS_FILE, Accounts
+from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
 from cdm_inspect.hooks.conformance.recorded_line import record_line
 from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
@@ -228,6 +229,70 @@ def open_page(browser):
         context.close()
     assert not outside
     assert not complaints
+
+
+class View:
+    """A page of the app without a browser: the harness of Streamlit, and what tests ask of it."""
+
+    def __init__(self, app):
+        self.app = app
+
+    def __getattr__(self, name):
+        return getattr(self.app, name)
+
+    def texts(self):
+        """All plain text on the page."""
+        return "\n".join(text.value for text in self.app.text)
+
+    def table(self, column):
+        """The first table with such a column."""
+        return next(frame.value for frame in self.app.dataframe if column in frame.value)
+
+    def press(self, label):
+        """Press the first button whose label begins so."""
+        next(button for button in self.app.button if button.label.startswith(label)).click().run()
+        assert not self.app.exception
+
+
+def _view(name, line, actor):
+    # What Streamlit runs: it is taken from this file as text, so it imports what it needs.
+    import importlib
+
+    import desk
+    from session import show_notice
+
+    show_notice()
+    view = importlib.import_module(f"views.{name}")
+    if name == "first_run":
+        view.show(actor)
+    else:
+        view.show(desk.plant().desk, line, actor)
+
+
+@pytest.fixture
+def open_view(monkeypatch):
+    """Open a page of a project, by the name of its view, as somebody (None: nobody) sees it."""
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    # Streamlit puts the page there and leaves it; processes that later tests start would run it.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+    def start(root, name, actor=None, *, line="A", query=None, state=None):
+        import streamlit as st
+
+        monkeypatch.setenv(PROJECT_VARIABLE, str(root))
+        st.cache_resource.clear()
+        app = AppTest.from_function(_view, args=(name, line, actor), default_timeout=60)
+        for key, value in (query or {}).items():
+            app.query_params[key] = value
+        for key, value in (state or {}).items():
+            app.session_state[key] = value
+        app.run()
+        assert not app.exception
+        return View(app)
+
+    return start
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdm_inspect.cli.launching import review_app
+from cdm_inspect.errors import CdmInspectError, DecisionConflict, PluginFailed
 
 APP = review_app().parent
 CATALOGUE = tomllib.loads((APP / "words.toml").read_text("utf-8"))
@@ -77,6 +78,28 @@ def test_the_desk_asks_for_no_text_that_is_missing():
         found = set(re.findall(r"\bwords\.(\w+)", source))
         found |= set(re.findall(r"this\.section\(\"(\w+)\"", source))
         assert found <= known, file.name
+
+
+def kinds_of_errors(parent):
+    yield parent
+    for kind in parent.__subclasses__():
+        yield from kinds_of_errors(kind)
+
+
+def test_every_error_of_the_core_is_explained_in_both_languages(monkeypatch):
+    monkeypatch.syspath_prepend(str(APP))
+    from words import Speech, kind_of
+
+    for kind in kinds_of_errors(CdmInspectError):
+        error = kind.__new__(kind, "found 3, expected 4.")
+        for language in ("en", "ja"):
+            told = Speech(language).error(error)
+            assert told.endswith(" found 3, expected 4.")
+            assert told.startswith(CATALOGUE["error"][kind_of(error)][language])
+    # A kind of its own says more than its family; one without words is told as its family.
+    assert kind_of(DecisionConflict("late")) == "DecisionConflict"
+    assert kind_of(PluginFailed("raised")) == "PluginError"
+    assert set(CATALOGUE["error"]) <= {kind.__name__ for kind in kinds_of_errors(CdmInspectError)}
 
 
 PAGES = """

@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
+from cdm_inspect.cli.launching import review_app
 from cdm_inspect.contracts import AuditEntry
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.people import Actor, Role
@@ -31,43 +31,18 @@ def plant(tmp_path):
     return root
 
 
-def _page(actor):
-    import desk
-    from views import audit
-
-    audit.show(desk.plant().desk, "A", actor)
-
-
 @pytest.fixture
-def page(plant, monkeypatch):
+def page(open_view, plant):
     """The page alone, as somebody sees it."""
-    from streamlit.testing.v1 import AppTest
 
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    monkeypatch.setenv(PROJECT_VARIABLE, str(plant))
+    def show(actor=QUALITY, **query):
+        return open_view(plant, "audit", actor, query=query)
 
-    def open_page(actor=QUALITY, **addressed):
-        app = AppTest.from_function(_page, args=(actor,), default_timeout=60)
-        for name, value in addressed.items():
-            app.query_params[name] = value
-        app.run()
-        assert not app.exception
-        return app
-
-    return open_page
-
-
-def texts(app):
-    return "\n".join(text.value for text in app.text)
+    return show
 
 
 def sentences(app):
     return list(app.dataframe[0].value["What was done"])
-
-
-def press(app, label):
-    next(button for button in app.button if button.label == label).click().run()
-    assert not app.exception
 
 
 def test_entries_are_told_in_sentences_newest_first(page):
@@ -93,30 +68,30 @@ def test_entries_are_found_by_person_kind_and_part(page):
     assert len(sentences(app)) == 2
     app.multiselect(key="audit-action").set_value(["decide"]).run()
     assert sentences(app)[0].startswith("佐藤 (quality) decided part 2")
-    assert "1 of the 5 entries read" in texts(app)
+    assert "1 of the 5 entries read" in app.texts()
 
 
 def test_older_entries_come_by_pages(page, plant, monkeypatch):
     app = page(before="3")
     assert list(app.dataframe[0].value["No."]) == [2, 1]
-    press(app, "Newest")
+    app.press("Newest")
     assert list(app.dataframe[0].value["No."]) == [5, 4, 3, 2, 1]
     for nonsense in ("-1", "0", "1e999", "NaN", "9" * 10_000, "٣", "'; DROP TABLE audit"):
         assert len(sentences(page(before=nonsense))) == 5, nonsense
-    assert "no entry" in texts(page(before="1"))
+    assert "no entry" in page(before="1").texts()
 
 
 def test_the_chain_is_checked_only_when_somebody_asks(page, plant, monkeypatch):
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     app = page()
-    assert "Checked" not in texts(app)
-    press(app, "Check now")
-    assert "✔ Sound: all 5 entries" in texts(app)
-    assert "Held against 1 anchors" in texts(app)
-    assert "Anchors are not signed" in texts(app)
+    assert "Checked" not in app.texts()
+    app.press("Check now")
+    assert "✔ Sound: all 5 entries" in app.texts()
+    assert "Held against 1 anchors" in app.texts()
+    assert "Anchors are not signed" in app.texts()
     (plant / "audit-anchors.jsonl").unlink()
-    press(app, "Check now")
-    assert "There is no anchor outside the database" in texts(app)
+    app.press("Check now")
+    assert "There is no anchor outside the database" in app.texts()
 
 
 def test_what_was_changed_is_found(page, plant):
@@ -124,9 +99,9 @@ def test_what_was_changed_is_found(page, plant):
         database.execute("DROP TRIGGER audit_stays")
         database.execute("UPDATE audit SET entry = replace(entry, '佐藤', '鈴木') WHERE number = 2")
     app = page()
-    press(app, "Check now")
-    assert "✖ Entry 2 is not what it was" in texts(app)
-    assert "up to 1 are sound" in texts(app)
+    app.press("Check now")
+    assert "✖ Entry 2 is not what it was" in app.texts()
+    assert "up to 1 are sound" in app.texts()
 
 
 def test_a_cut_tail_is_found_by_the_anchor(page, plant):
@@ -135,14 +110,14 @@ def test_a_cut_tail_is_found_by_the_anchor(page, plant):
         database.execute("DROP TRIGGER audit_grows")
         database.execute("DELETE FROM audit WHERE number > 4")
     app = page()
-    press(app, "Check now")
-    assert "✖ Entry 5 is not what it was" in texts(app)
+    app.press("Check now")
+    assert "✖ Entry 5 is not what it was" in app.texts()
 
 
 @pytest.mark.parametrize("actor", [None, Actor("田中", Role.OPERATOR), Actor("", Role.ENGINEER)])
 def test_only_who_may_sees_it(page, actor):
     app = page(actor)
-    assert "auditors may read" in texts(app)
+    assert "auditors may read" in app.texts()
     assert not app.dataframe
     assert not app.button
 

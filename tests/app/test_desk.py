@@ -365,16 +365,25 @@ def test_two_people_on_one_line_have_different_parts(plant_folder, serve, sit_do
     assert sorted(part.reviewer for part in found.values()) == ["suzuki"] * 5 + ["tanaka"] * 5
 
 
-def test_a_part_that_somebody_else_has_decided_is_a_visible_conflict(plant_folder, serve, sit_down):
+@pytest.mark.parametrize(
+    ("locale", "told"),
+    [
+        ("en-US", "Part {}: the decision was not recorded. Somebody else was first: ito has"),
+        ("ja-JP", "ほかの人が先に判定しました。 ito has decided"),
+    ],
+)
+def test_a_part_that_somebody_else_has_decided_is_a_visible_conflict(
+    plant_folder, serve, sit_down, locale, told
+):
     from cdm_inspect.hooks.conformance.specimens import a_review
 
     server = serve(plant_folder)
-    page = sit_down(server)
+    page = sit_down(server, locale=locale)
     number = shown(page)
     with open_project(plant_folder).open_store() as store:
         store.record_review(a_review(number, Decision.REJECT, reviewer="ito", reason=""))
     press(page, "a")
-    page.get_by_text(f"Part {number}: the decision was not recorded. ito has decided").wait_for()
+    page.get_by_text(told.format(number)).wait_for()
     (review,) = reviews(plant_folder, number)
     assert review.reviewer == "ito"
 

@@ -199,6 +199,7 @@ def test_an_operator_settles_nothing(post, untouched, store, events):
     sent = deciding(decided, queue="open")
     status, answer = post("tanaka", "decisions", sent)
     assert (status, answer["status"]) == (200, "refused")
+    assert answer["kind"] == "NotAllowed"
     assert "settle" in answer["message"]
     [event] = events()
     assert (event.who, event.inspection_id) == ("tanaka", part.id)
@@ -235,7 +236,7 @@ def test_a_reason_of_another_line(post, untouched, store):
 def test_a_version_that_nobody_was_shown(post, untouched, store, version):
     part = untouched()
     status, answer = post("tanaka", "decisions", deciding(part, version=version))
-    assert (status, answer["status"]) == (200, "conflict")
+    assert (status, answer["status"], answer["kind"]) == (200, "conflict", "DecisionConflict")
     assert not store.reviews(part.id)
 
 

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
+from cdm_inspect.cli.launching import review_app
 from cdm_inspect.errors import NotAllowed
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.people import Actor, Role
@@ -69,32 +69,14 @@ def plant(tmp_path):
     return root
 
 
-def _page(actor, line):
-    import desk
-    from session import show_notice
-    from views import history
-
-    show_notice()
-    history.show(desk.plant().desk, line, actor)
-
-
 @pytest.fixture
-def page(plant, monkeypatch):
+def page(open_view, plant):
     """The page alone, as somebody sees it."""
-    from streamlit.testing.v1 import AppTest
 
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    monkeypatch.setenv(PROJECT_VARIABLE, str(plant))
+    def show(actor=QUALITY, **query):
+        return open_view(plant, "history", actor, query=query)
 
-    def open_page(actor=QUALITY, **addressed):
-        app = AppTest.from_function(_page, args=(actor, "A"), default_timeout=60)
-        for name, value in addressed.items():
-            app.query_params[name] = value
-        app.run()
-        assert not app.exception
-        return app
-
-    return open_page
+    return show
 
 
 def numbers(app):
@@ -104,17 +86,8 @@ def numbers(app):
     return list(app.dataframe[0].value["Part"])
 
 
-def texts(app):
-    return "\n".join(text.value for text in app.text)
-
-
 def named(widgets, label):
     return next(widget for widget in widgets if widget.label.startswith(label))
-
-
-def press(app, label):
-    named(app.button, label).click().run()
-    assert not app.exception
 
 
 def number_of(root, serial):
@@ -127,31 +100,31 @@ def test_parts_come_newest_first_by_pages(page):
     first = numbers(app)
     assert len(first) == 50
     assert first == sorted(first, reverse=True)
-    press(app, "Older")
+    app.press("Older")
     second = numbers(app)
     assert len(second) == 17
     assert max(second) < min(first)
-    press(app, "Newest")
+    app.press("Newest")
     assert numbers(app) == first
 
 
 def test_the_form_asks_and_the_address_tells(page, plant):
     app = page()
     named(app.text_input, "Serial").set_value("SN-1*")
-    press(app, "Find")
+    app.press("Find")
     assert list(app.dataframe[0].value["Serial"]) == ["SN-1", "SN-10", "SN-1"]
     assert app.query_params["serial"] == "SN-1*"
     assert app.query_params["line"] == "A"
     named(app.text_input, "Serial").set_value("SN-1")
     named(app.selectbox, "Decision").set_value("reject")
-    press(app, "Find")
+    app.press("Find")
     assert numbers(app) == [number_of(plant, "SN-1")]
-    assert "1 in all" in texts(app)
-    press(app, "Clear")
+    assert "1 in all" in app.texts()
+    app.press("Clear")
     assert len(numbers(app)) == 50
     assert "serial" not in app.query_params
     named(app.text_input, "Part number").set_value("61")
-    press(app, "Find")
+    app.press("Find")
     assert app.subheader[0].value == "Part 61"
 
 
@@ -173,7 +146,7 @@ def test_an_address_finds(page, addressed, serials):
     app = page(**addressed)
     found = list(app.dataframe[0].value["Serial"]) if numbers(app) else []
     assert found == serials
-    assert ("No part of this line" in texts(app)) == (not serials)
+    assert ("No part of this line" in app.texts()) == (not serials)
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
@@ -239,27 +212,27 @@ def test_a_correction_takes_a_second_press(page, plant):
     )
     named(app.selectbox, "Reason").set_value("burr")
     named(app.text_input, "Comment").set_value("seen again")
-    press(app, "Go on")
+    app.press("Go on")
     with open_project(plant).open_store() as store:
         assert store.get(number).decision is Decision.ACCEPT
-    assert "✔ Accept becomes ✖ Reject" in texts(app)
-    press(app, "Record it")
+    assert "✔ Accept becomes ✖ Reject" in app.texts()
+    app.press("Record it")
     with open_project(plant).open_store() as store:
         last = store.reviews(number)[-1]
     assert (last.decision, last.reason, last.comment) == (Decision.REJECT, "burr", "seen again")
     assert (last.reviewer, last.role, last.purpose) == ("伊藤", "qa", Purpose.CORRECTION)
-    assert "✔ recorded" in texts(app)
+    assert "✔ recorded" in app.texts()
     assert list(app.dataframe[1].value["Who"])[-1] == "伊藤"
 
 
 def test_a_correction_of_what_somebody_else_has_changed_is_refused(page, plant):
     number = number_of(plant, "SN-10")
     app = page(part=str(number))
-    press(app, "Go on")
+    app.press("Go on")
     with open_project(plant).open_store() as store:
         store.record_review(a_review(number, Decision.UNSURE, client_id=uuid.uuid4().hex))
-    press(app, "Record it")
-    assert "has decided part" in texts(app)
+    app.press("Record it")
+    assert "has decided part" in app.texts()
     with open_project(plant).open_store() as store:
         assert store.get(number).decision is Decision.UNSURE
 
@@ -267,22 +240,22 @@ def test_a_correction_of_what_somebody_else_has_changed_is_refused(page, plant):
 def test_a_limit_sample_and_a_hold_take_a_reason(page, plant):
     number = number_of(plant, "SN-1")
     app = page(part=str(number))
-    press(app, "Make it a limit sample")
-    assert "Say why first" in texts(app)
+    app.press("Make it a limit sample")
+    assert "Say why first" in app.texts()
     app.text_input[-2].set_value("just too deep")
-    press(app, "Make it a limit sample")
-    assert "is shown beside others" in texts(app)
+    app.press("Make it a limit sample")
+    assert "is shown beside others" in app.texts()
     app.text_input[-1].set_value("case 17")
-    press(app, "Keep it from being deleted")
+    app.press("Keep it from being deleted")
     with open_project(plant).open_store() as store:
         assert store.get(number).hold == "case 17"
         assert [part.id for part in ReviewDesk(store).limit_samples("A")] == [number]
     app.text_input[-1].set_value("case 17")
-    press(app, "Keep it from being deleted")
-    assert "is so already" in texts(app)
-    press(app, "End this hold")
+    app.press("Keep it from being deleted")
+    assert "is so already" in app.texts()
+    app.press("End this hold")
     app.text_input[-2].set_value("the customer has changed the limit")
-    press(app, "Limit sample no longer")
+    app.press("Limit sample no longer")
     with open_project(plant).open_store() as store:
         assert store.get(number).hold == ""
         assert list(ReviewDesk(store).limit_samples("A")) == []
@@ -296,7 +269,7 @@ def test_a_limit_sample_and_a_hold_take_a_reason(page, plant):
 def test_who_may_not_is_told_and_may_correct_what_is_their_own(page, plant):
     other, own = number_of(plant, "SN-1"), number_of(plant, "SN-10")
     app = page(OPERATOR, part=str(other))
-    assert "may correct this part" in texts(app)
+    assert "may correct this part" in app.texts()
     assert "Go on" not in [button.label for button in app.button]
     app = page(OPERATOR, part=str(own))
     labels = [button.label for button in app.button]
@@ -306,7 +279,7 @@ def test_who_may_not_is_told_and_may_correct_what_is_their_own(page, plant):
 
 
 def test_a_part_that_is_gone_and_events_of_no_known_kind(page, plant):
-    assert "There is no part 99999" in texts(page(part="99999"))
+    assert "There is no part 99999" in page(part="99999").texts()
     number = number_of(plant, "SN-10")
     with open_project(plant).open_store() as store:
         store.record_event(Event(action="paint-roof", who="x", line="A", inspection_id=number))

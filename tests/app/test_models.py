@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from cdm_inspect import workflows
-from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
 from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
 from cdm_inspect.pilot_report import write_pilot_report
 from cdm_inspect.project import open_project
@@ -28,82 +27,53 @@ def plant(line):
     return line
 
 
-def _page(line):
-    import desk
-    from session import show_notice
-    from views import models
-
-    show_notice()
-    models.show(desk.plant().desk, line, None)
-
-
 @pytest.fixture
-def page(monkeypatch):
+def page(open_view):
     """The page alone."""
-    from streamlit.testing.v1 import AppTest
 
-    monkeypatch.syspath_prepend(str(review_app().parent))
+    def show(root, line="A", **state):
+        named = {name.replace("_", "-"): value for name, value in state.items()}
+        return open_view(root, "models", line=line, state=named)
 
-    def open_page(root, line="A", **state):
-        import streamlit as st
-
-        monkeypatch.setenv(PROJECT_VARIABLE, str(root))
-        st.cache_resource.clear()
-        app = AppTest.from_function(_page, args=(line,), default_timeout=60)
-        for name, value in state.items():
-            app.session_state[name.replace("_", "-")] = value
-        app.run()
-        assert not app.exception
-        return app
-
-    return open_page
-
-
-def texts(app):
-    return "\n".join(text.value for text in app.text)
-
-
-def table(app, column):
-    """The first table with such a column."""
-    return next(frame.value for frame in app.dataframe if column in frame.value)
+    return show
 
 
 def test_what_is_in_force_and_what_a_station_runs_instead(page, plant):
     app = page(plant)
     project = open_project(plant)
     found = project.calibration("A")
-    told = texts(app)
+    told = app.texts()
     assert f"Model: {found.model}" in told
     assert f"Version: 1 ({found.id})" in told
-    assert "Promised: at most " in told
+    assert "Promised: At most " in told
     assert f"Station press 2 still judges with the model old; the line has {found.model}" in told
-    running = table(app, "Station")
+    running = app.table("Station")
     assert dict(zip(running["Station"], running["Model"], strict=True)) == {
         "press 1": found.model,
         "press 2": "✖ old",
     }
-    lines = table(app, "Stations with another model")
+    lines = app.table("Stations with another model")
     assert list(lines["Line"]) == ["A"]
     assert list(lines["Stations with another model"]) == ["press 2"]
 
 
 def test_evaluations_stand_side_by_side(page, plant):
     app = page(plant)
-    shown = table(app, "Image AUROC")
+    shown = app.table("Image AUROC")
     assert sorted(shown["Name"]) == ["A-fused", "again"]
     app = page(plant, models_kind="compare")
-    compared = table(app, "The first is")
+    compared = app.table("The first is")
     assert list(compared["Measure"]) == ["Escapes", "False rejects", "Image AUROC"]
     # The same model by the same thresholds: nothing tells them apart.
     assert set(compared["The first is"]) == {"not clearly different"}
-    assert "8 good, 12 defective" in texts(app)
+    assert "8 good, 12 defective" in app.texts()
 
 
 def test_a_diagnosis_is_told_in_figures_a_chart_and_its_picture(page, plant):
     app = page(plant, models_kind="diagnosis")
-    levels = table(app, "Overfit")
+    levels = app.table("Overfit")
     assert len(levels) == 6
-    assert len(table(app, "Sampling drift")) == 16
+    assert len(app.table("Sampling drift")) == 16
     (chart,) = app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")
     assert "held-out" in chart.proto.spec
     pictures = [html for html in app.get("html") if "data:image/png;base64," in html.proto.body]
@@ -139,11 +109,11 @@ def test_a_pilot_says_go_or_not_in_both_languages(page, plant):
     }
     write_pilot_report(document, plant / "reports" / "A-pilot.html")
     app = page(plant, models_kind="pilot")
-    assert "GO\n" in texts(app) + "\n"
-    assert list(table(app, "on − off")["on − off"]) == ["-1 (-1.5 – -0.5)"]
+    assert "GO\n" in app.texts() + "\n"
+    assert list(app.table("on − off")["on − off"]) == ["-1 (-1.5 – -0.5)"]
     assert [button.label for button in app.get("download_button")] == ["Download the report (HTML)"]
     app = page(plant, models_kind="pilot", language="ja")
-    assert "採用" in texts(app)
+    assert "採用" in app.texts()
 
 
 @pytest.mark.parametrize(
@@ -153,7 +123,7 @@ def test_a_pilot_says_go_or_not_in_both_languages(page, plant):
 def test_a_line_that_nobody_has_trained_explains_itself(page, tmp_path, kind, language):
     (tmp_path / "cdm-inspect.toml").write_text('[lines.A]\nnormal = "good"\n')
     app = page(tmp_path, models_kind=kind, language=language)
-    assert "cdm-inspect train" in texts(app)
+    assert "cdm-inspect train" in app.texts()
 
 
 def test_text_of_files_is_text(page, plant):
@@ -161,6 +131,6 @@ def test_text_of_files_is_text(page, plant):
     source = (plant / "reports" / "again.json").read_text()
     report.write_text(source.replace('"scorer": "fused"', '"scorer": "<b>![x](http://e.com)</b>"'))
     app = page(plant)
-    assert "<b>![x](http://e.com)</b>" in list(table(app, "Image AUROC")["Scorer"])
+    assert "<b>![x](http://e.com)</b>" in list(app.table("Image AUROC")["Scorer"])
     assert not [html for html in app.get("html") if "e.com" in html.proto.body]
     assert not app.markdown

@@ -4,7 +4,6 @@ import datetime as dt
 
 import pytest
 
-from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
@@ -38,40 +37,20 @@ def plant(tmp_path):
     return root
 
 
-def _page(actor):
-    import desk
-    from views import report
-
-    report.show(desk.plant().desk, "A", actor)
-
-
 @pytest.fixture
-def page(plant, monkeypatch):
+def page(open_view, plant):
     """The page alone, as somebody sees it."""
-    from streamlit.testing.v1 import AppTest
 
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    monkeypatch.setenv(PROJECT_VARIABLE, str(plant))
-
-    def open_page(role=Role.QA, **addressed):
+    def show(role=Role.QA, **query):
         actor = None if role is None else Actor("伊藤", role)
-        app = AppTest.from_function(_page, args=(actor,), default_timeout=60)
-        for name, value in addressed.items():
-            app.query_params[name] = value
-        app.run()
-        assert not app.exception
-        return app
+        return open_view(plant, "report", actor, query=query)
 
-    return open_page
+    return show
 
 
 def figures(app):
     table = app.dataframe[0].value
     return dict(zip(table["Figure"], table["Value (95 % interval)"], strict=True))
-
-
-def texts(app):
-    return "\n".join(text.value for text in app.text)
 
 
 def actions(root):
@@ -80,21 +59,21 @@ def actions(root):
 
 def test_the_figures_of_a_shift_are_shown_before_it_is_made(page, plant):
     app = page(day="2026-03-02", shift="2")
-    assert "2026-03-02 14:00 – 2026-03-02 22:00" in texts(app)
+    assert "2026-03-02 14:00 – 2026-03-02 22:00" in app.texts()
     found = figures(app)
     assert (found["inspected"], found["flagged"]) == ("4", "2")
     assert (found["flagged and rejected"], found["flagged and not decided yet"]) == ("1", "1")
     assert found["Flag rate"].startswith("50.00%")
     assert actions(plant) == ["decide"]
     app.selectbox(key="report-shift").set_value(1).run()
-    assert "No part was inspected" in texts(app)
+    assert "No part was inspected" in app.texts()
 
 
 def test_a_report_is_made_and_offered(page, plant):
     app = page(day="2026-03-02", shift="2")
     app.button[0].click().run()
     assert not app.exception
-    assert "anchored at entry 1" in texts(app)
+    assert "anchored at entry 1" in app.texts()
     assert actions(plant) == ["shift-report", "decide"]
     assert len(app.get("download_button")) == 2
     names = sorted(path.suffix for path in (plant / "reports/shifts").iterdir())
@@ -117,11 +96,11 @@ def test_nonsense_in_the_address_counts_as_nothing(page, nonsense):
 def test_who_may(page, role, may):
     app = page(role, day="2026-03-02", shift="2")
     assert bool(app.button) == may
-    assert ("auditors may make a report" in texts(app)) != may
+    assert ("auditors may make a report" in app.texts()) != may
 
 
 def test_a_shift_to_come(page):
     tomorrow = (dt.date.today() + dt.timedelta(days=3)).isoformat()
     app = page(day=tomorrow, shift="1")
-    assert "has not begun" in texts(app)
+    assert "has not begun" in app.texts()
     assert not app.button

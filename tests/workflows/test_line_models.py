@@ -37,7 +37,7 @@ def test_model_and_calibration_in_force(project, walked):
     assert model.cost_ratio == report.consistency_cost_ratio
     assert 0 <= (calibration.made_at - model.trained_at).total_seconds() < 600
     assert (found.calibration.id, found.calibration.version) == (calibration.id, 1)
-    assert found.calibration.guarantee.startswith("at most ")
+    assert found.calibration.guarantee.sentence.startswith("at most ")
     assert (found.calibration.expires_at - calibration.made_at).days == calibration.expiry_days
     assert not found.calibration.expired
     assert (found.problem, found.exports, found.running, found.strays) == ("", (), (), ())

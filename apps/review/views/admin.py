@@ -9,7 +9,7 @@ import admin_tables as tables
 import desk
 import security
 import streamlit as st
-from session import notify, word
+from session import explained, notify, word
 
 from cdm_inspect.accounts import User
 from cdm_inspect.errors import CdmInspectError
@@ -164,7 +164,7 @@ def _do(what: Callable[[], object], told: str) -> None:
     try:
         what()
     except CdmInspectError as error:
-        st.text(f"✖ {error}")
+        st.text(f"✖ {explained(error)}")
         return
     notify("success", told)
     st.rerun()

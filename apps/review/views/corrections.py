@@ -10,7 +10,7 @@ from dataclasses import replace
 import desk
 import histories
 import streamlit as st
-from session import keep, kept, notify, word
+from session import explained, keep, kept, notify, word
 
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.people import Actor, Right
@@ -146,7 +146,7 @@ def _do(act: Callable[[], object]) -> None:
     try:
         is_changed = act() is not False
     except CdmInspectError as error:
-        notify("error", str(error))
+        notify("error", explained(error))
     else:
         text = word("recorded" if is_changed else "history.unchanged")
         notify("success" if is_changed else "error", text)

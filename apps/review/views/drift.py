@@ -5,7 +5,7 @@ from __future__ import annotations
 import desk
 import streamlit as st
 from charts import drift_chart
-from session import notify, word
+from session import explained, notify, word
 
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.people import Actor, Right
@@ -23,7 +23,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
         acknowledged = counter.acknowledged(line)
     except CdmInspectError as error:
         st.info(word("drift_unknown"))
-        st.text(str(error))
+        st.text(explained(error))
         return
     _show_alarms(counter, line, actor, found["alarms"], acknowledged)
     st.text(word("drift_why"))
@@ -79,7 +79,7 @@ def _show_form(counter: ReviewDesk, line: str, actor: Actor, name: str) -> None:
     try:
         counter.acknowledge(actor, line, name, reason)
     except CdmInspectError as error:
-        notify("error", str(error))
+        notify("error", explained(error))
     else:
         notify("success", word("acknowledged_now"))
     st.rerun()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
-from session import word
+from session import explained, word
 
 from cdm_inspect.errors import CdmInspectError
 
@@ -11,4 +11,4 @@ from cdm_inspect.errors import CdmInspectError
 def show(error: CdmInspectError) -> None:
     """In a sentence; the product's own words say what to do."""
     st.error(word("no_store"))
-    st.text(str(error))
+    st.text(explained(error))

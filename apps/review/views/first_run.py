@@ -7,7 +7,7 @@ from collections.abc import Callable
 import access
 import desk
 import streamlit as st
-from session import word
+from session import explained, word
 
 from cdm_inspect.demo_process import DemoProgress, DemoState
 from cdm_inspect.errors import CdmInspectError
@@ -138,7 +138,7 @@ def _do(what: Callable[[], None]) -> None:
     try:
         what()
     except CdmInspectError as error:
-        st.text(f"✖ {error}")
+        st.text(f"✖ {explained(error)}")
         return
     st.rerun()
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import charts_models as tables
 import desk
 import streamlit as st
-from session import language, word
+from session import explained, language, word
 
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.line_reports import LineReports, Report, ReportKind, compare_evaluations
@@ -121,7 +121,7 @@ def _show_comparison(reports: Sequence[Report]) -> None:
     try:
         found = compare_evaluations(first.document, second.document)
     except CdmInspectError as error:
-        st.text(f"✖ {error}")
+        st.text(f"✖ {explained(error)}")
         return
     st.text(word("models.compared", good=found.good, defective=found.defective))
     sides = ((word("models.first"), first), (word("models.second"), second))

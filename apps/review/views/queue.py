@@ -27,6 +27,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
             "language": spoken,
             "is_kiosk": frame.is_kiosk(),
             "words": Speech(spoken).below("desk."),
+            "errors": Speech(spoken).below("error."),
             "settings": {
                 "min_look_ms": settings.min_look_ms,
                 "reasons": [

@@ -7,7 +7,7 @@ from dataclasses import replace
 import components
 import desk
 import streamlit as st
-from session import language, notify, word
+from session import explained, language, notify, word
 from words import Speech
 
 from cdm_inspect.costs import Costs
@@ -30,7 +30,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
             what_if = _opened(line)
     except CdmInspectError as error:
         st.text(word("thresholds.unknown"))
-        st.text(str(error))
+        st.text(explained(error))
         return
     st.text(
         word(
@@ -183,7 +183,7 @@ def _show_saving(
             parts_per_day=pace,
         )
     except CdmInspectError as error:
-        notify("error", str(error))
+        notify("error", explained(error))
     else:
         _opened.clear()
         notify("success", word("thresholds.saved", version=version))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -256,8 +257,10 @@ class ScorerConformance:
         Training makes a rounding, which the number of threads decides on, into another model.
         """
         threads = torch.get_num_threads() if isinstance(scorer.scorer, TrainedScorer) else 1
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            there = pool.apply(_scores_elsewhere, (self.offer, self.options, fresh, threads))
+        # Unlike a pool of `multiprocessing` it says so where the process dies.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            asked = self.offer, self.options, fresh, threads
+            there = pool.submit(_scores_elsewhere, *asked).result()
         here = scorer.score(fresh).scores
         assert self._same(torch.from_numpy(there), here, here)
 

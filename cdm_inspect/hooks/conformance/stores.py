@@ -8,7 +8,9 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -318,12 +320,10 @@ class StoreConformance(PeopleConformance):
         """Nobody is lent what another has."""
         with open_store(self.offer, options, tmp_path) as store:
             store.append_many([(a_part(number), None) for number in range(40)])
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(3) as pool:
-            lent = pool.starmap(
-                _claim_and_decide,
-                [(self.offer, options, tmp_path, f"reviewer {i}") for i in range(3)],
-            )
+        people = [f"reviewer {number}" for number in range(3)]
+        claim = partial(_claim_and_decide, self.offer, options, tmp_path)
+        with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
+            lent = list(pool.map(claim, people))
         assert sorted(number for numbers in lent for number in numbers) == sorted(
             {number for numbers in lent for number in numbers}
         )

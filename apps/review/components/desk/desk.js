@@ -184,7 +184,7 @@ class Desk {
       if (round !== this.round) return;
       if (error instanceof server.Unreachable) this.isReachable = false;
       else if (error instanceof server.LoggedOut) this.outbox.state = "logged-out";
-      else this.tell(error.message);
+      else this.tell(this.said(error));
     } finally {
       if (round === this.round) this.asking = false;
       this.report();
@@ -368,7 +368,7 @@ class Desk {
     const { decision } = kept;
     const entry = this.history.find((other) => other.client_id === decision.client_id);
     if (entry && entry.state === "sent") entry.state = answer.status === "stored" ? "stored" : "refused";
-    if (answer.status !== "stored") this.onrefusal(decision, answer.message);
+    if (answer.status !== "stored") this.onrefusal(decision, this.said(answer));
     this.node.dataset.answered = Number(this.node.dataset.answered ?? 0) + 1;
     this.facts.tellHistory();
   }
@@ -382,6 +382,11 @@ class Desk {
     this.queue = this.queue.filter((part) => part.id !== number);
     if (this.current?.id === number) this.next();
     this.refuse(fill(this.words.not_recorded, { part: number, why }));
+  }
+
+  /** What the server says; before it, of what kind that is, in the language of the page. */
+  said({ kind, message }) {
+    return [this.data.errors[kind], message].filter(Boolean).join(" ");
   }
 
   /** Stays on the screen until somebody has read it. */

@@ -89,7 +89,7 @@ export class Outbox {
           } else if (error instanceof Unreachable) {
             state = "unreachable";
             if (error.isAway) break;
-          } else this.settle(kept, { status: "refused", message: error.message });
+          } else this.settle(kept, { status: "refused", kind: error.kind, message: error.message });
         }
       }
     } finally {

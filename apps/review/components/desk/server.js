@@ -10,6 +10,14 @@ export class Unreachable extends Error {
   }
 }
 
+/** The server does not do it: `kind` is a name of the catalogue, if it has said one. */
+export class Refused extends Error {
+  constructor({ kind, message }, status) {
+    super(message ?? `HTTP ${status}`);
+    this.kind = kind;
+  }
+}
+
 /** The token is no longer good: somebody has to log in. */
 export class LoggedOut extends Error {}
 
@@ -33,8 +41,8 @@ async function ask(path, token, options = {}) {
   } catch (error) {
     throw new Unreachable(`HTTP ${answer.status}`, false);
   }
-  if (answer.status >= 500) throw new Unreachable(found.error ?? `HTTP ${answer.status}`, false);
-  if (!answer.ok) throw new Error(found.error ?? `HTTP ${answer.status}`);
+  if (answer.status >= 500) throw new Unreachable(found.message ?? `HTTP ${answer.status}`, false);
+  if (!answer.ok) throw new Refused(found, answer.status);
   return found;
 }
 
