@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# Tests that run beside each other.
+WORKERS ?= 2
 STAMP  := $(VENV)/.installed-by-make
 
 # Idle OpenMP threads that spin make a busy small machine several times slower.
@@ -20,8 +22,11 @@ $(STAMP): pyproject.toml
 demo: install
 	$(BIN)/cdm-inspect demo
 
+# Modules run beside each other, each test with one thread; what trains by the clock runs alone.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m alone
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" \
+		-n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(MAKE) test-plugins
 
 # Each plugin as its users have it: from a wheel, beside the host and not inside its environment.

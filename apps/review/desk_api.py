@@ -172,11 +172,6 @@ def part_json(part: StoredInspection, *, is_blind: bool = False) -> dict[str, An
     }
 
 
-def _said(error: CdmInspectError) -> dict[str, str]:
-    """Its kind, which the desk says in the language of its page, and its sentence."""
-    return {"kind": kind_of(error), "message": str(error)}
-
-
 def _take(actor: Actor, asked: TakeRequest) -> dict[str, Any]:
     parts = desk.plant().desk.take(
         actor,
@@ -199,9 +194,9 @@ def _decide(actor: Actor, sent: SentDecision) -> dict[str, Any]:
             actor, sent.review(), undoes=sent.undoes, sha256=sent.sha256
         )
     except DecisionConflict as error:
-        return {"status": "conflict", **_said(error)}
+        return {"status": "conflict", "kind": kind_of(error), "message": str(error)}
     except (NotAllowed, InvalidOption) as error:
-        return {"status": "refused", **_said(error)}
+        return {"status": "refused", "kind": kind_of(error), "message": str(error)}
     return {"status": "stored", "version": stored.version}
 
 
@@ -257,6 +252,11 @@ async def _body(request: Request) -> bytes:
     return found
 
 
+def _trouble(error: CdmInspectError, status: int) -> Response:
+    """Its sentence, and its kind, which the desk says in the language of its page."""
+    return JSONResponse({"error": str(error), "kind": kind_of(error)}, status)
+
+
 def _guarded(
     answer: Callable[[Request, Actor], Awaitable[Response]],
 ) -> Callable[[Request], Awaitable[Response]]:
@@ -267,18 +267,18 @@ def _guarded(
         try:
             actor = await run_in_threadpool(access.actor_of, token)
             if actor is None:
-                return JSONResponse({"message": "expected the token of a page, log in again."}, 401)
+                return JSONResponse({"error": "expected the token of a page, log in again."}, 401)
             return await answer(request, actor)
         except ValidationError:
-            return JSONResponse({"message": "expected what the desk sends."}, 422)
+            return JSONResponse({"error": "expected what the desk sends."}, 422)
         except NotAllowed as error:
-            return JSONResponse(_said(error), 403)
+            return _trouble(error, 403)
         except InvalidOption as error:
-            return JSONResponse(_said(error), 413)
+            return _trouble(error, 413)
         except StoreUnreachable as error:
-            return JSONResponse(_said(error), 503)
+            return _trouble(error, 503)
         except CdmInspectError as error:
-            return JSONResponse(_said(error), 500)
+            return _trouble(error, 500)
 
     return guard
 

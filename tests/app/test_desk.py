@@ -110,6 +110,7 @@ def test_by_keyboard(plant_folder, serve, sit_down, decisions, pictures):
     ]
 
 
+@pytest.mark.slow
 def test_whoever_goes_on_quickly_does_not_run_out_of_parts(
     plant_folder, serve, sit_down, decisions
 ):
@@ -150,6 +151,7 @@ def test_by_touch(plant_folder, serve, sit_down, decisions):
     assert reviews(plant_folder, first)[0].reason == "scratch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gap", "presses"), [(0.015, 40), (0.05, 40), (0.1, 40)])
 def test_a_burst_decides_nothing_that_nobody_has_seen(
     plant_folder, serve, sit_down, decisions, gap, presses
@@ -172,6 +174,7 @@ def test_a_burst_decides_nothing_that_nobody_has_seen(
         assert len(reviews(plant_folder, number)) == 1
 
 
+@pytest.mark.slow
 def test_double_presses_and_held_keys_decide_one_part(plant_folder, serve, sit_down, decisions):
     server = serve(plant_folder)
     page = sit_down(server)
@@ -282,6 +285,7 @@ def test_a_key_is_changed_and_stays_changed(plant_folder, serve, sit_down, decis
     assert set(decisions(plant_folder)) == {number, second}
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_or_doubled_when_the_server_is_killed(
     plant_folder, serve, sit_down, decisions
 ):
@@ -312,6 +316,7 @@ def test_nothing_is_lost_or_doubled_when_the_server_is_killed(
     page.locator(".act.accept").wait_for()
 
 
+@pytest.mark.slow
 def test_decisions_outlive_the_page(plant_folder, serve, sit_down, decisions):
     server = serve(plant_folder)
     page = sit_down(server)
@@ -330,6 +335,7 @@ def test_decisions_outlive_the_page(plant_folder, serve, sit_down, decisions):
     assert decisions(plant_folder)[first].reviewer == "tanaka"
 
 
+@pytest.mark.slow
 def test_what_one_person_has_decided_is_never_recorded_as_anothers(
     plant_folder, serve, sit_down, decisions
 ):
@@ -353,6 +359,7 @@ def test_what_one_person_has_decided_is_never_recorded_as_anothers(
     }
 
 
+@pytest.mark.slow
 def test_two_people_on_one_line_have_different_parts(plant_folder, serve, sit_down, decisions):
     server = serve(plant_folder)
     pages = {name: sit_down(server, name) for name in ("tanaka", "suzuki")}
@@ -388,6 +395,7 @@ def test_a_part_that_somebody_else_has_decided_is_a_visible_conflict(
     assert review.reviewer == "ito"
 
 
+@pytest.mark.slow
 def test_a_photograph_that_is_missing_is_neither_shown_nor_decided(
     tmp_path, serve, sit_down, decisions
 ):
@@ -425,6 +433,7 @@ def test_the_random_sample_is_of_passed_parts(plant_folder, serve, sit_down, dec
     assert reviews(plant_folder, number)[0].purpose is Purpose.AUDIT
 
 
+@pytest.mark.slow
 def test_a_second_opinion_is_blind_and_a_third_settles(plant_folder, serve, sit_down, decisions):
     server = serve(plant_folder)
     page = sit_down(server)
@@ -497,6 +506,7 @@ def test_the_language_changes_and_the_part_stays(plant_folder, serve, sit_down):
     settled(page)
 
 
+@pytest.mark.slow
 def test_kiosk_and_an_address_typed_by_hand(plant_folder, serve, sit_down):
     server = serve(plant_folder)
     for path in ("/queue", "/?kiosk=1&line=B", "/queue?kiosk=1"):

@@ -282,7 +282,7 @@ def test_an_open_page_ends_with_its_session(plant_folder, serve, hire, sit_down)
     accounts.change("tanaka", role=Role.QA, by=ROOT, record=lambda _: None)
     page.get_by_text("日本語").click()
     page.get_by_text("セッションが終了しました").wait_for()
-    assert page.locator(".board").count() == 0
+    page.locator(".board").wait_for(state="detached")
     page.get_by_role("link", name="ログイン").click()
     page.wait_for_url(f"{server.url}/cdm/login")
 

@@ -1,5 +1,6 @@
 """The page Models: what judges a line, and what was measured of it, from real files."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,11 @@ from cdm_inspect.pilot_report import write_pilot_report
 from cdm_inspect.project import open_project
 
 
-@pytest.fixture
-def plant(line):
+@pytest.fixture(scope="module")
+def measured(walked, tmp_path_factory):
     """A line whose second press still runs another model; evaluated twice, diagnosed."""
+    line = tmp_path_factory.mktemp("measured") / "line"
+    shutil.copytree(walked[0], line)
     project = open_project(line, line="A")
     data = line / "data" / "A"
     workflows.evaluate(project, "A", data, device="cpu")
@@ -25,6 +28,14 @@ def plant(line):
             other = {"station": "press 2", "model": "old"} if number % 2 else {"station": "press 1"}
             store.append(replace(a_part(number), **{**mine, **other}), evidence=evidence_of(number))
     return line
+
+
+@pytest.fixture
+def plant(measured, tmp_path):
+    """A copy that a test may change."""
+    root = tmp_path / "plant"
+    shutil.copytree(measured, root)
+    return root
 
 
 @pytest.fixture
@@ -45,7 +56,6 @@ def test_what_is_in_force_and_what_a_station_runs_instead(page, plant):
     told = app.texts()
     assert f"Model: {found.model}" in told
     assert f"Version: 1 ({found.id})" in told
-    assert "Promised: At most " in told
     assert f"Station press 2 still judges with the model old; the line has {found.model}" in told
     running = app.table("Station")
     assert dict(zip(running["Station"], running["Model"], strict=True)) == {
@@ -55,6 +65,18 @@ def test_what_is_in_force_and_what_a_station_runs_instead(page, plant):
     lines = app.table("Stations with another model")
     assert list(lines["Line"]) == ["A"]
     assert list(lines["Stations with another model"]) == ["press 2"]
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_what_is_promised_and_what_it_would_take(page, plant, language):
+    found = open_project(plant).calibration("A")
+    told = page(plant, language=language).texts()
+    label = {"en": "Promised: At most ", "ja": "保証: 検証用の良品"}[language]
+    (promised,) = (line for line in told.splitlines() if line.startswith(label))
+    assert f"{found.false_reject_bound:.2%}" in promised
+    # Twelve held-out parts carry no more than that.
+    assert "10.00%" in promised
+    assert str(found.parts_needed) in promised
 
 
 def test_evaluations_stand_side_by_side(page, plant):

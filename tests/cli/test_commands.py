@@ -67,6 +67,7 @@ def test_mistakes_have_exit_codes_and_no_traceback(run, tmp_path, arguments, cod
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_exit_codes_of_the_error_tree(run, line):
     def code(*arguments):
         done = run("--project", line, *arguments)
@@ -88,6 +89,7 @@ def test_exit_codes_of_the_error_tree(run, line):
     assert code("store", "verify") == 9
 
 
+@pytest.mark.slow
 def test_json_is_one_document_on_standard_output(run, line):
     def call(*arguments):
         done = run("--project", line, "--json", *arguments)

@@ -40,6 +40,7 @@ def store(run, project):
     return call
 
 
+@pytest.mark.slow
 def test_a_year_of_a_store(store, project, run, tmp_path):
     assert store("verify", "--files")["files"] == 12
     assert store("anchor")["entries"] == 1

@@ -77,6 +77,7 @@ def test_a_year_of_users(users, project, password_file, tmp_path, run):
         assert secret.encode() not in database
 
 
+@pytest.mark.slow
 def test_what_is_wrong_ends_with_a_sentence_and_its_code(users, project, password_file, tmp_path):
     given = ("--password-file", password_file)
     assert "no user 'nobody'" in users("change", "nobody", "--inactive", code=10)

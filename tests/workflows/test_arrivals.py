@@ -164,6 +164,7 @@ def judged(root):
         return store.find(InspectionQuery(line="A", limit=1000))
 
 
+@pytest.mark.slow
 def test_the_command_judges_each_once(line, tmp_path, run):
     arriving = tmp_path / "arriving"
     arriving.mkdir()
@@ -187,6 +188,7 @@ def test_the_command_judges_each_once(line, tmp_path, run):
     assert "expected a folder" in done.stderr
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_loses_and_doubles_nothing(line, tmp_path):
     arriving = tmp_path / "arriving"
     arriving.mkdir()

@@ -24,6 +24,7 @@ def test_the_line_is_the_same_everywhere_and_every_defect_has_a_mask(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_demo_runs_from_end_to_end_and_finds_the_defects(run, tmp_path):
     done = run("--json", "demo", "--directory", tmp_path / "demo-line", timeout=580)
     assert done.returncode == 0, done.stderr[-3000:]

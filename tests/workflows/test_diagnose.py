@@ -144,6 +144,7 @@ def test_restoring_follows_the_flow_of_an_oracle():
     assert float((found - exact).abs().max()) < 0.02
 
 
+@pytest.mark.slow
 def test_diagnose_draws_one_page_and_compares(line, run):
     done = run(
         "--project", line, "--json", "diagnose", "--line", "A", "--parts", 4,

@@ -29,6 +29,7 @@ def evaluate(project, **options):
     return workflows.evaluate(project, "A", project.root / "data" / "A", **options)
 
 
+@pytest.mark.slow
 def test_the_report_is_one_page_that_needs_nothing_else(project):
     document = evaluate(project, robustness=True)
     page = (project.root / "reports" / "A-fused.html").read_text()
@@ -149,6 +150,7 @@ def test_past_its_expiry_nothing_passes(run, project):
     assert fresh.verdict is Verdict.PASS
 
 
+@pytest.mark.slow
 def test_thresholds_by_cost_from_the_command_line(run, project):
     def call(*arguments):
         done = run("--project", project.root, "--json", *arguments)
@@ -177,6 +179,7 @@ def test_thresholds_by_cost_from_the_command_line(run, project):
     assert "two rules" in done.stderr
 
 
+@pytest.mark.slow
 def test_each_half_of_the_parts_is_judged_by_the_other(project):
     """One part is no part of the line at all."""
     folder = project.root / "data" / "A" / "train" / "good"
@@ -200,6 +203,7 @@ def test_each_half_of_the_parts_is_judged_by_the_other(project):
     assert again.listed == ()
 
 
+@pytest.mark.slow
 def test_detectors_side_by_side(run, line):
     """Calibrated on the same good parts, judged on the same labelled ones, tested in pairs."""
     before = open_project(line).calibration("A").version

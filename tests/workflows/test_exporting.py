@@ -422,6 +422,7 @@ def test_a_provider_that_is_missing_is_never_replaced(station):
         opened(station, overrides=["lines.A.exporters.onnx.threads=-1"])
 
 
+@pytest.mark.slow
 def test_one_size_only_region_and_eight_bits(line, tmp_path):
     """The options that change the graph, in one export each."""
     size = read_image(next(iter(find_images(line / "data" / "A" / "train" / "good")))).pixels.shape

@@ -127,6 +127,7 @@ def test_what_is_missing_or_damaged_is_said_and_the_rest_is_told(project):
     assert "cdm-inspect train" in describe(project).problem
 
 
+@pytest.mark.slow
 def test_an_export_fits_until_the_line_learns_anew(project):
     pytest.importorskip("onnxruntime")
     workflows.export(project, "A", "onnx", tick=lambda step, done, total: None)

@@ -320,6 +320,7 @@ def test_a_failing_scorer_is_undecided(line, failure):
     assert evidence == part.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_score_is_the_same_in_another_process(line, run):
     part = line / "data" / "A" / "test" / "scratch" / "000.png"
     results = []
@@ -335,6 +336,7 @@ def test_a_score_is_the_same_in_another_process(line, run):
     assert results[0]["heatmap"] == results[1]["heatmap"]
 
 
+@pytest.mark.slow
 def test_every_scorer_can_be_calibrated_and_used(line):
     project = open_project(line, line="A")
     part = line / "data" / "A" / "test" / "scratch" / "000.png"
@@ -385,6 +387,7 @@ def test_a_region_that_cannot_be_used_is_refused(line, content):
         workflows.calibrate(project, "A")
 
 
+@pytest.mark.slow
 def test_small_tiles_judge_much_as_one_look_does(line):
     """Bounded memory must not cost the verdict: the defect stays the oddest place of the part."""
     part = line / "data" / "A" / "test" / "scratch" / "000.png"
@@ -431,6 +434,7 @@ def final_weights(root):
     return load_model(root / "models" / "A").denoiser.state_dict(), file.name
 
 
+@pytest.mark.slow
 def test_kill_and_resume_gives_the_run_that_was_never_killed(line):
     """kill -9 at a saved step; the resumed run ends with the weights of the whole one."""
     expected, name = final_weights(line)
@@ -609,6 +613,7 @@ def test_a_diverging_run_is_stopped(line):
         workflows.train(project, "A", device="cpu")
 
 
+@pytest.mark.slow
 def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run, install, line):
     install(
         "hanging",

@@ -12,8 +12,8 @@ export class Unreachable extends Error {
 
 /** The server does not do it: `kind` is a name of the catalogue, if it has said one. */
 export class Refused extends Error {
-  constructor({ kind, message }, status) {
-    super(message ?? `HTTP ${status}`);
+  constructor({ kind, error }, status) {
+    super(error ?? `HTTP ${status}`);
     this.kind = kind;
   }
 }
@@ -41,7 +41,7 @@ async function ask(path, token, options = {}) {
   } catch (error) {
     throw new Unreachable(`HTTP ${answer.status}`, false);
   }
-  if (answer.status >= 500) throw new Unreachable(found.message ?? `HTTP ${answer.status}`, false);
+  if (answer.status >= 500) throw new Unreachable(found.error ?? `HTTP ${answer.status}`, false);
   if (!answer.ok) throw new Refused(found, answer.status);
   return found;
 }
