@@ -174,7 +174,13 @@ def compare_evaluations(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> E
     Raises:
         InvalidOption: if they have no part in common, or do not agree which parts are good.
     """
-    first, second = _parts(ours), _parts(theirs)
+    return compare_judged(judged_parts(ours), judged_parts(theirs))
+
+
+def compare_judged(
+    first: Mapping[str, JudgedPart], second: Mapping[str, JudgedPart]
+) -> EvaluationsCompared:
+    """As `compare_evaluations`, of parts by the hashes of their photographs."""
     both = [sha256 for sha256 in first if sha256 in second]
     if not both:
         raise InvalidOption(
@@ -202,16 +208,23 @@ def compare_evaluations(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> E
 
 
 @dataclass(frozen=True)
-class _Judged:
+class JudgedPart:
+    """A labelled part as an evaluation has judged it."""
+
     is_good: bool
     is_flagged: bool
     score: float
 
 
-def _parts(document: Mapping[str, Any]) -> dict[str, _Judged]:
+def judged_parts(document: Mapping[str, Any]) -> dict[str, JudgedPart]:
+    """The parts of an evaluation's JSON report, by the hashes of their photographs.
+
+    Raises:
+        InvalidOption: if it is no such report.
+    """
     try:
         return {
-            part["sha256"]: _Judged(
+            part["sha256"]: JudgedPart(
                 part["label"] == GOOD,
                 Verdict(part["verdict"]) is not Verdict.PASS,
                 float(part["score"]),

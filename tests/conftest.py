@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -57,6 +60,48 @@ def line(walked, tmp_path):
     root = tmp_path / "line"
     shutil.copytree(walked[0], root)
     return root
+
+
+POSTGRES = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A database of its own on a running PostgreSQL server."""
+    name = f"cdm_inspect_{uuid.uuid4().hex[:8]}"
+    admin = create_engine(f"{POSTGRES}postgres", isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    except SQLAlchemyError as error:
+        pytest.skip(
+            f"no PostgreSQL at {POSTGRES}: stores were tested on SQLite only. Start a server "
+            f"or set CDM_INSPECT_TEST_POSTGRES. ({type(error).__name__})"
+        )
+    yield f"{POSTGRES}{name}"
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def empty_database():
+    """Take away all that a PostgreSQL database holds."""
+
+    def empty(url):
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+        engine.dispose()
+
+    return empty
+
+
+@pytest.fixture
+def empty_postgres(postgres, empty_database):
+    """The URL of the database, with nothing in it."""
+    empty_database(postgres)
+    return postgres
 
 
 @pytest.fixture

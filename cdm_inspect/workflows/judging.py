@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cdm_inspect.assembly import TrainedInspector, open_inspector
-from cdm_inspect.comparison import compare_auroc, compare_errors
 from cdm_inspect.detectability import draw_detectability, measure_detectability
 from cdm_inspect.durable import as_json, to_json, write_durably
 from cdm_inspect.errors import (
@@ -34,13 +33,13 @@ from cdm_inspect.images import (
     to_display,
 )
 from cdm_inspect.inspecting import inspect_with
+from cdm_inspect.line_reports import JudgedPart, compare_judged, judged_parts
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     FloatArray,
     JsonObject,
     StoredInspection,
     Tick,
-    Verdict,
     untold,
 )
 from cdm_inspect.robustness import measure_robustness
@@ -245,8 +244,8 @@ def count_reading(file: Path, scored: Sequence[ScoredPart]) -> int:
     return max(known[part.sha256] for part in scored)
 
 
-def _read_other(file: Path, picture: Path | None) -> dict[str, tuple[float, bool]]:
-    """Score of each part in another evaluation's JSON report, and whether it was flagged.
+def _read_other(file: Path, picture: Path | None) -> dict[str, JudgedPart]:
+    """The parts of another evaluation's JSON report.
 
     Raises:
         InvalidOption: if it is no such report, or the one that is about to be written.
@@ -257,11 +256,8 @@ def _read_other(file: Path, picture: Path | None) -> dict[str, tuple[float, bool
             "another --report."
         )
     try:
-        return {
-            part["sha256"]: (float(part["score"]), Verdict(part["verdict"]) is not Verdict.PASS)
-            for part in json.loads(file.read_bytes())["parts"]
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return judged_parts(json.loads(file.read_bytes()))
+    except (OSError, ValueError, InvalidOption) as error:
         raise InvalidOption(
             f"expected --compare to name the JSON report of another evaluation, found {file}: "
             f"{type(error).__name__}: {error}."
@@ -269,29 +265,22 @@ def _read_other(file: Path, picture: Path | None) -> dict[str, tuple[float, bool
 
 
 def _compared(
-    scored: Sequence[ScoredPart], other: dict[str, tuple[float, bool]], margin: float
+    scored: Sequence[ScoredPart], other: Mapping[str, JudgedPart], margin: float
 ) -> JsonObject:
     """Paired tests on the parts that both have judged."""
-    both = list({part.sha256: part for part in scored if part.sha256 in other}.values())
-    labels = np.array([not part.is_good for part in both], bool)
-    if labels.sum() < 2 or (~labels).sum() < 2:
+    found = compare_judged(judged_parts({"parts": [_part_json(part) for part in scored]}), other)
+    if found.escapes is None or found.false_rejects is None or found.image_auroc is None:
         raise InvalidOption(
             "expected --compare to name an evaluation of the same parts, found "
-            f"{(~labels).sum()} good and {labels.sum()} defective ones in common."
+            f"{found.good} good and {found.defective} defective ones in common."
         )
-    flagged = np.array([part.verdict is not Verdict.PASS for part in both])
-    their_scores, their_flagged = (
-        np.array(column) for column in zip(*(other[part.sha256] for part in both), strict=True)
-    )
-    escapes = compare_errors(~flagged[labels], ~their_flagged[labels])
-    area = compare_auroc(np.array([part.score for part in both]), their_scores, labels)
     return {
-        "parts": len(both),
+        "parts": found.good + found.defective,
         "margin": margin,
-        "is_no_worse": escapes.is_no_worse(margin),
-        "escapes": asdict(escapes),
-        "false_rejects": asdict(compare_errors(flagged[~labels], their_flagged[~labels])),
-        "image_AUROC": asdict(area),
+        "is_no_worse": found.escapes.is_no_worse(margin),
+        "escapes": asdict(found.escapes),
+        "false_rejects": asdict(found.false_rejects),
+        "image_AUROC": asdict(found.image_auroc),
     }
 
 

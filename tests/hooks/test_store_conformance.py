@@ -1,12 +1,9 @@
 """The built-in store passes the kit for stores, on SQLite and PostgreSQL; forgetful ones do not."""
 
 import dataclasses
-import os
 import uuid
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from cdm_inspect.builtin import cdm_inspect_stores
 from cdm_inspect.contracts import Options, StoreOffer
@@ -15,7 +12,6 @@ from cdm_inspect.hooks.conformance import StoreConformance
 from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
 from cdm_inspect.storage import SqlStore
 
-SERVER = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")
 (SQL,) = cdm_inspect_stores()
 
 
@@ -31,21 +27,8 @@ class TestPostgresql(StoreConformance):
     offer = SQL
 
     @pytest.fixture
-    def options(self):
-        name = f"cdm_inspect_{uuid.uuid4().hex[:8]}"
-        admin = create_engine(f"{SERVER}postgres", isolation_level="AUTOCOMMIT")
-        try:
-            with admin.connect() as connection:
-                connection.execute(text(f"CREATE DATABASE {name}"))
-        except SQLAlchemyError as error:
-            pytest.skip(
-                f"no PostgreSQL at {SERVER}: the kit ran on SQLite only. Start a server or set "
-                f"CDM_INSPECT_TEST_POSTGRES. ({type(error).__name__})"
-            )
-        yield {"url": f"{SERVER}{name}", "images": "images/"}
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
+    def options(self, empty_postgres):
+        return {"url": empty_postgres, "images": "images/"}
 
 
 class Forgetful(SqlStore):

@@ -1,34 +1,9 @@
 """Every store test runs on SQLite, and on PostgreSQL where a server can be reached."""
 
-import os
-import uuid
-
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import text
 
 from cdm_inspect.storage import SqlStore, SqlUpkeep
-
-SERVER = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    """A database of its own on a running PostgreSQL server."""
-    name = f"cdm_inspect_{uuid.uuid4().hex[:8]}"
-    admin = create_engine(f"{SERVER}postgres", isolation_level="AUTOCOMMIT")
-    try:
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except SQLAlchemyError as error:
-        pytest.skip(
-            f"no PostgreSQL at {SERVER}: the store was tested on SQLite only. Start a server "
-            f"or set CDM_INSPECT_TEST_POSTGRES. ({type(error).__name__})"
-        )
-    yield f"{SERVER}{name}"
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -36,9 +11,7 @@ def url(request):
     """Of an empty database."""
     if request.param == "sqlite":
         return "sqlite:///cdm.db"
-    server = request.getfixturevalue("postgres")
-    empty_server(server)
-    return server
+    return request.getfixturevalue("empty_postgres")
 
 
 @pytest.fixture
@@ -53,13 +26,13 @@ def upkeep(url, tmp_path):
 
 
 @pytest.fixture
-def lose(store, url, tmp_path):
+def lose(store, url, tmp_path, empty_database):
     """Take the database away, as a disk that died does; images and anchors stay."""
 
     def take():
         store.database.close()
         if store.database.is_server:
-            empty_server(url)
+            empty_database(url)
         else:
             for file in tmp_path.glob("cdm.db*"):
                 file.unlink()
@@ -85,10 +58,3 @@ def as_owner(store):
                 connection.execute(text(statement))
 
     return run
-
-
-def empty_server(url):
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
-    engine.dispose()

@@ -44,12 +44,7 @@ def _component(name: str, *styles: str) -> Any:
 
 _DESK = _component("desk")
 _PART = _component("part", "desk")
-_THRESHOLDS = st.components.v2.component(
-    "cdm_thresholds",
-    html="<div></div>",
-    css=(assets.FOLDER / "thresholds/thresholds.css").read_text("utf-8"),
-    js=(assets.FOLDER / "thresholds/thresholds.js").read_text("utf-8"),
-)
+_THRESHOLDS = _component("thresholds")
 
 
 def show_desk(data: Mapping[str, Any]) -> None:
