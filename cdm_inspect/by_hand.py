@@ -46,8 +46,9 @@ def save_thresholds(
 ) -> Calibration:
     """Put other thresholds into force, as a new version of the calibration in force.
 
-    Scores mean the same afterwards, so that what was exported goes on. It ends when the one before
-    it would have ended: only `calibrate` renews.
+    Scores mean the same afterwards, so that what was exported goes on, and so do the charts of
+    `drift` with their alarms. It ends when the one before it would have ended: only `calibrate`
+    renews.
 
     Args:
         project: opened.
@@ -148,6 +149,8 @@ def _chosen(
             "role": actor.role.value,
             "reason": reason,
             "former": _thresholds(former),
+            # In the record itself: a station with an export has no history beside it.
+            "follows": former.lineage,
         }
     )
     return replace(

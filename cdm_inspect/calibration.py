@@ -9,6 +9,7 @@ import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
@@ -27,6 +28,15 @@ _SCORING = 2
 
 # When it was made and as which version says nothing of what it is.
 _CIRCUMSTANCES = ("version", "made_at")
+
+
+class Expiry(StrEnum):
+    """By what a calibration is out of date, for programs that say it in their own words."""
+
+    FUTURE = "future"
+    DAYS = "days"
+    PARTS = "parts"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +111,16 @@ class Calibration:
         return sha256_of(json.dumps([fixed, self._statistics()], sort_keys=True).encode())[:12]
 
     @property
+    def lineage(self) -> tuple[JsonObject, ...]:
+        """The last one that `calibrate` made, and those saved by hand since, up to this one.
+
+        They differ by thresholds alone. Each as its id (`calibration`), `version` and `made_at`.
+        """
+        own = {"calibration": self.id, "version": self.version}
+        former: Sequence[JsonObject] = self.basis.get("follows", ())
+        return (*former, {**own, "made_at": self.made_at.isoformat()})
+
+    @property
     def record(self) -> JsonObject:
         """All that an auditor asks for: without the statistics, and the scores of single parts."""
         facts = {name: value for name, value in self._facts().items() if name != "scores"}
@@ -122,6 +142,19 @@ class Calibration:
         is_rejected = self.reject_threshold is not None and score >= self.reject_threshold
         return Verdict.REJECT if is_rejected else Verdict.REVIEW
 
+    def expiry(
+        self, inspected: int, now: dt.datetime | None = None, *, drifted: str = ""
+    ) -> Expiry | None:
+        """By what it is out of date; None while it is not. See `expired`."""
+        days = ((now or dt.datetime.now(dt.UTC)) - self.made_at).total_seconds() / 86400
+        if days < -1:
+            return Expiry.FUTURE
+        if self.expiry_days is not None and days > self.expiry_days:
+            return Expiry.DAYS
+        if self.expiry_parts is not None and inspected >= self.expiry_parts:
+            return Expiry.PARTS
+        return Expiry.DRIFT if self.expiry_drift and drifted else None
+
     def expired(self, inspected: int, now: dt.datetime | None = None, *, drifted: str = "") -> str:
         """Why it is out of date, for people; empty while it is not.
 
@@ -130,19 +163,18 @@ class Calibration:
             now: None means now.
             drifted: what a control chart has found since, for people; empty if nothing.
         """
-        days = ((now or dt.datetime.now(dt.UTC)) - self.made_at).total_seconds() / 86400
         made = f"calibration {self.id} of {self.made_at:%Y-%m-%d}"
         advice = "See that the line is as it was, then run `cdm-inspect calibrate`"
-        if days < -1:
-            return f"{made} lies in the future. Set the clock of this machine"
-        if self.expiry_days is not None and days > self.expiry_days:
-            return f"{made} holds for {self.expiry_days:g} days. {advice}"
-        if self.expiry_parts is not None and inspected >= self.expiry_parts:
-            return (
-                f"{made} has judged {inspected} parts and holds for {self.expiry_parts}. {advice}"
-            )
-        if self.expiry_drift and drifted:
-            return f"since {made} {drifted}. {advice}"
+        match self.expiry(inspected, now, drifted=drifted):
+            case Expiry.FUTURE:
+                return f"{made} lies in the future. Set the clock of this machine"
+            case Expiry.DAYS:
+                return f"{made} holds for {self.expiry_days:g} days. {advice}"
+            case Expiry.PARTS:
+                judged = f"has judged {inspected} parts and holds for {self.expiry_parts}"
+                return f"{made} {judged}. {advice}"
+            case Expiry.DRIFT:
+                return f"since {made} {drifted}. {advice}"
         return ""
 
     def save(self, folder: Path) -> Calibration:

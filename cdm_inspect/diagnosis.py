@@ -46,6 +46,17 @@ _BANDS = 8
 _RETURN_SIGMA = 0.25
 # Held-out error over training error above which, at all of its interval, the model has overfitted.
 _OVERFIT = 1.1
+WARNINGS = {
+    "overfit": (
+        "overfitting: the error on held-out parts is more than "
+        f"{_OVERFIT - 1:.0%} above that on training parts at sigma "
+        "{}. Train for less time, or on more parts."
+    ),
+    "variance": (
+        "the learnt variance is off by more than 2 x at sigma {}: standardised residuals there "
+        "compare poorly between parts."
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +126,21 @@ class DriftDiagnosis:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Concern:
+    """What is to be warned of, for programs that say it in their own words.
+
+    Attributes:
+        kind: `overfit` or `variance`.
+        sigmas: noise levels at which it was found.
+    """
+
+    kind: str
+    sigmas: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """All figures of one model."""
+    """All figures of one model; `warnings` are the `concerns` in sentences."""
 
     model: str
     n_train: int
@@ -124,6 +148,7 @@ class Diagnosis:
     levels: tuple[LevelDiagnosis, ...]
     drifts: tuple[DriftDiagnosis, ...]
     warnings: tuple[str, ...]
+    concerns: tuple[Concern, ...] = ()
 
 
 def diagnose_model(
@@ -158,13 +183,15 @@ def diagnose_model(
         for count in steps:
             drifts.append(_diagnose_drift(model, fresh, real, start, count))
             tick(done := done + 1, total)
+    concerns = tuple(_concerns(levels))
     return Diagnosis(
         model=model.id,
         n_train=len(train),
         n_held_out=len(held_out),
         levels=tuple(levels),
         drifts=tuple(drifts),
-        warnings=tuple(_warn(levels)),
+        warnings=tuple(WARNINGS[concern.kind].format(_listed(concern)) for concern in concerns),
+        concerns=concerns,
     )
 
 
@@ -299,18 +326,15 @@ def _values(batches: Sequence[Tensor]) -> Values:
     return torch.cat(list(batches)).double().cpu().numpy()
 
 
-def _warn(levels: Sequence[LevelDiagnosis]) -> Iterator[str]:
-    learnt = [level.sigma for level in levels if level.overfit.low > _OVERFIT]
-    if learnt:
-        yield (
-            "overfitting: the error on held-out parts is more than "
-            f"{_OVERFIT - 1:.0%} above that on training parts at sigma "
-            f"{', '.join(f'{sigma:g}' for sigma in learnt)}. Train for less time, or on more parts."
-        )
-    unsure = [level.sigma for level in levels if not 0.5 < level.z_squared.value < 2]
-    if unsure:
-        yield (
-            "the learnt variance is off by more than 2 x at sigma "
-            f"{', '.join(f'{sigma:g}' for sigma in unsure)}: standardised residuals there compare "
-            "poorly between parts."
-        )
+def _concerns(levels: Sequence[LevelDiagnosis]) -> Iterator[Concern]:
+    found = {
+        "overfit": [level.sigma for level in levels if level.overfit.low > _OVERFIT],
+        "variance": [level.sigma for level in levels if not 0.5 < level.z_squared.value < 2],
+    }
+    for kind, sigmas in found.items():
+        if sigmas:
+            yield Concern(kind=kind, sigmas=tuple(sigmas))
+
+
+def _listed(concern: Concern) -> str:
+    return ", ".join(f"{sigma:g}" for sigma in concern.sigmas)

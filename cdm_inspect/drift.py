@@ -71,11 +71,10 @@ class Chart:
                 f"{shift:g}: no number of parts tells a smaller one."
             )
         if drift > -_LEAST_DRIFT:
-            needed = math.ceil((_NINE_IN_TEN / (shift / 2 - _LEAST_DRIFT)) ** 2)
             raise InvalidOption(
                 f"a change of {shift:g} standard deviations cannot be told from the scatter of "
-                f"{parts} held-out good parts; that takes {needed}. Calibrate on more, or look for "
-                "a larger change."
+                f"{parts} held-out good parts; that takes {parts_needed(shift)}. Calibrate on "
+                "more, or look for a larger change."
             )
         # Each side alone gives a false alarm half as often as both.
         highest = 300 / abs(drift)  # e^600 parts are enough
@@ -177,6 +176,12 @@ class ChartState:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote."""
         return cls(**{**data, "alarms": tuple(Alarm(**alarm) for alarm in data["alarms"])})
+
+
+def parts_needed(shift: float) -> int | None:
+    """Held-out good parts that it takes to tell a shift from their scatter; None: none suffice."""
+    margin = shift / 2 - _LEAST_DRIFT
+    return None if margin <= 0 else math.ceil((_NINE_IN_TEN / margin) ** 2)
 
 
 def normal_score(p_value: float, parts: int, above: int) -> float:

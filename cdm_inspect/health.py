@@ -7,6 +7,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -39,6 +40,23 @@ _OLDEST_ANCHOR = dt.timedelta(hours=36)
 _CLOCK_SLACK = dt.timedelta(minutes=5)
 
 
+class Problem(StrEnum):
+    """What can be wrong, for programs that say it in their own words.
+
+    Of those that end in `unreadable` only the sentence of the check says which error it was.
+    """
+
+    STORE = "store-unreadable"
+    SCHEMA = "schema-unreadable"
+    OTHER_SCHEMA = "schema-differs"
+    PICTURE = "picture-unreadable"
+    DISK = "disk-unreadable"
+    FULL_DISK = "disk-full"
+    ANCHORS = "anchors-unreadable"
+    LATE_ANCHOR = "anchors-late"
+    CLOCK = "clock-behind"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One thing that was looked at.
@@ -48,12 +66,14 @@ class Check:
         is_good: None where it only informs, or nothing can be said.
         facts: what was found, JSON.
         problem: what is wrong and what to do, a sentence; empty if nothing is.
+        kind: of the problem; None if there is none.
     """
 
     name: str
     is_good: bool | None
     facts: JsonObject = field(default_factory=dict)
     problem: str = ""
+    kind: Problem | None = None
 
 
 def check_health(
@@ -100,7 +120,8 @@ def _store(open_store: Callable[[], VerdictStore]) -> tuple[VerdictStore | None,
         lines = list(store.lines())
         waiting = store.count(InspectionQuery(is_waiting=True))
     except CdmInspectError as error:
-        return None, Check(name="store", is_good=False, problem=str(error))
+        kind = Problem.STORE
+        return None, Check(name="store", is_good=False, problem=str(error), kind=kind)
     return store, Check(name="store", is_good=True, facts={"lines": lines, "waiting": waiting})
 
 
@@ -122,7 +143,7 @@ def _schema(project: Project) -> Check:
     try:
         found, expected, where = find_schema(project.config.store.url, project.root)
     except CdmInspectError as error:
-        return Check(name="schema", is_good=False, problem=str(error))
+        return Check(name="schema", is_good=False, problem=str(error), kind=Problem.SCHEMA)
     is_good = found == expected
     return Check(
         name="schema",
@@ -134,6 +155,7 @@ def _schema(project: Project) -> Check:
             f"expected schema {expected}, found {found}. Stop what writes to the store and run "
             "`cdm-inspect store upgrade`."
         ),
+        kind=None if is_good or not found else Problem.OTHER_SCHEMA,
     )
 
 
@@ -149,7 +171,8 @@ def _pictures(
     try:
         store.read_file(newest.image_sha256)
     except CdmInspectError as error:
-        return Check(name="pictures", is_good=False, facts=facts, problem=str(error))
+        kind = Problem.PICTURE
+        return Check(name="pictures", is_good=False, facts=facts, problem=str(error), kind=kind)
     return Check(name="pictures", is_good=True, facts=facts)
 
 
@@ -168,7 +191,9 @@ def _disks(project: Project) -> Iterator[Check]:
             usage = shutil.disk_usage(place)
         except OSError as error:
             problem = f"{place} cannot be read: {error.strerror or error}. Correct the rights."
-            yield Check(name="disk", is_good=False, problem=problem)
+            where: JsonObject = {"where": str(place)}
+            kind = Problem.DISK
+            yield Check(name="disk", is_good=False, facts=where, problem=problem, kind=kind)
             continue
         if device in seen:
             continue
@@ -184,6 +209,7 @@ def _disks(project: Project) -> Iterator[Check]:
                 f"{place} has {usage.free / 2**30:.1f} GiB left. Free space there, or let "
                 "`cdm-inspect store prune` delete what store.retention allows."
             ),
+            kind=None if is_good else Problem.FULL_DISK,
         )
 
 
@@ -193,7 +219,8 @@ def _anchors(project: Project, newest: StoredInspection | None, now: dt.datetime
     try:
         anchors = file.read()
     except CdmInspectError as error:
-        return Check(name="anchors", is_good=False, facts=facts, problem=str(error))
+        kind = Problem.ANCHORS
+        return Check(name="anchors", is_good=False, facts=facts, problem=str(error), kind=kind)
     facts["anchors"] = len(anchors)
     if not anchors:
         return Check(name="anchors", is_good=None, facts=facts)
@@ -212,6 +239,7 @@ def _anchors(project: Project, newest: StoredInspection | None, now: dt.datetime
             "recorded long after it. See that the file can be written, and run "
             "`cdm-inspect store anchor`."
         ),
+        kind=Problem.LATE_ANCHOR if is_late else None,
     )
 
 
@@ -223,7 +251,8 @@ def _clock(project: Project, newest: StoredInspection | None, now: dt.datetime) 
     return Check(
         name="clock",
         is_good=False,
-        facts=facts,
+        facts={**facts, "newest": newest.inspected_at.isoformat(timespec="seconds")},
+        kind=Problem.CLOCK,
         problem=(
             f"the newest part was inspected at {newest.inspected_at:%Y-%m-%d %H:%M} UTC, and this "
             f"machine says it is {now:%Y-%m-%d %H:%M} UTC. Set the clocks of both by the same "

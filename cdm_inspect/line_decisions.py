@@ -19,8 +19,8 @@ class LineDecisions:
     """What people have said of a line's parts.
 
     Attributes:
-        made: decisions that were made within the time, on whatever part, oldest first; undone ones
-            too, but not the undoing.
+        made: decisions that people made within the time, on whatever part, oldest first; undone
+            ones too, but not the undoing, nor what the program has left open.
         standing: part and decision, by number of the part, of parts that were inspected within the
             time.
         audits: those of them that passed and were drawn at random. A decision on such a part that
@@ -49,7 +49,11 @@ def read_decisions(
     """
     told = list(store.decisions(line, since=since, until=until))
     opinions = _second_opinions(store, told)
-    made = tuple((part, review) for part, review in told if review.decision is not Decision.UNDO)
+    made = tuple(
+        (part, review)
+        for part, review in told
+        if review.decision is not Decision.UNDO and review.purpose is not Purpose.DISAGREEMENT
+    )
     standing = _standing(told, since, until)
     now, begin, days = dt.datetime.now(dt.UTC), until, 1
     while begin <= now and len(standing) < expected:

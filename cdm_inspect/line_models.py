@@ -8,11 +8,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from cdm_inspect.artefact import MANIFEST, Artefact, read_artefact
-from cdm_inspect.calibration import Calibration, read_history
+from cdm_inspect.calibration import Calibration, Expiry, read_history
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.errors import CdmInspectError, CheckpointCorrupt
 from cdm_inspect.guarantees import Guarantee
@@ -24,6 +25,14 @@ _NEWEST = 500
 """Inspections that are looked at for what has judged lately."""
 _MOST_EVENTS = 1000
 SAVED = "save-thresholds"
+
+
+class Misfit(StrEnum):
+    """Why an export cannot be used, for programs that say it in their own words."""
+
+    DAMAGED = "damaged"
+    OTHER_MODEL = "other-model"
+    OTHER_SCORES = "other-scores"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +74,13 @@ class CalibrationFacts:
 
     Attributes:
         guarantee: what can be claimed of the threshold.
-        expires_at: None if time does not end it.
+        holds_days: None if time does not end it.
+        expires_at: likewise.
         expires_after: inspected parts that end it; None if none do.
         ends_by_drift: whether an alarm of a control chart ends it.
         judged: parts that it has judged, counted from the hour in which it was made.
         expired: why it is out of date by time or parts, for people; empty while it is not.
+        expiry: by which of them; None while it is not.
     """
 
     id: str
@@ -82,11 +93,13 @@ class CalibrationFacts:
     explanation: str
     made_at: dt.datetime
     held_out: int
+    holds_days: float | None
     expires_at: dt.datetime | None
     expires_after: int | None
     ends_by_drift: bool
     judged: int
     expired: str
+    expiry: Expiry | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +138,7 @@ class ExportFacts:
         fits: it has the model in force, and scores as the line does.
         thresholds_differ: it fits, but has the thresholds of another calibration.
         problem: why it does not fit, or cannot be read; empty if it fits.
+        misfit: the kind of the problem; None if it fits.
     """
 
     name: str
@@ -135,6 +149,7 @@ class ExportFacts:
     fits: bool
     thresholds_differ: bool
     problem: str
+    misfit: Misfit | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +184,7 @@ class LineModels:
         preset: as the line is configured now; the model may be of another.
         scorer: of the line.
         problem: why there is no model or no calibration that can judge, for people; else empty.
+        error: that the problem comes from.
         versions: newest first.
         running: newest first.
     """
@@ -179,6 +195,7 @@ class LineModels:
     model: ModelFacts | None
     calibration: CalibrationFacts | None
     problem: str
+    error: CdmInspectError | None
     versions: tuple[CalibrationVersion, ...]
     exports: tuple[ExportFacts, ...]
     running: tuple[Running, ...]
@@ -206,16 +223,12 @@ def describe_line(project: Project, store: VerdictStore, line: str) -> LineModel
         StorageError: if the store cannot be read.
     """
     config = project.config.line(line)
-    model, calibration, problems = None, None, []
+    model, calibration, problem = None, None, None
     try:
         model = _model(project.model_folder(line))
+        calibration = project.calibration(line)
     except CdmInspectError as error:
-        problems.append(str(error))
-    else:
-        try:
-            calibration = project.calibration(line)
-        except CdmInspectError as error:
-            problems.append(str(error))
+        problem = error
     in_force = "" if model is None else model.id
     return LineModels(
         line=line,
@@ -223,7 +236,8 @@ def describe_line(project: Project, store: VerdictStore, line: str) -> LineModel
         scorer=config.scorer,
         model=model,
         calibration=None if calibration is None else _calibration(store, calibration),
-        problem=" ".join(problems),
+        problem="" if problem is None else str(problem),
+        error=problem,
         versions=_versions(project, store, line, calibration),
         exports=tuple(_exports(project, line, in_force, calibration)),
         running=_running(store, line, in_force, calibration),
@@ -296,11 +310,13 @@ def _calibration(store: VerdictStore, found: Calibration) -> CalibrationFacts:
         explanation=found.explanation,
         made_at=found.made_at,
         held_out=len(found.scores),
+        holds_days=days,
         expires_at=None if days is None else found.made_at + dt.timedelta(days=days),
         expires_after=found.expiry_parts,
         ends_by_drift=found.expiry_drift,
         judged=judged,
         expired=found.expired(judged),
+        expiry=found.expiry(judged),
     )
 
 
@@ -350,14 +366,17 @@ def _exports(
         try:
             artefact = read_artefact(folder)
         except CdmInspectError as error:
-            found.append(_export(folder.name, None, str(error)))
+            found.append(_export(folder.name, None, str(error), Misfit.DAMAGED))
             continue
+        misfit: Misfit | None = None
         if artefact.model != model:
+            misfit = Misfit.OTHER_MODEL
             problem = (
                 f"it has the model {artefact.model}, the line now has {model or 'none'}. Export "
                 "again."
             )
         elif calibration is None or artefact.scoring_id != calibration.scoring_id:
+            misfit = Misfit.OTHER_SCORES
             problem = (
                 f"it scores as by calibration {artefact.calibration}, which is no longer how the "
                 "line scores. Export again."
@@ -365,12 +384,17 @@ def _exports(
         else:
             problem = ""
         differs = calibration is not None and artefact.calibration != calibration.id
-        found.append(_export(folder.name, artefact, problem, differs=differs))
+        found.append(_export(folder.name, artefact, problem, misfit, differs=differs))
     return found
 
 
 def _export(
-    name: str, artefact: Artefact | None, problem: str, *, differs: bool = False
+    name: str,
+    artefact: Artefact | None,
+    problem: str,
+    misfit: Misfit | None,
+    *,
+    differs: bool = False,
 ) -> ExportFacts:
     return ExportFacts(
         name=name,
@@ -381,6 +405,7 @@ def _export(
         fits=not problem,
         thresholds_differ=not problem and differs,
         problem=problem,
+        misfit=misfit,
     )
 
 

@@ -161,7 +161,7 @@ class JudgingVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class Escalation:
-    """A part of which a person is unsure, and what they said."""
+    """A part that is left open, and by what: a person is unsure, or two do not agree."""
 
     part: StoredInspection
     review: Review
@@ -188,7 +188,7 @@ class LineStatistics:
         reviewers: the same of each, by name.
         queue: that waits now.
         agreement: of second opinions that were given within the time.
-        escalations: parts of which a person is unsure, oldest decision first.
+        escalations: parts that are left open, oldest decision first.
         versions: that judged.
     """
 

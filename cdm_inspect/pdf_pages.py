@@ -1,7 +1,11 @@
 """Pages of PDF in two scripts, A4. Needs reportlab.
 
-Latin text is set in Helvetica, all else in HeiseiKakuGo-W5, which every reader of PDF brings along,
-so that no font has to be installed. What people have written is data: it is never read as markup.
+Latin text is set in Helvetica, all else in HeiseiKakuGo-W5. Neither is in the file, which names
+them only: the machine that writes needs no font, the reader does. Readers bring Helvetica, or one
+like it, along; Japanese needs one with Asian fonts (Acrobat may ask to install them), and without
+such a font shows nothing or boxes. The file is no PDF/A, which wants all its fonts inside.
+
+What people have written is data: it is never read as markup.
 """
 
 from __future__ import annotations

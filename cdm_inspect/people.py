@@ -27,7 +27,8 @@ class Right(StrEnum):
     DECIDE = "decide"
     """On parts of the queue and of samples, and take back a decision of one's own."""
     SETTLE = "settle"
-    """What was left open; correct others, and keep parts as limit samples."""
+    """What was left open, unless by a disagreement of one's own; correct others, and keep parts as
+    limit samples."""
     ACKNOWLEDGE = "acknowledge"
     """Alarms."""
     REPORT = "report"

@@ -49,6 +49,8 @@ class Purpose(StrEnum):
     """
     CORRECTION = "correction"
     """Somebody came back to it."""
+    DISAGREEMENT = "disagreement"
+    """Two did not agree; the program leaves it open. An entry of nobody: it has no reviewer."""
 
 
 class Order(StrEnum):
@@ -158,7 +160,9 @@ class StoredInspection:
         heatmap_offset: calibrated units at PNG value 0.
         acquisition: how the photograph was taken, by name of the measure; empty if it was not read.
         serial: number of the part, where it is known; so are lot, station and camera.
-        decision: the standing decision of a person, if any.
+        decision: the standing decision, if any; of a person, or of the program where two did not
+            agree (`Decision.UNSURE`).
+        reviewer: whose it is; empty where there is none, or it is the program's.
         version: how many decisions there have been.
         restoration_sha256: name of the kept restoration (8-bit PNG), if there is one.
         hold: why the record must not be deleted; empty where it may be.
@@ -197,10 +201,11 @@ class StoredInspection:
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
-    """A person's decision on one inspection.
+    """A person's decision on one inspection, or the program's entry that two did not agree.
 
     Attributes:
         client_id: chosen by the client, unique; sending the same one twice records it once.
+        reviewer: who decided; empty in an entry of the program (`Purpose.DISAGREEMENT`).
         reason: code of why, from the line's list.
         region: what of the photograph is meant, in pixels of the original image.
         role: in which the person decided.
@@ -290,7 +295,8 @@ class HourlyCount:
 
     Attributes:
         hour: its beginning, UTC.
-        decision: that stands, of a person; None where there is none.
+        decision: that stands; None where there is none. `Decision.UNSURE` is what is left open,
+            also where two did not agree.
         calibration: id of the one that judged.
         parts: also those whose records have been deleted since.
     """

@@ -29,6 +29,21 @@ Stratum = tuple[Verdict, int]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unseen:
+    """Parts of a kind of which too few have been judged.
+
+    Attributes:
+        verdict: of all of them.
+        parts: with that verdict and like p-values.
+        judged: of these.
+    """
+
+    verdict: Verdict
+    parts: int
+    judged: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReviewedParts:
     """Judged parts of a line as two weighted samples of scores.
 
@@ -40,6 +55,7 @@ class ReviewedParts:
         defect_share: of all inspected parts, estimated.
         size: how many parts drawn at random the judged ones are worth.
         lacking: why they cannot stand for all; empty where they can.
+        unseen: the same as figures; None where they can.
     """
 
     inspected: int
@@ -49,6 +65,7 @@ class ReviewedParts:
     defect_share: float
     size: float
     lacking: str
+    unseen: Unseen | None = None
 
     @property
     def is_usable(self) -> bool:
@@ -82,7 +99,7 @@ def collect_reviewed(
     inspected = len(parts_by_image)
     scores: dict[Decision, list[float]] = {decision: [] for decision in _JUDGED}
     weights: dict[Decision, list[float]] = {decision: [] for decision in _JUDGED}
-    lacking = ""
+    lacking, unseen = "", None
     for (verdict, _), parts in strata.items():
         judged = [
             part
@@ -92,6 +109,7 @@ def collect_reviewed(
         # Few parts are flagged, but that is where the defects are.
         counts = verdict is not Verdict.PASS or len(parts) > _SMALL * inspected
         if counts and len(judged) < min(_FEWEST, len(parts)):
+            unseen = Unseen(verdict=verdict, parts=len(parts), judged=len(judged))
             lacking = (
                 f"of {len(parts)} parts with the verdict {verdict.value!r} and like p-values only "
                 f"{len(judged)} have been judged. Have people judge a few of each kind, of those "
@@ -115,4 +133,5 @@ def collect_reviewed(
         defect_share=sum(weights[Decision.REJECT]) / total if total else 0.0,
         size=everything.size,
         lacking=lacking,
+        unseen=unseen,
     )

@@ -257,7 +257,7 @@ def _escalated(escalation: Escalation, word: Wording) -> list[Flowable]:
         (word("inspected_at"), word.time(part.inspected_at)),
         (word("score"), f"{score} ({threshold})"),
         (word("verdict"), word(part.verdict.value)),
-        (word("decided_by"), f"{review.reviewer}, {word.time(review.decided_at)}"),
+        (word("decided_by"), f"{word.decided_by(review)}, {word.time(review.decided_at)}"),
     ]
     cells = [[paragraph(name, SMALL), paragraph(value)] for name, value in facts]
     table = Table(cells, colWidths=[WIDTH * 0.2, WIDTH * 0.8 - _PICTURE - 4 * mm])

@@ -168,7 +168,7 @@ def _escalated(statistics: LineStatistics, word: Wording) -> Iterator[Row]:
         yield section, word("inspected_at"), word.time(part.inspected_at), "", "", ""
         yield section, word("score"), _known(part.score), "", _known(part.threshold), ""
         yield section, word("verdict"), word(part.verdict.value), "", "", ""
-        yield section, word("decided_by"), review.reviewer, "", "", ""
+        yield section, word("decided_by"), word.decided_by(review), "", "", ""
         yield section, word("comment"), review.comment, "", "", ""
 
 

@@ -14,6 +14,7 @@ from cdm_inspect.agreement import Agreement
 from cdm_inspect.config.review import ReasonConfig
 from cdm_inspect.line_statistics import LineStatistics, ReviewerFigures
 from cdm_inspect.p_charts import PChart
+from cdm_inspect.records import Purpose, Review
 from cdm_inspect.shift_words import LANGUAGES, WORDS
 from cdm_inspect.shifts import Shift
 
@@ -85,6 +86,12 @@ class Wording:
     def reviewer(self, figures: ReviewerFigures) -> str:
         """Whose figures these are."""
         return figures.reviewer or self("all")
+
+    def decided_by(self, review: Review) -> str:
+        """Who has left a part open; nobody has where two do not agree."""
+        if review.purpose is Purpose.DISAGREEMENT:
+            return self("not_agreed")
+        return review.reviewer
 
 
 def count_rows(statistics: LineStatistics, word: Wording) -> Iterator[tuple[str, int]]:

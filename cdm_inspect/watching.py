@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 
 from cdm_inspect.calibration import Calibration
 from cdm_inspect.contracts import VerdictStore
-from cdm_inspect.drift import Chart, ChartState, normal_score, rank_score
+from cdm_inspect.drift import Chart, ChartState, normal_score, parts_needed, rank_score
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.images import Envelope
 from cdm_inspect.project import Project
@@ -28,6 +30,23 @@ _DIRECTIONS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Why nothing is charted of a measure.
+
+    Attributes:
+        reason: "no-part-passes" or "few-parts".
+        parts: good parts behind it.
+        needed: how many it takes; None where no number is enough.
+        told: the same for people.
+    """
+
+    reason: str
+    parts: int
+    needed: int | None
+    told: str
+
+
 def drift(
     project: Project,
     line: str,
@@ -37,6 +56,8 @@ def drift(
     between_false_alarms: float = BETWEEN_FALSE_ALARMS,
 ) -> JsonObject:
     """Follow the parts that were inspected since the line was calibrated.
+
+    Thresholds that were saved by hand since then change nothing of that.
 
     Args:
         project: opened.
@@ -49,8 +70,9 @@ def drift(
         `charts` by name, each with what it promises, its `parts`, its `level`, how often it `calls`
         and the last 500 `values` for a picture: inspection, normal score, and both sums; `alarms`,
         the first and the latest of each chart, with the number of the inspection, when it was, in
-        which direction, and about where the change began; `left_out`, charts that there are too few
-        good parts for, with the reason.
+        which direction, and about where the change began; `since`, the calibration that the charts
+        began with; `left_out`, charts that there are too few good parts for, with the reason, and
+        `left_out_why`, the same in figures.
 
     Raises:
         InvalidOption: if that is all of them.
@@ -61,14 +83,21 @@ def drift(
         watch = LineWatch(store, calibration, charts)
         watch.catch_up()
         watch.save()
-    return {**watch.to_json(), "left_out": left_out}
+    return {
+        **watch.to_json(),
+        "left_out": {name: why.told for name, why in left_out.items()},
+        "left_out_why": {
+            name: {"reason": why.reason, "parts": why.parts, "needed": why.needed}
+            for name, why in left_out.items()
+        },
+    }
 
 
 def charts_of(
     calibration: Calibration,
     shift: float = SHIFT,
     between_false_alarms: float = BETWEEN_FALSE_ALARMS,
-) -> tuple[dict[str, Chart], dict[str, str]]:
+) -> tuple[dict[str, Chart], dict[str, LeftOut]]:
     """The charts of a line by name, each called so rarely that all together keep the stated rate.
 
     Returns:
@@ -77,29 +106,46 @@ def charts_of(
     Raises:
         InvalidOption: if none is left.
     """
-    passing = len(calibration.scores) - calibration.flagged_held_out
-    charts, left_out = {}, {}
-    parts = {_ODDNESS: passing}
-    if not passing:
-        parts = {}
-        left_out[_ODDNESS] = "by this calibration no part passes, so that there is none to follow."
+    charts: dict[str, Chart] = {}
+    left_out: dict[str, LeftOut] = {}
+    parts = {_ODDNESS: _passing(calibration)}
     if calibration.envelope:
         envelope = Envelope.from_json(calibration.envelope)
         parts |= dict.fromkeys(envelope.usual, envelope.parts)
+    # Also of charts that are left out: thresholds leave the other charts as they are.
     rate = between_false_alarms * len(parts)
     for name, known in parts.items():
+        needed = parts_needed(shift)
+        if not known:
+            left_out[name] = LeftOut(
+                reason="no-part-passes",
+                parts=known,
+                needed=needed,
+                told="by this calibration no part passes, so that there is none to follow.",
+            )
+            continue
         try:
             charts[name] = Chart.for_shift(shift, rate, parts=known)
         except InvalidOption as error:
-            left_out[name] = str(error)
+            left_out[name] = LeftOut(
+                reason="few-parts", parts=known, needed=needed, told=str(error)
+            )
     if not charts:
-        raise InvalidOption(left_out[_ODDNESS])
+        raise InvalidOption(left_out[_ODDNESS].told)
     return charts, left_out
 
 
-def first_alarms(alarms: Sequence[JsonObject]) -> list[JsonObject]:
-    """Of each chart the first one."""
-    return list({alarm["chart"]: alarm for alarm in reversed(alarms)}.values())[::-1]
+def _passing(calibration: Calibration) -> int:
+    """Held-out good parts below the threshold."""
+    return len(calibration.scores) - calibration.flagged_held_out
+
+
+def alarms_by_chart(alarms: Sequence[JsonObject]) -> dict[str, list[JsonObject]]:
+    """Of each chart the first alarm, and the latest where it is another."""
+    found: dict[str, list[JsonObject]] = {}
+    for alarm in alarms:
+        found.setdefault(alarm["chart"], []).append(alarm)
+    return found
 
 
 def directions(chart: str) -> tuple[str, str]:
@@ -132,25 +178,31 @@ def normal_scores(
     # Flagged parts are what the verdicts are for; past the expiry others are `review` as well.
     if score is not None and p_value is not None and score < calibration.threshold:
         parts, above = len(calibration.scores), calibration.flagged_held_out
-        found[_ODDNESS] = normal_score(p_value, parts, above)
+        if above < parts:
+            found[_ODDNESS] = normal_score(p_value, parts, above)
     return found
 
 
 def describe_alarm(alarm: JsonObject) -> str:
     """An alarm in words."""
     what = "parts look" if alarm["chart"] == _ODDNESS else "photographs are"
+    at = dt.datetime.fromisoformat(alarm["at"]).astimezone(dt.UTC)
     return (
         f"{what} {alarm['direction']} since about inspection {alarm['since_inspection']} (found "
-        f"at inspection {alarm['inspection']}, {alarm['at'][:19]})"
+        f"at inspection {alarm['inspection']}, {at:%Y-%m-%d %H:%M:%S} UTC)"
     )
 
 
 class LineWatch:
     """Where the charts of a line stand; kept in its store.
 
+    What is kept depends on the parts alone: each is heard as the thresholds say that it was judged
+    by. So stations that have not taken up new thresholds yet, and those that have, agree.
+
     Args:
         store: of the inspections.
-        calibration: in force; parts that others have judged are left out.
+        calibration: in force; parts that were judged by others than its `lineage` are left out, but
+            for those saved by hand after it.
         charts: the first of what `charts_of` returns.
 
     Attributes:
@@ -163,19 +215,25 @@ class LineWatch:
         self._store, self._calibration, self._charts = store, calibration, charts
         self._usual = Envelope.from_json(seen).usual if (seen := calibration.envelope) else {}
         one = next(iter(charts.values()))
+        self._origin = calibration.lineage[0]
+        self._since = dt.datetime.fromisoformat(self._origin["made_at"])
+        self._followed = {former["calibration"]: True for former in calibration.lineage}
+        self._known = {calibration.threshold: (calibration, charts)}
         # A calibration that was renewed starts anew, also where it found the same.
         self._name = (
-            f"{calibration.line}/{calibration.id}/{calibration.made_at:%Y%m%dT%H%M%S.%f}/"
-            f"{one.shift:g}/{one.between_false_alarms:g}/{len(charts)}"
+            f"{calibration.line}/{self._origin['calibration']}/{self._since:%Y%m%dT%H%M%S.%f}/"
+            f"{one.shift:g}/{one.between_false_alarms:g}"
         )
         self._last, kept = store.position(self._name) or (0, {})
         self._saved = self._last
+        # Of all: what these thresholds leave out may be charted by others.
+        names = (_ODDNESS, *self._usual)
         self._states = {
             name: ChartState.from_json(kept["states"][name]) if kept else ChartState()
-            for name in charts
+            for name in names
         }
         self._values: dict[str, deque[JsonObject]] = {
-            name: deque(kept["values"][name] if kept else (), maxlen=_SHOWN) for name in charts
+            name: deque(kept["values"][name] if kept else (), maxlen=_SHOWN) for name in names
         }
         self.alarms: list[JsonObject] = list(kept.get("alarms", ()))
 
@@ -183,14 +241,17 @@ class LineWatch:
         """Take in the parts that have come since."""
         for part in self._fresh():
             self._last = part.id
+            if not self._is_followed(part):
+                continue
+            calibration, charts = self._as_judged(part)
             found = normal_scores(
-                self._calibration,
+                calibration,
                 self._usual,
                 score=part.score,
                 p_value=part.p_value,
                 acquisition=part.acquisition,
             )
-            for name in self._charts:
+            for name in charts:
                 if name in found:
                     self._follow(name, found[name], part)
 
@@ -217,6 +278,7 @@ class LineWatch:
             "line": self._calibration.line,
             "scorer": self._calibration.scorer,
             "calibration": self._calibration.id,
+            "since": dict(self._origin),
             "charts": {
                 name: {
                     **asdict(chart),
@@ -233,7 +295,7 @@ class LineWatch:
 
     def _follow(self, name: str, value: float, part: StoredInspection) -> None:
         before = self._states[name]
-        state = before.after(value, self._charts[name], part=part.id)
+        state = before.after(value, self._as_judged(part)[1][name], part=part.id)
         self._states[name] = state
         self._values[name].append(
             {"id": part.id, "value": value, "upper": state.upper, "lower": state.lower}
@@ -253,12 +315,34 @@ class LineWatch:
             self.alarms.remove([a for a in self.alarms if a["chart"] == name][-1])
         self.alarms.append(told)
 
+    def _is_followed(self, part: StoredInspection) -> bool:
+        known = self._followed.get(part.calibration)
+        if known is None:
+            # Somebody may have saved thresholds by hand since this one came into force.
+            setup = self._store.judged_with(part.id)
+            basis = (setup.calibration_record.get("basis") or {}) if setup else {}
+            known = self._origin in basis.get("follows", ())
+            self._followed[part.calibration] = known
+        return known
+
+    def _as_judged(self, part: StoredInspection) -> tuple[Calibration, dict[str, Chart]]:
+        """The calibration with the threshold that a part was judged by, and its charts."""
+        if part.threshold is None:
+            return self._calibration, self._charts
+        known = self._known.get(part.threshold)
+        if known is None:
+            calibration = replace(self._calibration, threshold=part.threshold)
+            one, charts = next(iter(self._charts.values())), {}
+            if passing := _passing(calibration):
+                with suppress(InvalidOption):  # too few are left for a chart
+                    charts[_ODDNESS] = Chart.for_shift(
+                        one.shift, one.between_false_alarms, parts=passing
+                    )
+            photographs = {name: known for name, known in self._charts.items() if name != _ODDNESS}
+            known = self._known[part.threshold] = calibration, charts | photographs
+        return known
+
     def _fresh(self) -> Iterator[StoredInspection]:
-        query = InspectionQuery(
-            line=self._calibration.line,
-            calibration=self._calibration.id,
-            since=self._calibration.made_at,
-            limit=_PAGE,
-        )
+        query = InspectionQuery(line=self._calibration.line, since=self._since, limit=_PAGE)
         while page := self._store.find(replace(query, after_id=self._last)):
             yield from page

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -33,6 +34,14 @@ _BINS = 40
 _WIDE = 10.0
 # Streams of random numbers, so that what good and defective parts count has nothing in common.
 _GOOD, _DEFECTIVE = 0, 1
+
+
+class Lack(StrEnum):
+    """What is missing where nothing can be said of what thresholds cost."""
+
+    DEFECTS = "defects"
+    GOOD = "good"
+    SEEN = "seen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +104,11 @@ class WhatIf:
     costs: Costs
     parts_per_day: float
     refusal: str
+
+    @property
+    def lacks(self) -> tuple[Lack, ...]:
+        """What the `refusal` is about, for programs that say it in their own words."""
+        return tuple(_sentences(self.reviewed))
 
     def curves(
         self,
@@ -301,21 +315,28 @@ def open_what_if(project: Project, line: str, store: VerdictStore) -> WhatIf:
 
 def _refusal(reviewed: ReviewedParts) -> str:
     """Why nothing can be said of what thresholds cost; empty where it can."""
-    defects, found = len(reviewed.defective.scores), []
+    return " ".join(_sentences(reviewed).values())
+
+
+def _sentences(reviewed: ReviewedParts) -> dict[Lack, str]:
+    """What is missing, each with a sentence for people."""
+    defects, found = len(reviewed.defective.scores), {}
     if defects < FEWEST_DEFECTS:
-        found.append(
+        found[Lack.DEFECTS] = (
             f"expected at least {FEWEST_DEFECTS} confirmed defects, found {defects} among "
             f"{reviewed.reviewed} judged parts of {reviewed.inspected} inspected ones. Have people "
             "judge more flagged parts."
         )
     if not len(reviewed.good.scores):
-        found.append("expected accepted parts, found none. Have people judge parts that passed.")
+        found[Lack.GOOD] = (
+            "expected accepted parts, found none. Have people judge parts that passed."
+        )
     if not reviewed.is_usable:
-        found.append(
+        found[Lack.SEEN] = (
             f"the {reviewed.reviewed} judged parts cannot stand for all {reviewed.inspected}: "
             f"{reviewed.lacking}."
         )
-    return " ".join(found)
+    return found
 
 
 def _checked(costs: Costs) -> Costs:

@@ -29,7 +29,7 @@ COOKIE = "cdm_session"
 
 LOGIN, LOGOUT = "/cdm/login", "/cdm/logout"
 # What shows nothing of the plant.
-_PUBLIC = (LOGIN, "/healthz", "/favicon.png")
+_PUBLIC = (LOGIN, LOGOUT, "/healthz", "/favicon.png")
 _PUBLIC_BELOW = "/cdm/assets/"
 # Of the server itself; where Streamlit asks who people are it asks nobody here.
 _INNER = "/_stcore/metrics"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Collection
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
@@ -40,6 +41,13 @@ def names(name: str, known: Collection[str]) -> list[str]:
     """Those of a list, parted by commas, that are known."""
     given = st.query_params.get(name, "")[: 16 * LONGEST].split(",")
     return [each for each in known if each in given]
+
+
+def here() -> str:
+    """The page with all that stands in its address, to come back to; from the path on."""
+    query = urlencode(st.query_params.to_dict())
+    path = urlsplit(st.context.url or "").path or "/"
+    return f"{path}?{query}" if query else path
 
 
 def say(**values: str | int | None) -> None:

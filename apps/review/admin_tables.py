@@ -51,11 +51,24 @@ def plugin_rows(rows: Iterable[PluginRow], word: Word) -> list[Row]:
             word("admin.plugin"): row.name,
             word("admin.distribution"): row.distribution,
             word("admin.version"): row.version,
-            word("admin.status"): row.status,
-            word("admin.offers"): ", ".join(row.offers),
-            word("admin.reason"): row.reason,
+            word("admin.status"): word(f"admin.status_{row.status.replace(' ', '-')}"),
+            word("admin.offers"): ", ".join(_offer(offer, word) for offer in row.offers),
+            word("admin.reason"): " ".join(
+                filter(
+                    None, [*(word(f"admin.trouble_{kind}") for kind in row.troubles), row.reason]
+                )
+            ),
         }
         for row in rows
+    ]
+
+
+def problems(checks: Iterable[Check], word: Word, zone: dt.tzinfo | None) -> list[str]:
+    """What is wrong and what to do, in the reader's language; errors keep their sentence."""
+    return [
+        f"✖ {word(f'admin.check_{check.name}')}: {_problem(check, word, zone)}"
+        for check in checks
+        if check.problem
     ]
 
 
@@ -82,6 +95,29 @@ def package_rows(checks: Iterable[Check], word: Word) -> list[Row]:
     ]
 
 
+def _offer(offer: str, word: Word) -> str:
+    """What a plugin offers: its kind, then its name."""
+    kind, _, name = offer.partition(" ")
+    return f"{word(f'admin.offer_{kind}')} {name}"
+
+
+def _problem(check: Check, word: Word, zone: dt.tzinfo | None) -> str:
+    if check.kind is None:
+        return check.problem
+    told = {"detail": check.problem, **check.facts}
+    for name in ("last", "newest", "now"):
+        if name in told:
+            at = dt.datetime.fromisoformat(told[name])
+            told[name] = f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
+    if "free" in told:
+        told["free"] = _gib(told["free"])
+    return word(f"admin.problem_{check.kind}", **told)
+
+
+def _gib(count: float) -> str:
+    return f"{count / 2**30:,.1f}"
+
+
 def _found(check: Check, word: Word, zone: dt.tzinfo | None) -> str:
     """The facts of a check in words."""
     facts = check.facts
@@ -93,8 +129,8 @@ def _found(check: Check, word: Word, zone: dt.tzinfo | None) -> str:
             found = facts["found"] or _NOTHING
             expected, where = facts["expected"], facts["where"]
             return word("admin.found_schema", found=found, expected=expected, where=where)
-        case "disk" if facts:
-            free, total = (f"{facts[name] / 2**30:,.1f}" for name in ("free", "total"))
+        case "disk" if "free" in facts:
+            free, total = _gib(facts["free"]), _gib(facts["total"])
             return word("admin.found_disk", free=free, total=total, where=facts["where"])
         case "anchors":
             return _anchors(facts, word, zone)

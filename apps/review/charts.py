@@ -108,7 +108,10 @@ def score_histogram(figures: LineStatistics, word: Word) -> alt.LayerChart:
                 scale=alt.Scale(scheme="cividis"),
                 legend=alt.Legend(orient="top", labelLimit=0, columns=3),
             ),
-            tooltip=["kind:N", "count:Q"],
+            tooltip=[
+                alt.Tooltip("kind:N", title=word("lines.judged_as")),
+                alt.Tooltip("count:Q", title=word("lines.parts")),
+            ],
         )
     )
     rule = (

@@ -11,9 +11,10 @@ from typing import Any
 
 import altair as alt
 from charts import BLUE, ORANGE
+from words import WORDS
 
 from cdm_inspect.guarantees import Guarantee
-from cdm_inspect.line_models import CalibrationFacts, LineModels, ModelFacts
+from cdm_inspect.line_models import CalibrationFacts, LineModels, Misfit, ModelFacts
 from cdm_inspect.line_reports import EvaluationsCompared, Report
 from cdm_inspect.pilot_words import WORDS as PILOT_WORDS
 
@@ -66,7 +67,7 @@ def calibration_facts(found: CalibrationFacts, word: Word, zone: Zone) -> list[t
     facts = {
         "version": f"{found.version} ({found.id})",
         "scorer": found.scorer,
-        "rule": found.rule,
+        "rule": _rule(found.rule, word),
         "threshold": f"{found.threshold:.4g}",
         "reject_threshold": _number(found.reject_threshold, ".4g", word("models.never")),
         "made_at": at(found.made_at, zone),
@@ -97,6 +98,18 @@ def promise(found: Guarantee, word: Word) -> str:
     return " ".join(claims)
 
 
+def expiry(found: CalibrationFacts, word: Word, zone: Zone) -> str:
+    """Why a calibration is out of date, and what to do."""
+    return word(
+        f"models.expired_{found.expiry}",
+        id=found.id,
+        made=at(found.made_at, zone),
+        days=_number(found.holds_days, "g"),
+        judged=f"{found.judged:,}",
+        parts=_count(found.expires_after),
+    )
+
+
 def line_row(found: LineModels, word: Word, zone: Zone) -> Row:
     """A line among all lines."""
     model, calibration = found.model, found.calibration
@@ -122,10 +135,10 @@ def version_rows(found: LineModels, word: Word, zone: Zone) -> list[Row]:
             word("models.version"): version.version,
             word("models.in_force"): "✔" if version.is_in_force else "",
             word("models.made_at"): at(version.made_at, zone),
-            word("models.rule"): version.rule,
+            word("models.rule"): _rule(version.rule, word),
             word("models.threshold"): version.threshold,
             word("models.reject_threshold"): version.reject_threshold,
-            word("models.who"): f"{version.who} ({version.role})"
+            word("models.who"): f"{version.who} ({_role(version.role, word)})"
             if version.who
             else "cdm-inspect calibrate",
             word("models.reason"): version.reason
@@ -146,7 +159,14 @@ def export_rows(found: LineModels, word: Word) -> list[Row]:
             word("models.fits"): _fit(export.fits, export.thresholds_differ, word),
             word("models.model"): export.model or NOTHING,
             word("models.made_at"): export.made_at.replace("T", " ")[:16] or NOTHING,
-            word("models.why"): export.problem,
+            word("models.why"): ""
+            if export.misfit is None
+            else word(
+                f"models.misfit_{export.misfit}",
+                detail=export.problem,
+                theirs=export.model if export.misfit is Misfit.OTHER_MODEL else export.calibration,
+                ours=found.model.id if found.model else NOTHING,
+            ),
         }
         for export in found.exports
     ]
@@ -230,6 +250,20 @@ def drift_rows(diagnosis: Mapping[str, Any], word: Word) -> list[Row]:
     ]
 
 
+def warnings(diagnosis: Mapping[str, Any], word: Word) -> list[str]:
+    """What is to be warned of; of files that tell no kinds, the sentences that they tell."""
+    if "concerns" not in diagnosis:
+        heading = word("models.concern_other")
+        return [f"{heading} {sentence}" for sentence in diagnosis.get("warnings", ())]
+    return [
+        word(
+            f"models.concern_{concern['kind']}",
+            sigmas=", ".join(f"{sigma:g}" for sigma in concern["sigmas"]),
+        )
+        for concern in diagnosis["concerns"]
+    ]
+
+
 def denoising_chart(diagnoses: Sequence[Mapping[str, Any]], word: Word) -> alt.LayerChart:
     """Error of denoising by noise level, on parts that were trained on and on held-out ones."""
     names = {"dsm_train": word("models.dsm_train"), "dsm_held_out": word("models.dsm_held_out")}
@@ -259,7 +293,12 @@ def denoising_chart(diagnoses: Sequence[Mapping[str, Any]], word: Word) -> alt.L
     )
     lines = base.mark_line(point=True).encode(
         y=alt.Y("error:Q", title=word("models.error"), scale=alt.Scale(zero=False)),
-        tooltip=["model:N", "which:N", "sigma:Q", alt.Tooltip("error:Q", format=".4f")],
+        tooltip=[
+            alt.Tooltip("model:N", title=word("models.model")),
+            alt.Tooltip("which:N", title=word("models.parts_of")),
+            alt.Tooltip("sigma:Q", title=word("models.sigma")),
+            alt.Tooltip("error:Q", title=word("models.error"), format=".4f"),
+        ],
     )
     bars = base.mark_rule().encode(y="low:Q", y2="high:Q", strokeDash=alt.value([1, 0]))
     worst = max(
@@ -314,7 +353,7 @@ def comparison_rows(found: EvaluationsCompared, word: Word) -> list[Row]:
             word("models.first"): format(pair.ours, form),
             word("models.second"): format(pair.theirs, form),
             word("models.difference"): _interval(pair.difference, pair.low, pair.high, f"+{form}"),
-            "p": _number(pair.p_value, ".3f"),
+            word("models.p_value"): _number(pair.p_value, ".3f"),
             word("models.reading"): word(f"models.{_reading(pair, better)}"),
         }
         for name, (pair, form, better) in told.items()
@@ -326,6 +365,17 @@ def _reading(pair: Any, better: int) -> str:
     if pair.low is None or pair.high is None or pair.low <= 0 <= pair.high:
         return "unclear"
     return "better" if pair.difference * better > 0 else "worse"
+
+
+def _rule(rule: str, word: Word) -> str:
+    """By what thresholds were set; as the record has it, where that is no rule of this program."""
+    key = f"models.rule_{rule.replace(' ', '-')}"
+    return word(key) if key in WORDS else rule
+
+
+def _role(role: str, word: Word) -> str:
+    key = f"role.{role}"
+    return word(key) if key in WORDS else role
 
 
 def _fit(fits: bool, differs: bool, word: Word) -> str:

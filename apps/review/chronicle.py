@@ -9,15 +9,13 @@ from typing import Any
 from words import WORDS
 
 from cdm_inspect.contracts import AuditEntry
+from cdm_inspect.records import Purpose
 
 Say = Callable[..., str]
 
 _DIGITS = 12
 # What a sentence may name as it is.
-_NAMES = (
-    *("action", "inspection", "line", "parts", "first", "last", "class", "backup", "alarm"),
-    *("shift", "user"),
-)
+_NAMES = ("action", "inspection", "line", "parts", "first", "last", "backup", "shift", "user")
 
 
 def short(digest: str) -> str:
@@ -38,10 +36,11 @@ def sentence(entry: Mapping[str, Any], word: Say) -> str:
     facts = entry.get("facts")
     told = {**(facts if isinstance(facts, Mapping) else {}), **entry}
     decision = str(told.get("decision", ""))
-    key = f"audit.did.{str(entry.get('action', '')).replace(' ', '-')}"
+    key = _key(entry, str(told.get("kind", "")))
     text = word(
         key if key in WORDS else "audit.did.other",
         **{name: told.get(name, "") for name in _NAMES},
+        **_kinds(told, word),
         who=_person(entry, word),
         decision=_named(f"audit.decision.{decision}", decision, word),
         judged=", ".join(
@@ -51,6 +50,30 @@ def sentence(entry: Mapping[str, Any], word: Say) -> str:
         ),
     )
     return " · ".join(filter(None, [text, *_remarks(entry, word)]))
+
+
+def _key(entry: Mapping[str, Any], kind: str) -> str:
+    """Of the sentence: by the action, and by what was the matter with it."""
+    action = str(entry.get("action", "")).replace(" ", "-")
+    if action == "refused" and f"audit.refused.{kind}" in WORDS:
+        return f"audit.refused.{kind}"
+    if action == "decide" and entry.get("purpose") == Purpose.DISAGREEMENT:
+        return "audit.did.leave-open"
+    return f"audit.did.{action}"
+
+
+def kind(action: str, word: Say) -> str:
+    """What kind of entry an action makes; as it is, where this program knows none of that name."""
+    return _named(f"audit.kind.{action.replace(' ', '-')}", action, word)
+
+
+def _kinds(told: Mapping[str, Any], word: Say) -> dict[str, str]:
+    """What the core has its own words for."""
+    kept, alarm = str(told.get("class", "")), str(told.get("alarm", ""))
+    chart, _, inspection = alarm.rpartition("/")
+    if chart in WORDS:
+        alarm = word("audit.alarm", chart=word(chart), inspection=inspection)
+    return {"class": _named(f"audit.class.{kept}", kept, word), "alarm": alarm}
 
 
 def _person(entry: Mapping[str, Any], word: Say) -> str:

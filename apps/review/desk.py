@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import math
 import os
 import threading
 import time
@@ -16,7 +17,6 @@ from cdm_inspect.by_hand import save_thresholds
 from cdm_inspect.contracts import AuditEntry, ChainState, PageOffer
 from cdm_inspect.costs import Costs
 from cdm_inspect.demo_process import DemoProcess, require_administrator
-from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.health import Check, check_health
 from cdm_inspect.line_models import LineModels, describe_line
 from cdm_inspect.line_reports import LineReports, find_reports
@@ -32,7 +32,7 @@ from cdm_inspect.watching import drift
 from cdm_inspect.what_if import WhatIf, open_what_if
 
 PROJECT_VARIABLE = "CDM_INSPECT_PROJECT"
-_THRESHOLD_S = 60.0
+_UNKNOWN_S = 60.0
 
 
 class Plant:
@@ -51,6 +51,7 @@ class Plant:
         self._lock = threading.Lock()
         self._desk: ReviewDesk | None = None
         self._has_users = False
+        # By line and calibration, until when; what is recorded of one never changes.
         self._thresholds: dict[tuple[str, str], tuple[float, float | None]] = {}
 
     @property
@@ -114,20 +115,21 @@ class Plant:
         """
         return open_project(self.root, line=line)
 
-    def reject_threshold(self, line: str, calibration: str) -> float | None:
-        """Of the calibration in force, if it is this one; None where nobody knows, or never.
+    def reject_threshold(self, part: StoredInspection) -> float | None:
+        """Of the calibration that judged a part, as it was recorded; None where none is known.
 
-        As of a minute ago: it is asked for with every part.
+        Raises:
+            CdmInspectError: if the store cannot be read.
         """
-        known = self._thresholds.get((line, calibration))
-        if known is not None and time.monotonic() - known[0] < _THRESHOLD_S:
-            return known[1]
-        try:
-            found = self.line_project(line).calibration(line)
-            reject = found.reject_threshold if found.id == calibration else None
-        except CdmInspectError:
-            reject = None  # a desk without the models
-        self._thresholds[line, calibration] = time.monotonic(), reject
+        key = part.line, part.calibration
+        until, reject = self._thresholds.get(key, (-math.inf, None))
+        now = time.monotonic()
+        if now < until:
+            return reject
+        setup = self.desk.store.judged_with(part.id)
+        found = setup.calibration_record.get("reject_threshold") if setup is not None else None
+        reject = float(found) if isinstance(found, (int, float)) else None
+        self._thresholds[key] = math.inf if setup is not None else now + _UNKNOWN_S, reject
         return reject
 
     def statistics(self, line: str, since: dt.datetime, until: dt.datetime) -> LineStatistics:

@@ -8,6 +8,7 @@ given, so that what is recorded is recorded under the name of the person who dec
 from __future__ import annotations
 
 import datetime as dt
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 
 import access
 import desk
+import histories
 import pictures
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -119,22 +121,24 @@ class _WorkBoard:
     """How much there is to do, counted anew every few seconds at most, and by one at a time."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[float, dict[str, Any] | None]] = {}
+        # By plant as well: the demo line has lines of the same names.
+        self._found: dict[tuple[str, str], tuple[float, dict[str, Any] | None]] = {}
         self._lock = threading.Lock()
 
     def of(self, line: str) -> dict[str, Any] | None:
         """As of a moment ago; None where it has never been counted."""
-        now = time.monotonic()
+        plant, now = desk.plant(), time.monotonic()
+        key = plant.name, line
         with self._lock:
-            counted, known = self._found.get(line, (-_WORK_SECONDS, None))
+            counted, known = self._found.get(key, (-math.inf, None))
             if now - counted < _WORK_SECONDS:
                 return known
             # Whoever asks meanwhile is told what is known.
-            self._found[line] = now, known
-        work = desk.plant().desk.work(line)
+            self._found[key] = now, known
+        work = plant.desk.work(line)
         found = {**asdict(work), "oldest": work.oldest.isoformat() if work.oldest else None}
         with self._lock:
-            self._found[line] = now, found
+            self._found[key] = now, found
         return found
 
 
@@ -161,11 +165,12 @@ def part_json(part: StoredInspection, *, is_blind: bool = False) -> dict[str, An
         "reason": part.reason,
         "score": part.score,
         "threshold": part.threshold,
-        "reject": desk.plant().reject_threshold(part.line, part.calibration),
+        "reject": desk.plant().reject_threshold(part),
         "p_value": part.p_value,
         "regions": [vars(region) for region in part.regions],
         "size": pictures.size(part.image_sha256) if part.image_sha256 else None,
         "inspected_at": part.inspected_at.isoformat(),
+        "taken_at": histories.moment(part.inspected_at, desk.plant().project.config.review.zone),
         "decision": part.decision.value if part.decision and is_told else None,
         "reviewer": part.reviewer if is_told else "",
         "pictures": pictures.addresses(part),

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from words import WORDS
 
-from cdm_inspect.records import Decision, Event, JudgingSetup, Review, StoredInspection
-from cdm_inspect.review import LIMIT_SAMPLE, NO_LIMIT_SAMPLE
+from cdm_inspect.records import (
+    Decision,
+    Event,
+    JudgingSetup,
+    Purpose,
+    Review,
+    StoredInspection,
+)
+from cdm_inspect.review import LIMIT_SAMPLE, NO_LIMIT_SAMPLE, REFUSED
 
 Say = Callable[..., str]
 Row = dict[str, Any]
@@ -31,7 +39,19 @@ def oddity(part: StoredInspection, word: Say) -> str:
     """The p-value in words."""
     if part.p_value is None:
         return ""
-    return word("desk.odd", n=f"{max(1, round(1 / part.p_value)):,}") + f" (p = {part.p_value:.4f})"
+    if part.p_value > 0.5:
+        said = word("desk.odd_usual")
+    else:
+        # Rounded down, and 1/201 counts as 201, however it is kept: never better than it is.
+        said = word("desk.odd", n=f"{math.floor((1 + 1e-9) / part.p_value):,}")
+    return f"{said} (p = {part.p_value:.4f})"
+
+
+def note(reason: str, word: Say) -> str:
+    """Why a part was set aside: of what kind that is, in a language, then the detail as it is."""
+    kind, colon, detail = reason.partition(":")
+    said = _named(f"desk.note_{kind}", "", word) if colon else ""
+    return word("desk.note", kind=said, detail=detail.strip()) if said else reason
 
 
 def rows(parts: Iterable[StoredInspection], word: Say, zone: dt.tzinfo | None) -> list[Row]:
@@ -66,7 +86,7 @@ def facts(
         ("desk.reject_threshold", _figure(reject)),
         ("history.oddity", oddity(part, word)),
         ("history.regions", str(len(part.regions)) if part.regions else ""),
-        ("desk.reason_given", part.reason),
+        ("desk.reason_given", note(part.reason, word)),
         ("desk.serial", part.serial),
         ("desk.lot", part.lot),
         ("line", part.line),
@@ -129,17 +149,18 @@ def _machine(part: StoredInspection, word: Say) -> Row:
         word,
         who=word("history.machine"),
         what=word(f"desk.verdict_{part.verdict.value}") + score,
-        why=part.reason,
+        why=note(part.reason, word),
         seen=None,
     )
 
 
 def _decision(review: Review, reasons: Mapping[str, str], word: Say) -> Row:
+    is_programs = review.purpose is Purpose.DISAGREEMENT
     return _row(
         word,
-        who=review.reviewer,
+        who=word("audit.nobody") if is_programs else review.reviewer,
         role=_named(f"role.{review.role}", review.role, word),
-        what=decision_text(review.decision, word),
+        what=word("history.left_open") if is_programs else decision_text(review.decision, word),
         why=reasons.get(review.reason, review.reason),
         comment=review.comment,
         purpose=word(f"audit.purpose.{review.purpose.value}"),
@@ -152,10 +173,17 @@ def _event(event: Event, word: Say) -> Row:
         word,
         who=event.who,
         role=_named(f"role.{event.role}", event.role, word),
-        what=_named(f"history.event.{event.action}", event.action, word),
+        what=_event_text(event, word),
         why=event.reason,
         seen=None,
     )
+
+
+def _event_text(event: Event, word: Say) -> str:
+    kind = f"history.refused.{event.facts.get('kind', '')}"
+    if event.action == REFUSED and kind in WORDS:
+        return word(kind)
+    return _named(f"history.event.{event.action}", event.action, word)
 
 
 def _named(key: str, otherwise: str, word: Say) -> str:

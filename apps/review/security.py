@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import desk
 from access import LoginRequired
+from login import WayBack
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -152,4 +153,5 @@ def middleware() -> list[Middleware]:
         Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(), www_redirect=False),
         Middleware(OwnPagesOnly),
         Middleware(LoginRequired),
+        Middleware(WayBack),
     ]

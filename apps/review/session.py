@@ -9,11 +9,15 @@ from words import LANGUAGES, Speech
 
 from cdm_inspect.errors import CdmInspectError
 
+LANGUAGE_COOKIE = "cdm_language"
+"""Keeps in a browser which language was chosen last: "en" or "ja", and nothing else."""
+
 
 def language() -> str:
-    """Chosen on the page; at first that of the browser."""
-    chosen = st.session_state.get("language")
-    if chosen in LANGUAGES:
+    """Chosen on the page, or in this browser before; at first that of the browser."""
+    if (chosen := st.session_state.get("language")) in LANGUAGES:
+        return str(chosen)
+    if (chosen := st.context.cookies.get(LANGUAGE_COOKIE)) in LANGUAGES:
         return str(chosen)
     return "ja" if (st.context.locale or "").startswith("ja") else "en"
 
@@ -39,6 +43,16 @@ def keep(name: str, value: object) -> None:
 def kept(name: str) -> Any:
     """What was remembered under a name; None if nothing."""
     return st.session_state.get(f"_{name}")
+
+
+def entered(name: str) -> Any:
+    """What a widget of that key holds; None where it was not drawn the last time."""
+    return st.session_state.get(name)
+
+
+def enter(name: str, value: object) -> None:
+    """Put a value into a widget that is about to be drawn."""
+    st.session_state[name] = value
 
 
 def notify(kind: str, text: str) -> None:

@@ -297,7 +297,7 @@ def pilot(
 def drift(state: Context, project: Project, line: str, **options: Any) -> dict[str, Any]:
     """Follow what was inspected; says what the charts promise and what they have found."""
     from cdm_inspect import workflows
-    from cdm_inspect.watching import describe_alarm, first_alarms
+    from cdm_inspect.watching import alarms_by_chart, describe_alarm
 
     document = workflows.drift(project, line, **options)
     rows = [
@@ -311,7 +311,8 @@ def drift(state: Context, project: Project, line: str, **options: Any) -> dict[s
         for name, chart in document["charts"].items()
     ]
     header = ("chart", "parts", "finds, on average", "stands at", "alarms")
-    state.screen.table(f"Line {line} since calibration {document['calibration']}", header, rows)
+    began = document["since"]["calibration"]
+    state.screen.table(f"Line {line} since calibration {began}", header, rows)
     one = next(iter(document["charts"].values()))
     together = one["between_false_alarms"] / (len(rows) + len(document["left_out"]))
     state.screen.say(
@@ -320,8 +321,10 @@ def drift(state: Context, project: Project, line: str, **options: Any) -> dict[s
     )
     for name, why in document["left_out"].items():
         state.screen.say(f"[yellow]note:[/yellow] no chart of {name}: {why}")
-    for alarm in first_alarms(document["alarms"]):
-        state.screen.say(f"[red]alarm[/red] {alarm['chart']}: {describe_alarm(alarm)}")
+    for name, found in alarms_by_chart(document["alarms"]).items():
+        for alarm, which in zip(found, ("first", "latest"), strict=False):
+            told = f"{name}, {which}" if len(found) > 1 else name
+            state.screen.say(f"[red]alarm[/red] {told}: {describe_alarm(alarm)}")
     if document["alarms"]:
         state.screen.say(
             "Look at light, focus and the parts themselves. If they are as they should be, "

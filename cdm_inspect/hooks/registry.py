@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
 from pathlib import Path
@@ -66,6 +67,19 @@ T = TypeVar(
 )
 
 
+class Trouble(StrEnum):
+    """What is wrong with a plugin, for programs that say it in their own words."""
+
+    DISABLED = "disabled"
+    NOT_ALLOWED = "not-allowed"
+    IMPORT = "import"
+    SLOW = "slow"
+    HOOK = "hook"
+    RAISED = "raised"
+    OFFER = "offer"
+    NAME_TAKEN = "name-taken"
+
+
 @dataclass(kw_only=True)
 class PluginRow:
     """What became of one entry point; a row of `cdm-inspect plugins`.
@@ -76,6 +90,7 @@ class PluginRow:
         file: that the module was loaded from; empty if it was not.
         status: `loaded`, `partly refused`, `refused`, `not allowed` or `disabled`.
         reason: for people; also why a plugin that was loaded is slow.
+        troubles: kinds of what the reason tells.
         hooks: that it implements.
         offers: that are sound, each with its kind.
         seconds: that its import took.
@@ -88,15 +103,22 @@ class PluginRow:
     file: str = ""
     status: str = "loaded"
     reason: str = ""
+    troubles: list[Trouble] = field(default_factory=list)
     hooks: list[str] = field(default_factory=list)
     offers: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: str, trouble: Trouble) -> None:
         """Note why it, or a part of it, is not used."""
+        self.note(trouble)
         self.status = "refused" if not self.offers else "partly refused"
         line = " ".join(reason.split())  # pluggy writes several
         self.reason = f"{self.reason}; {line}" if self.reason else line
+
+    def note(self, trouble: Trouble) -> None:
+        """Note a kind of trouble, once."""
+        if trouble not in self.troubles:
+            self.troubles.append(trouble)
 
 
 @dataclass(kw_only=True)
@@ -239,21 +261,24 @@ class Registry:
         if distribution != BUILTIN:
             if os.environ.get(DISABLE_VARIABLE):
                 row.status, row.reason = "disabled", f"{DISABLE_VARIABLE} is set"
+                row.note(Trouble.DISABLED)
                 return
             allow = self.config.allow
             if allow is not None and (why := why_refused(point.dist, point.module, allow)):
                 row.status, row.reason = "not allowed", why
+                row.note(Trouble.NOT_ALLOWED)
                 return
         began = time.perf_counter()
         try:
             plugin = point.load()
         except STRANGERS as error:  # whatever a stranger's module does
-            row.refuse(f"import failed: {type(error).__name__}: {error}")
+            row.refuse(f"import failed: {type(error).__name__}: {error}", Trouble.IMPORT)
             self._warn(row)
             return
         row.seconds = round(time.perf_counter() - began, 3)
         row.file = str(getattr(sys.modules.get(point.module), "__file__", None) or "")
         if row.seconds > _SLOW_SECONDS:
+            row.note(Trouble.SLOW)
             row.reason = (
                 f"its import took {row.seconds:.1f} s, at every start; it should import what is "
                 "heavy where it builds"
@@ -275,7 +300,7 @@ class Registry:
             # Refused for its signature, a plugin may still be registered with live hooks.
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
-            row.refuse(f"wrong hook: {error}")
+            row.refuse(f"wrong hook: {error}", Trouble.HOOK)
             self._warn(row)
             return False
         return True
@@ -285,13 +310,13 @@ class Registry:
         try:
             offers = list(implementation.function())
         except STRANGERS as error:  # a stranger's code
-            row.refuse(f"{hook} raised {type(error).__name__}: {error}")
+            row.refuse(f"{hook} raised {type(error).__name__}: {error}", Trouble.RAISED)
             self._warn(row)
             return
         for offer in offers:
             problem = check_offer(offer, kind)
             if problem:
-                row.refuse(f"{hook}: {problem}")
+                row.refuse(f"{hook}: {problem}", Trouble.OFFER)
                 self._warn(row)
                 continue
             row.offers.append(f"{_word(kind)} {offer.name}")
@@ -310,7 +335,8 @@ class Registry:
                 claim.row.offers.remove(f"{_word(kind)} {name}")
                 claim.row.refuse(
                     f"the {_word(kind)} {name!r} is also offered by {', '.join(others)}; choose "
-                    f"with plugins.replaces"
+                    f"with plugins.replaces",
+                    Trouble.NAME_TAKEN,
                 )
                 self._warn(claim.row)
 

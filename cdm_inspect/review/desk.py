@@ -27,8 +27,8 @@ from cdm_inspect.records import (
 )
 from cdm_inspect.review.alike import Lookalikes
 from cdm_inspect.review.loans import Loans
-from cdm_inspect.review.rules import JUDGED, check_subject, permit
-from cdm_inspect.shifts import shift_at
+from cdm_inspect.review.rules import JUDGED, check_subject, opponents, permit
+from cdm_inspect.review.sampling import AuditSample
 
 FLAGGED = (Verdict.REVIEW, Verdict.REJECT, Verdict.UNDECIDED)
 LIMIT_SAMPLE, NO_LIMIT_SAMPLE = "mark-limit-sample", "unmark-limit-sample"
@@ -39,6 +39,8 @@ _SECOND_WITHIN = dt.timedelta(days=7)
 _MOST_SECOND = 200
 _MOST_LIMIT_SAMPLES = 1000
 _COUNTED_FOR_S = 15.0
+_PAGE = 100
+_QUARREL = 3
 
 
 class Queue(StrEnum):
@@ -46,11 +48,11 @@ class Queue(StrEnum):
 
     FLAGGED = "flagged"
     AUDIT = "audit"
-    """Parts that passed, drawn at random."""
+    """Parts that passed, drawn at random, so many of each shift."""
     SECOND = "second"
     """Decided parts that somebody else looks at blindly."""
     OPEN = "open"
-    """Parts of which people were unsure, or did not agree."""
+    """Parts of which people were unsure, or on which two did not agree; those not for the two."""
 
 
 PURPOSES = {
@@ -68,7 +70,7 @@ class Work:
     Attributes:
         waiting: flagged parts that nobody has decided.
         oldest: since when the first of them waits.
-        audited: passed parts that were judged in this shift.
+        audited: passed parts inspected in this shift that were drawn at random, and judged.
         audit_wanted: how many should be.
         second_wanted: decided parts that wait for a second opinion.
         open: parts that somebody has to settle.
@@ -100,6 +102,7 @@ class ReviewDesk:
         self.store, self._notify = store, notify
         self.config = config or ProjectConfig()
         self._alike = Lookalikes(store)
+        self._sample = AuditSample(store, self.config.review)
         self._loans = Loans()
         self._wanted: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()
@@ -120,7 +123,7 @@ class ReviewDesk:
         return Work(
             waiting=self.store.count(waiting),
             oldest=oldest[0].inspected_at if oldest else None,
-            audited=self._audited(line),
+            audited=self._sample.judged(line, dt.datetime.now(dt.UTC)),
             audit_wanted=self.settings(line).audit_per_shift,
             second_wanted=self._second_wanted(line),
             open=self.store.count(InspectionQuery(line=line, decision=Decision.UNSURE)),
@@ -152,12 +155,17 @@ class ReviewDesk:
         actor.require(Right.SETTLE if queue is Queue.OPEN else Right.DECIDE)
         seconds = self.settings(line).lease_seconds
         if queue is Queue.FLAGGED:
-            return self.store.claim(line, holder, count=count, seconds=seconds, order=order)
+            lent = self.store.claim(line, holder, count=count, seconds=seconds, order=order)
+            theirs = self._without_quarrels(actor, lent)
+            if len(theirs) < len(lent):
+                kept = {part.id for part in theirs}
+                self.store.release(holder, [part.id for part in lent if part.id not in kept])
+            return theirs
         found = {
             Queue.AUDIT: self._to_audit,
-            Queue.SECOND: lambda line: self._for_second(actor, line),
+            Queue.SECOND: self._for_second,
             Queue.OPEN: self._open,
-        }[queue](line)
+        }[queue](actor, line)
         return self._loans.lend(found, holder, count, seconds)
 
     def release(self, holder: str) -> None:
@@ -170,8 +178,8 @@ class ReviewDesk:
     ) -> StoredInspection:
         """Record a decision; a second one on the same part is a new entry beside the first.
 
-        A second opinion that differs from the first leaves the part open, for a third person. What
-        is refused is in the audit chain.
+        A second opinion that differs from the first leaves the part open, in an entry of the
+        program, for a third person. What is refused is in the audit chain.
 
         Args:
             actor: who decides; the name and role in the review do not count.
@@ -198,6 +206,7 @@ class ReviewDesk:
             self._check(actor, part, review, undoes, sha256, known)
             stored = self.store.record_review(review)
             self._loans.end(part.id)
+            self._sample.hear(part, review)
             if review.purpose is Purpose.SECOND:
                 with self._lock:
                     self._wanted.pop(part.line, None)
@@ -304,7 +313,7 @@ class ReviewDesk:
                     f"{review.reason!r}. The decision was not recorded."
                 )
             check_subject(part, review, undoes, known)
-            permit(actor, part, review)
+            permit(actor, part, review, known)
         except (DecisionConflict, InvalidOption, NotAllowed) as error:
             raise self._refused(actor, part, review, error) from None
 
@@ -320,13 +329,21 @@ class ReviewDesk:
                 line=part.line,
                 inspection_id=part.id,
                 reason=str(error),
-                facts={"decision": review.decision.value, "purpose": review.purpose.value},
+                facts={
+                    "decision": review.decision.value,
+                    "purpose": review.purpose.value,
+                    # Not everybody who is refused has tried what they may not.
+                    "kind": type(error).__name__,
+                },
             )
         )
         return error
 
     def _leave_open(self, part: StoredInspection, second: Review) -> StoredInspection:
-        """Two do not agree: a third settles it, unless somebody has done so meanwhile."""
+        """Two do not agree: a third settles it, unless somebody has done so meanwhile.
+
+        Nobody has said that they are unsure: the entry is the program's, and names no one.
+        """
         if part.decision not in JUDGED or second.version is None:
             return part
         review = Review(
@@ -334,11 +351,9 @@ class ReviewDesk:
             client_id=uuid.uuid5(uuid.NAMESPACE_OID, second.client_id).hex,
             inspection_id=part.id,
             decision=Decision.UNSURE,
-            reviewer=second.reviewer,
-            role=second.role,
-            comment=f"{part.decision.value} / {second.decision.value}",
+            reviewer="",
             version=second.version + 1,
-            purpose=Purpose.CORRECTION,
+            purpose=Purpose.DISAGREEMENT,
         )
         if part.version != review.version:
             return part
@@ -349,20 +364,23 @@ class ReviewDesk:
         self._notify(review)
         return stored
 
-    def _to_audit(self, line: str) -> Sequence[StoredInspection]:
-        """Passed parts of the last day, at random; older ones where there are none."""
-        if not self.settings(line).audit_per_shift:
+    def _without_quarrels(
+        self, actor: Actor, parts: Sequence[StoredInspection]
+    ) -> Sequence[StoredInspection]:
+        """Without those on which this person and another do not agree."""
+        # Two opinions and the entry of the program: of most parts nothing has to be read.
+        return [
+            part
+            for part in parts
+            if part.version < _QUARREL or actor.name not in opponents(self.store.reviews(part.id))
+        ]
+
+    def _to_audit(self, actor: Actor, line: str) -> Sequence[StoredInspection]:
+        wanted = self.settings(line).audit_per_shift
+        if not wanted:
             return ()
-        passed = InspectionQuery(
-            line=line,
-            verdicts=(Verdict.PASS,),
-            is_decided=False,
-            order=Order.RANDOM,
-            limit=100,
-        )
-        now = dt.datetime.now(dt.UTC)
-        recent = self.store.find(replace(passed, since=now - dt.timedelta(days=1)))
-        return recent or self.store.find(passed)
+        found = self._sample.waiting(line, wanted, dt.datetime.now(dt.UTC))
+        return self._without_quarrels(actor, found)
 
     def _for_second(self, actor: Actor, line: str) -> Sequence[StoredInspection]:
         wanted = self._second_wanted(line)
@@ -406,15 +424,11 @@ class ReviewDesk:
             self._wanted[line] = time.monotonic(), wanted
         return wanted
 
-    def _open(self, line: str) -> Sequence[StoredInspection]:
-        return self.store.find(InspectionQuery(line=line, decision=Decision.UNSURE))
-
-    def _audited(self, line: str) -> int:
-        since = shift_at(dt.datetime.now(dt.UTC), self.config.review).since
-        return len(
-            {
-                part.id
-                for part, review in self.store.decisions(line, since=since)
-                if review.purpose is Purpose.AUDIT and part.decision is not None
-            }
-        )
+    def _open(self, actor: Actor, line: str) -> Sequence[StoredInspection]:
+        """Oldest first; those that are not for this person hide no others."""
+        query = InspectionQuery(line=line, decision=Decision.UNSURE, limit=_PAGE)
+        found: list[StoredInspection] = []
+        while len(found) < _PAGE and (page := self.store.find(query)):
+            found += self._without_quarrels(actor, page)
+            query = replace(query, after_id=page[-1].id)
+        return found

@@ -28,27 +28,54 @@ def check_subject(
     Raises:
         DecisionConflict: if another decision stands.
     """
+    standing = _standing(known)
     said = part.decision.value if part.decision else "that nobody decides yet"
-    conflict = DecisionConflict(
-        f"{part.reviewer or 'somebody'} has decided part {part.id} since it was shown: {said}. "
-        "Look at it again; your decision was not recorded."
-    )
+    told = f"{part.reviewer or 'somebody'} has decided part {part.id} since it was shown: {said}"
+    if standing is not None and standing.purpose is Purpose.DISAGREEMENT:
+        told = f"part {part.id} was left open since it was shown: two people do not agree on it"
+    conflict = DecisionConflict(f"{told}. Look at it again; your decision was not recorded.")
     if review.version is not None and review.version != part.version:
         return  # the store refuses it, and tells the audit
     if review.decision is Decision.UNDO:
-        standing = _standing(known)
         if undoes and (standing is None or standing.client_id != undoes):
             raise conflict
     elif review.purpose in (Purpose.QUEUE, Purpose.AUDIT) and part.decision is not None:
         raise conflict
 
 
-def permit(actor: Actor, part: StoredInspection, review: Review) -> None:
+def permit(
+    actor: Actor, part: StoredInspection, review: Review, known: Sequence[Review] = ()
+) -> None:
     """Go on only if the person may say this of this part.
+
+    Args:
+        actor: who decides.
+        part: as it stands.
+        review: of it.
+        known: decisions on the part, oldest first.
 
     Raises:
         NotAllowed: if not.
     """
+    if review.purpose is Purpose.DISAGREEMENT:
+        raise NotAllowed("only the program says that two do not agree. Nothing was recorded.")
+    if review.version is not None and review.version < part.version:
+        # The store is certain to refuse it, as a conflict: of what has become of the part
+        # meanwhile, nobody has tried anything.
+        actor.require(Right.DECIDE)
+        return
+    if actor.name in opponents(known):
+        raise NotAllowed(
+            f"{actor.name} is one of the two who do not agree on part {part.id}; somebody else "
+            "settles it. Nothing was recorded."
+        )
+    standing = _standing(known)
+    is_open = standing is not None and standing.purpose is Purpose.DISAGREEMENT
+    if is_open and review.decision is Decision.UNDO:
+        raise NotAllowed(
+            f"nobody has decided part {part.id} for now, so that nothing can be taken back: two "
+            "people do not agree on it. Settle it instead. Nothing was recorded."
+        )
     if review.purpose is Purpose.SECOND:
         if part.reviewer == actor.name:
             raise NotAllowed(
@@ -61,6 +88,35 @@ def permit(actor: Actor, part: StoredInspection, review: Review) -> None:
                 "to be taken back, which cannot be. Nothing was recorded."
             )
     actor.require(_right(actor, part, review))
+
+
+def opponents(known: Sequence[Review]) -> frozenset[str]:
+    """Names of the two who do not agree on a part, until somebody else has settled it.
+
+    Taking back what settled it leaves them in disagreement; so does a third who is unsure.
+
+    Args:
+        known: decisions on the part, oldest first.
+    """
+    standing: list[Review] = []
+    quarrels: dict[str, frozenset[str]] = {}
+    second = None
+    for review in known:
+        if review.purpose is Purpose.SECOND:
+            second = review
+        elif review.decision is Decision.UNDO:
+            del standing[-1:]
+        else:
+            if review.purpose is Purpose.DISAGREEMENT and standing and second is not None:
+                two = {standing[-1].reviewer, second.reviewer}
+                quarrels[review.client_id] = frozenset(two)
+            standing.append(review)
+    for review in reversed(standing):
+        if review.purpose is Purpose.DISAGREEMENT:
+            return quarrels.get(review.client_id, frozenset())
+        if review.decision in JUDGED:
+            break
+    return frozenset()
 
 
 def _right(actor: Actor, part: StoredInspection, review: Review) -> Right:

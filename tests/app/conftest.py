@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,16 +11,21 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from cdm_inspect import workflows
 from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
+from cdm_inspect.demo import draw_plate
 from cdm_inspect.hooks.conformance.recorded_line import record_line
 from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
-from cdm_inspect.records import InspectionQuery
+from cdm_inspect.records import Decision, InspectionQuery, Purpose, Review, Verdict
 
 PROJECT = """\
 [lines.A]
@@ -67,6 +73,59 @@ def decisions():
     return read
 
 
+@pytest.fixture(scope="session")
+def reviewed(walked, tmp_path_factory):
+    """A line of which people have judged 150 parts, 50 of them defective; do not write to it."""
+    line = tmp_path_factory.mktemp("reviewed") / "line"
+    shutil.copytree(walked[0], line)
+    random = np.random.default_rng(5)
+    folder = line / "arrived"
+    folder.mkdir()
+    for number in range(150):
+        defect = ("stain", "missing-hole")[number % 2] if number % 3 == 0 else None
+        picture, _ = draw_plate(random, defect)
+        name = f"{number:03}-{'bad' if defect else 'good'}.png"
+        cv2.imwrite(str(folder / name), picture)
+    project = open_project(line, line="A")
+    parts = list(workflows.inspect(project, "A", [folder]))
+    with project.open_store() as store:
+        for part in parts:
+            is_bad = "bad" in part.image
+            store.record_review(
+                Review(
+                    client_id=uuid.uuid4().hex,
+                    inspection_id=part.id,
+                    decision=Decision.REJECT if is_bad else Decision.ACCEPT,
+                    reviewer="tanaka",
+                    purpose=Purpose.AUDIT if part.verdict is Verdict.PASS else Purpose.QUEUE,
+                )
+            )
+    return line
+
+
+@pytest.fixture
+def reviewed_line(reviewed, tmp_path):
+    """A copy of it that a test may change."""
+    root = tmp_path / "line"
+    shutil.copytree(reviewed, root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def measure():
+    """Evaluate line A of a calibrated project, twice, and diagnose its model."""
+
+    def call(line):
+        project = open_project(line, line="A")
+        data, again = line / "data" / "A", line / "reports" / "again.png"
+        workflows.evaluate(project, "A", data, device="cpu")
+        workflows.evaluate(project, "A", data, device="cpu", report=again)
+        workflows.diagnose(project, "A", parts=4)
+        return project
+
+    return call
+
+
 class Server:
     """`cdm-inspect dashboard`, as a user starts it."""
 
@@ -84,13 +143,17 @@ class Server:
     def __exit__(self, *_):
         self.kill()
 
+    def command(self):
+        """What a user types."""
+        command = [sys.executable, "-m", "cdm_inspect", "--project", str(self.root), "dashboard"]
+        return [*command, "--port", str(self.port), *self.options]
+
     def start(self):
         """Return once it can record decisions."""
-        command = [sys.executable, "-m", "cdm_inspect", "--project", str(self.root), "dashboard"]
         self.log = self.root.parent / "server.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--port", str(self.port), *self.options],
+                self.command(),
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self.environment},

@@ -1,10 +1,16 @@
 """The page Administration: users under the rights of the core, plugins, health; own passwords."""
 
+import re
+import shutil
+
 import pytest
 
 from cdm_inspect.accounts import USERS_FILE, Accounts
-from cdm_inspect.cli.launching import OIDC_VARIABLE
+from cdm_inspect.cli.launching import OIDC_VARIABLE, review_app
+from cdm_inspect.health import Check, Problem
+from cdm_inspect.hooks import PluginRow
 from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
+from cdm_inspect.hooks.registry import _KINDS, Trouble
 from cdm_inspect.people import Actor, Right, Role, rights_of
 from cdm_inspect.project import open_project
 
@@ -66,6 +72,50 @@ def test_what_is_wrong_stands_above_the_table(page, plant):
             path.unlink()
     app = page(None)
     assert "✖ Pictures: " in app.texts()
+
+
+def test_what_is_wrong_is_told_in_the_readers_language(page, plant, monkeypatch):
+    nearly = shutil.disk_usage(plant)._replace(free=2**20)
+    monkeypatch.setattr("cdm_inspect.health.shutil.disk_usage", lambda path: nearly)
+    shutil.rmtree(plant / "images")
+    told = page(None, language="ja").texts()
+    assert f"✖ 空き容量: {plant} の空きは残り 0.0 GiB です。" in told
+    assert "✖ 画像: 最新の画像を読み出せません。詳細：" in told
+    assert "left. Free space" not in told
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_problem_and_trouble_has_words(monkeypatch, language):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import admin_tables
+    from words import Speech
+
+    at = "2026-03-02T14:00:00+00:00"
+    facts = {"found": "0001", "expected": "0006", "where": "/plant", "free": 2**30, "total": 2**40}
+    facts |= {"last": at, "newest": at, "now": at}
+    names = {"picture": "pictures"}
+    for kind in Problem:
+        name = names.get(kind.split("-")[0], kind.split("-")[0])
+        check = Check(name=name, is_good=False, facts=facts, problem="found 7.", kind=kind)
+        (told,) = admin_tables.problems([check], Speech(language), None)
+        # What an error says is shown behind its kind; where figures say all there is no English.
+        assert ("found 7." in told) is kind.endswith("unreadable"), told
+        if language == "ja":
+            assert re.search("[ぁ-ん]", told), told
+    kinds = [kind.__name__.removesuffix("Offer").lower() for kind, *_ in _KINDS.values()]
+    for status in ("loaded", "partly refused", "refused", "not allowed", "disabled"):
+        row = PluginRow(name="x", distribution="x", version="1", module="x", status=status)
+        row.reason, row.troubles = "found 7", list(Trouble)
+        row.offers = [f"{kind} x" for kind in kinds]
+        (cells,) = admin_tables.plugin_rows([row], Speech(language))
+        reason = cells[Speech(language)("admin.reason")]
+        assert reason.endswith(" found 7")
+        offers = cells[Speech(language)("admin.offers")].split(", ")
+        assert all(offer.endswith(" x") for offer in offers)
+        assert (offers == row.offers) is (language == "en")
+        state = cells[Speech(language)("admin.status")]
+        assert (state == status) is (language == "en")
+        assert (len(re.findall("。", reason)) >= len(Trouble)) is (language == "ja")
 
 
 def test_the_first_user_is_an_engineer_and_closes_the_desk(page, plant):

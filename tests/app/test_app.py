@@ -71,6 +71,56 @@ def test_no_text_is_missing_or_left_over():
     assert left == set()
 
 
+# What Streamlit shows of its first argument.
+SHOWN = (
+    *("title", "header", "subheader", "text", "write", "markdown", "caption", "metric"),
+    *("info", "success", "warning", "error", "button", "form_submit_button", "checkbox"),
+    *("text_input", "text_area", "number_input", "date_input", "selectbox", "multiselect"),
+    *("segmented_control", "expander", "spinner", "download_button"),
+)
+# Whose methods of these names show nothing.
+OTHERS = ("addresses", "_log")
+
+
+def test_no_text_goes_past_the_catalogue():
+    """Neither written where it is shown, nor the name of a field under the mouse."""
+    found = []
+    for file in sorted(APP.rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                continue
+            given = {keyword.arg: keyword.value for keyword in call.keywords}
+            at = f"{file.name}:{call.lineno}"
+            if call.func.attr in SHOWN and call.args and ast.unparse(call.func.value) not in OTHERS:
+                # Of a text that is put together, what stands between.
+                parts = getattr(call.args[0], "values", [call.args[0]])
+                texts = [str(part.value) for part in parts if isinstance(part, ast.Constant)]
+                found += [(at, text) for text in texts if re.search(r"[^\W\d_]", text)]
+            # Without one Streamlit says "None" where there is nothing.
+            if ast.unparse(call.func) == "st.dataframe" and "placeholder" not in given:
+                found.append((at, "None"))
+            if call.func.attr == "Tooltip" and "title" not in given:
+                found.append((at, ast.unparse(call)))
+            for tip in getattr(given.get("tooltip"), "elts", ()):
+                if isinstance(tip, ast.Constant):
+                    found.append((at, tip.value))
+    # The program's own name, on the page of the login.
+    assert {text for _, text in found} <= {"cdm-inspect"}, found
+
+
+# A shift is no day, a legal hold no maintenance, and the chain is not inspected as parts are.
+MISLEADING = ("日報", "保全", "今すぐ検査", "機械は", "機械の判定", "決着", "述べるには")
+
+
+def test_no_word_means_something_else_on_the_floor():
+    found = [
+        (name, word) for name, both in texts(CATALOGUE) for word in MISLEADING if word in both["ja"]
+    ]
+    assert found == []
+    # In sentences a role stands for a person.
+    assert CATALOGUE["role"]["auditor"]["ja"].endswith("担当")
+
+
 def test_the_desk_asks_for_no_text_that_is_missing():
     known = set(CATALOGUE["desk"])
     for file in (APP / "components" / "desk").glob("*.js"):

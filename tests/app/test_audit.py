@@ -71,6 +71,16 @@ def test_entries_are_found_by_person_kind_and_part(page):
     assert "1 of the 5 entries read" in app.texts()
 
 
+def test_kinds_are_chosen_by_words_in_the_readers_language(open_view, plant):
+    app = open_view(plant, "audit", QUALITY, state={"language": "ja"})
+    # A kind that nobody knows is shown as it is.
+    options = app.multiselect(key="audit-action").options
+    assert options == ["判定", "限度見本の登録", "paint-roof"]
+    chosen = {"language": "ja", "audit-action": ["mark-limit-sample"]}
+    app = open_view(plant, "audit", QUALITY, state=chosen)
+    assert list(app.dataframe[0].value["番号"]) == [4]
+
+
 def test_older_entries_come_by_pages(page, plant, monkeypatch):
     app = page(before="3")
     assert list(app.dataframe[0].value["No."]) == [2, 1]
@@ -160,5 +170,58 @@ def test_every_known_kind_has_a_sentence_in_both_languages(monkeypatch):
         assert "0123456789ab" in told[0]
         assert "tanaka" in told[3]
         assert speech("audit.decision.undo") in told[4]
+    told = chronicle.sentence(entries[1], Speech("ja"))
+    assert "機械判定が合格の部品" in told
+    assert "passed" not in told
+    alarm = {"action": "acknowledge-alarm", "who": "佐藤", "facts": {"alarm": "exposure/17"}}
+    assert chronicle.sentence(alarm, Speech("ja")).endswith("明るさ（検査番号 17 で検出）")
+    # A name that is none of ours stays as it is.
+    alarm["facts"]["alarm"] = "humidity/17"
+    assert chronicle.sentence(alarm, Speech("ja")).endswith("humidity/17")
+    from words import WORDS
+
+    told_of = {key.removeprefix("audit.did.") for key in WORDS if key.startswith("audit.did.")}
+    kinds = {key.removeprefix("audit.kind.") for key in WORDS if key.startswith("audit.kind.")}
+    # The program leaves a part open by an entry of the kind `decide`.
+    assert kinds == told_of - {"other", "leave-open"}
     links = [AuditEntry(number=1, entry=entries[0], hash="f" * 64)]
     assert chronicle.rows(links, Speech("en"), None)[0]["When"] == "nonsense"
+
+
+def test_only_who_was_not_allowed_is_said_not_to_have_been(monkeypatch):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import chronicle
+    from words import Speech
+
+    refused = {"action": "refused", "who": "田中", "inspection": 4}
+    for language, allowed in (("en", "allowed"), ("ja", "許可")):
+        speech = Speech(language)
+        told = {
+            kind: chronicle.sentence(
+                {**refused, "facts": {"decision": "accept", **({"kind": kind} if kind else {})}},
+                speech,
+            )
+            # The first versions have kept no kind; of one that nobody knows no more is said.
+            for kind in ("", "SomethingElse", "NotAllowed", "DecisionConflict", "InvalidOption")
+        }
+        assert all("田中" in text and "4" in text for text in told.values())
+        assert [kind for kind, text in told.items() if allowed in text] == ["NotAllowed"]
+        assert told[""] == told["SomethingElse"]
+        assert len(set(told.values())) == 4
+
+
+def test_where_two_do_not_agree_nobody_is_said_to_be_unsure(monkeypatch):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import chronicle
+    from words import Speech
+
+    entry = {
+        "action": "decide",
+        "inspection": 4,
+        "decision": "unsure",
+        "purpose": "disagreement",
+        "at": "2026-03-02T01:00:00+00:00",
+    }
+    told = chronicle.sentence(entry, Speech("en"))
+    assert told == "Two people did not agree on part 4; the program left it open · disagreement"
+    assert "二人の判定が一致せず" in chronicle.sentence(entry, Speech("ja"))

@@ -75,6 +75,7 @@ def test_by_keyboard(plant_folder, serve, sit_down, decisions, pictures):
     server = serve(plant_folder)
     page = sit_down(server)
     accepted, _ = press(page, "a")
+    page.wait_for_timeout(LOOKED_MS)
     page.keyboard.press("3")
     rejected, _ = press(page, "x")
     page.keyboard.press("m")
@@ -454,7 +455,7 @@ def test_a_second_opinion_is_blind_and_a_third_settles(plant_folder, serve, sit_
     assert kinds == [
         ("tanaka", Decision.ACCEPT, Purpose.QUEUE),
         ("suzuki", Decision.REJECT, Purpose.SECOND),
-        ("suzuki", Decision.UNSURE, Purpose.CORRECTION),
+        ("", Decision.UNSURE, Purpose.DISAGREEMENT),
     ]
     assert decisions(plant_folder)[number].decision is Decision.UNSURE
     third = sit_down(server, "ito")

@@ -2,14 +2,18 @@
 
 import json
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from cdm_inspect.cli.launching import review_app
 from cdm_inspect.hooks.conformance.recorded_line import record_line
-from cdm_inspect.hooks.conformance.specimens import a_review
+from cdm_inspect.hooks.conformance.specimens import a_part, a_review
 from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
-from cdm_inspect.records import Decision, InspectionQuery, Verdict
+from cdm_inspect.records import Decision, InspectionQuery, JudgingSetup, Verdict
+from cdm_inspect.review import Work
 from cdm_inspect.signing import Signer, plant_secret
 
 PROJECT = """\
@@ -222,11 +226,12 @@ def test_another_part_than_the_one_of_the_queue(post, untouched, store, events):
     assert store.get(passed.id).decision is None
 
 
-def test_a_reason_of_another_line(post, untouched, store):
+def test_a_reason_of_another_line(post, untouched, store, events):
     part = untouched("B")
     answer = post("tanaka", "decisions", deciding(part, decision="reject", reason="scratch"))[1]
     assert answer["status"] == "refused"
     assert "warped" in answer["message"]
+    assert events()[0].facts["kind"] == "InvalidOption"
     assert not store.reviews(part.id)
     answer = post("tanaka", "decisions", deciding(part, decision="reject", reason="warped"))[1]
     assert answer["status"] == "stored"
@@ -267,6 +272,57 @@ def test_the_same_decision_twice_is_one(post, untouched, store):
     answers = [post("tanaka", "decisions", sent)[1] for _ in range(3)]
     assert answers == [{"status": "stored", "version": 1}] * 3
     assert len(store.reviews(part.id)) == 1
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """Modules of the app: `desk` and `desk_api`."""
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import desk
+    import desk_api
+
+    return SimpleNamespace(desk=desk, desk_api=desk_api)
+
+
+def test_the_board_of_a_plant_is_not_shown_for_its_demo_line(app, monkeypatch):
+    """Which has lines of the same names."""
+    board = app.desk_api._WorkBoard()
+    for name, waiting in (("own", 7), ("demo", 3), ("own", 7)):
+        work = Work(
+            waiting=waiting, oldest=None, audited=0, audit_wanted=0, second_wanted=0, open=0
+        )
+        counter = SimpleNamespace(work=lambda line, work=work: work)
+        shown = SimpleNamespace(name=name, desk=counter)
+        monkeypatch.setattr(app.desk, "plant", lambda shown=shown: shown)
+        assert board.of("A")["waiting"] == waiting
+
+
+def test_a_part_keeps_the_reject_threshold_that_judged_it(app, tmp_path, monkeypatch):
+    """Also where another calibration is in force by now, or no model is here at all."""
+    (tmp_path / "cdm-inspect.toml").write_text(PROJECT)
+    setup = JudgingSetup(
+        line="A",
+        configuration={},
+        model="model",
+        model_record={},
+        calibration="first",
+        calibration_record={"reject_threshold": 2.75},
+    )
+    with open_project(tmp_path).open_store() as store:
+        store.record_setup(setup)
+        never = {"reject_threshold": None}
+        store.record_setup(replace(setup, calibration="second", calibration_record=never))
+        names = ("first", "second", "third", "first")
+        parts = [
+            store.append(a_part(number, calibration=name), evidence=None)
+            for number, name in enumerate(names)
+        ]
+    plant = app.desk.Plant(tmp_path)
+    assert [plant.reject_threshold(part) for part in parts] == [2.75, None, None, 2.75]
+    # It is asked for with every part on the screen.
+    monkeypatch.setattr(plant.desk.store, "judged_with", None)
+    assert [plant.reject_threshold(part) for part in parts] == [2.75, None, None, 2.75]
+    plant.desk.store.__exit__(None, None, None)
 
 
 def test_the_chain_is_whole(plant, run):

@@ -123,6 +123,15 @@ def test_the_form_asks_and_the_address_tells(page, plant):
     app.press("Clear")
     assert len(numbers(app)) == 50
     assert "serial" not in app.query_params
+    named(app.selectbox, "Decision").set_value("none")
+    named(app.selectbox, "Shift").set_value(3)
+    named(app.date_input, "until").set_value(dt.date(2026, 3, 4))
+    app.press("Find")
+    # A shift is one of one day.
+    assert app.query_params["from"] == "2026-03-04"
+    assert "until" not in app.query_params
+    assert (app.query_params["shift"], app.query_params["decision"]) == ("3", "none")
+    assert list(app.dataframe[0].value["Serial"]) == [SERIALS[3]]
     named(app.text_input, "Part number").set_value("61")
     app.press("Find")
     assert app.subheader[0].value == "Part 61"
@@ -140,6 +149,13 @@ def test_the_form_asks_and_the_address_tells(page, plant):
         ({"decision": "reject"}, ["SN-1"]),
         ({"verdict": "reject", "from": "2026-03-05", "until": "2026-03-06"}, ["SN\\2", SERIALS[3]]),
         ({"verdict": "undecided"}, []),
+        ({"decision": "none", "lot": "L-7"}, ["SN-1", "sn-1", "SN\\2", SERIALS[3], "SN%1"]),
+        # In Tokyo the parts come at one in the morning: in the night shift of the day before.
+        ({"from": "2026-03-03", "shift": "3"}, ["SN%1"]),
+        ({"from": "2026-03-03", "until": "2026-03-09", "shift": "3"}, ["SN%1"]),
+        ({"from": "2026-03-03", "shift": "1"}, []),
+        ({"from": "2026-03-03", "until": "2026-03-03", "shift": "4"}, ["SN-10"]),
+        ({"until": "2026-03-03", "shift": "1", "lot": "L-7"}, ["SN-10", "SN-1"]),
     ],
 )
 def test_an_address_finds(page, addressed, serials):
@@ -151,7 +167,7 @@ def test_an_address_finds(page, addressed, serials):
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
 def test_nonsense_in_an_address_counts_as_nothing(page, nonsense):
-    names = ("part", "after", "from", "until", "verdict", "decision")
+    names = ("part", "after", "from", "until", "shift", "verdict", "decision")
     app = page(**dict.fromkeys(names, nonsense))
     assert len(numbers(app)) == 50
     assert not app.subheader
@@ -284,3 +300,30 @@ def test_a_part_that_is_gone_and_events_of_no_known_kind(page, plant):
     with open_project(plant).open_store() as store:
         store.record_event(Event(action="paint-roof", who="x", line="A", inspection_id=number))
     assert "paint-roof" in list(page(part=str(number)).dataframe[1].value["What"])
+
+
+def test_the_story_says_what_was_refused_and_who_left_a_part_open(plant, monkeypatch):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import histories
+    from words import Speech
+
+    with open_project(plant).open_store() as store:
+        part = store.find(InspectionQuery(line="A", serial="SN-1"))[0]
+    nobody = {"reviewer": "", "role": "", "comment": "", "reason": "", "seen_ms": None}
+    open_ = a_review(part.id, Decision.UNSURE, purpose=Purpose.DISAGREEMENT, **nobody)
+    kinds = ("NotAllowed", "DecisionConflict", "InvalidOption", None)
+    events = [
+        Event(action="refused", who="田中", facts={"kind": kind} if kind else {}) for kind in kinds
+    ]
+    for language, allowed, program in (
+        ("en", "allowed", "The program"),
+        ("ja", "許可", "プログラム"),
+    ):
+        speech = Speech(language)
+        story = histories.story(part, [open_], events, {}, speech, dt.UTC)
+        who, what = speech("history.story.who"), speech("history.story.what")
+        assert story[1][who] == program
+        assert story[1][what] == speech("history.left_open")
+        told = [row[what] for row in story[2:]]
+        assert len(set(told)) == 4
+        assert [allowed in text for text in told] == [True, False, False, False]

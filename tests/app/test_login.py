@@ -1,5 +1,6 @@
 """Who gets in, and for how long: the login page against the server as a user starts it."""
 
+import html
 import json
 import time
 import urllib.parse
@@ -104,24 +105,29 @@ def test_a_session_is_made_anew_by_each_login(server, enter, ask):
     assert planted not in answered["set-cookie"]
 
 
-@pytest.mark.parametrize(
-    "following",
-    [
-        "//evil.example",
-        "/\\evil.example",
-        "\\\\evil.example",
-        "https://evil.example",
-        "http:evil.example",
-        "javascript:alert(1)",
-        "/\t/evil.example",
-        "\t//evil.example",
-        "/\r\nSet-Cookie: a=b",
-        "///evil.example",
-        "//[evil",
-        "evil",
-        "",
-    ],
+ELSEWHERE = (
+    "//evil.example",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "https://evil.example",
+    "http:evil.example",
+    "javascript:alert(1)",
+    "/\t/evil.example",
+    "\t//evil.example",
+    "/\r\nSet-Cookie: a=b",
+    "///evil.example",
+    "//[evil",
+    "evil",
+    "",
+    # Of this site, but whoever came back to them would be led away again.
+    "/cdm/logout",
+    "/cdm/login?next=/cdm/logout",
+    "/auth/logout",
+    f"/?{'a' * 3000}",
 )
+
+
+@pytest.mark.parametrize("following", ELSEWHERE)
 def test_a_login_leads_nowhere_else(server, enter, ask, following):
     _, status, answered, _ = enter(server, "sato", PASSWORD, following)
     assert (status, answered["location"]) == (303, "/")
@@ -136,6 +142,46 @@ def test_a_login_leads_back_to_what_was_asked_for(server, enter, ask):
     following = urllib.parse.parse_qs(where.query)["next"][0]
     assert following == "/drift?kiosk=1&line=A"
     assert enter(server, "sato", PASSWORD, following)[2]["location"] == following
+
+
+def test_whoever_leaves_comes_to_a_login_that_leads_back(server, enter, ask):
+    kiosk = "/?kiosk=1&line=B"
+    _, answered, _ = ask(server, f"/cdm/logout?next={urllib.parse.quote(kiosk)}")
+    where = urllib.parse.urlsplit(answered["location"])
+    assert (where.path, urllib.parse.parse_qs(where.query)) == ("/cdm/login", {"next": [kiosk]})
+    # Without a session, which is none from the page of somebody else, there is nothing to end.
+    assert "set-cookie" not in answered
+    for following in ELSEWHERE:
+        _, answered, _ = ask(server, f"/cdm/logout?next={urllib.parse.quote(following)}")
+        assert answered["location"] == "/cdm/login", following
+
+
+def test_the_language_of_the_login_is_chosen_and_kept(server, ask, enter):
+    japanese, english = '<html lang="ja">', '<html lang="en">'
+    kiosk = urllib.parse.quote("/?kiosk=1&line=B", safe="")
+    _, answered, page = ask(server, f"/cdm/login?next={kiosk}", accept_language="en-GB")
+    assert english in page.decode()
+    assert "set-cookie" not in answered
+    link = f"/cdm/login?language=ja&amp;next={kiosk}"
+    assert f'href="{link}" lang="ja"' in page.decode()
+
+    _, answered, page = ask(server, html.unescape(link), accept_language="en-GB")
+    assert japanese in page.decode()
+    cookie = answered["set-cookie"].split("; ")
+    assert cookie[0] == "cdm_language=ja"
+    assert {"Path=/", "SameSite=lax"} <= set(cookie)
+    # It holds for the next page, and for one that says what was wrong.
+    kept = {"cookie": cookie[0], "accept_language": "en-GB"}
+    assert japanese in ask(server, "/cdm/login", **kept)[2].decode()
+    assert "名前またはパスワード" in enter(server, "sato", "wrong", **kept)[3]
+
+    for nonsense in ("fr", "JA", "ja%0d%0aa:b", '"><script>', ""):
+        quoted = urllib.parse.quote(nonsense)
+        _, answered, page = ask(server, f"/cdm/login?language={quoted}", accept_language="ja")
+        assert japanese in page.decode(), nonsense
+        assert "set-cookie" not in answered, nonsense
+        _, _, page = ask(server, "/cdm/login", cookie=f"cdm_language={quoted}")
+        assert english in page.decode(), nonsense
 
 
 def test_the_cookie_is_kept_from_scripts_and_other_sites(server, enter):
@@ -313,3 +359,98 @@ def test_a_kiosk_stays_one_through_the_login(plant_folder, serve, hire, open_pag
     page.wait_for_selector(".board[data-shown]")
     assert page.url == f"{server.url}/?kiosk=1"
     assert not page.get_by_test_id("stHeader").is_visible()
+
+
+@pytest.mark.browser
+def test_a_shift_change_leaves_kiosk_line_and_language(
+    plant_folder, serve, hire, open_page, decisions, pictures
+):
+    from playwright.sync_api import expect
+
+    accounts = hire(plant_folder, mori="engineer", tanaka="operator", sato="qa")
+    server = serve(plant_folder)
+    page = open_page(locale="en-GB")
+
+    def come(name, awaited=".board[data-shown]"):
+        page.locator("#name").fill(name)
+        page.locator("#password").fill(PASSWORD)
+        page.locator("button").click()
+        page.wait_for_selector(awaited)
+        return page.url
+
+    page.goto(f"{server.url}/cdm/login?next=/%3Fkiosk%3D1")
+    page.get_by_role("link", name="日本語").click()
+    page.get_by_text("判定はあなたの名前で").wait_for()
+    assert come("tanaka") == f"{server.url}/?kiosk=1"
+    expect(page.locator(".st-key-head")).to_contain_text("検査員")
+
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="ライン B").click()
+    page.wait_for_url(f"{server.url}/?kiosk=1&line=B")
+    page.reload()
+    page.wait_for_selector(".board[data-shown]")
+    expect(page.locator(".st-key-head")).to_contain_text("検査員")
+    page.get_by_role("link", name="ログアウト").click()
+    page.get_by_text("判定はあなたの名前で").wait_for()
+    assert come("sato") == f"{server.url}/?kiosk=1&line=B"
+    assert not page.get_by_test_id("stHeader").is_visible()
+
+    # A session that ends while somebody works: a kiosk has no address bar.
+    accounts.change("sato", role=Role.OPERATOR, by=ROOT, record=lambda _: None)
+    page.wait_for_timeout(300)
+    page.keyboard.press("a")
+    way = page.locator(".banner").get_by_role("link", name="ログイン")
+    way.wait_for()
+    page.screenshot(path=pictures / "logged-out-kiosk.png")
+    way.click()
+    page.get_by_text("判定はあなたの名前で").wait_for()
+    assert come("sato", ".board[data-unsent='0']") == f"{server.url}/?kiosk=1&line=B"
+    assert len(decisions(plant_folder)) == 1
+
+
+@pytest.mark.browser
+def test_without_users_a_kiosk_stays_one_too(plant_folder, serve, open_page):
+    from playwright.sync_api import expect
+
+    server = serve(plant_folder)
+    page = open_page(locale="en-GB")
+    page.goto(f"{server.url}/?kiosk=1&line=B")
+    page.get_by_role("link", name="Say who you are").click()
+    page.locator("#name").fill("tanaka")
+    page.locator("button").click()
+    page.get_by_text("tanaka · engineer").wait_for()
+    assert page.url == f"{server.url}/?kiosk=1&line=B"
+    page.get_by_role("link", name="Leave").click()
+    page.get_by_role("link", name="Say who you are").wait_for()
+    assert page.url == f"{server.url}/?kiosk=1&line=B"
+    # The language that was chosen last counts, and is kept over a reload.
+    for name, told in (("日本語", "名前を入力"), ("English", "Say who"), ("日本語", "名前を入力")):
+        page.get_by_role("radio", name=name).or_(page.get_by_role("button", name=name)).click()
+        expect(page.locator("a.way")).to_contain_text(told)
+    page.reload()
+    expect(page.locator("a.way")).to_contain_text("名前を入力")
+    [kept] = [each for each in page.context.cookies() if each["name"] == "cdm_language"]
+    assert (kept["value"], kept["sameSite"], kept["path"]) == ("ja", "Lax", "/")
+
+
+@pytest.mark.browser
+def test_the_line_goes_with_the_page_and_with_the_way_back(plant_folder, serve, sit_down):
+    from playwright.sync_api import expect
+
+    server = serve(plant_folder)
+    page = sit_down(server, locale="en-GB")
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="Line B").click()
+    page.wait_for_url(f"{server.url}/?line=B")
+    page.get_by_role("link", name="History").click()
+    expect(page.get_by_role("heading", name="History: B")).to_be_visible()
+    page.wait_for_url(f"{server.url}/history?line=B")
+    way = page.get_by_role("link", name="Leave")
+    expect(way).to_have_attribute("href", "/cdm/logout?next=%2Fhistory%3Fline%3DB")
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="Line A").click()
+    expect(page.get_by_role("heading", name="History: A")).to_be_visible()
+    page.wait_for_url(f"{server.url}/history?line=A")
+    page.go_back()
+    expect(page.get_by_role("heading", name="History: B")).to_be_visible()
+    assert page.url == f"{server.url}/history?line=B"

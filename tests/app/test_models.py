@@ -1,26 +1,28 @@
 """The page Models: what judges a line, and what was measured of it, from real files."""
 
+import datetime as dt
+import json
 import shutil
 from dataclasses import replace
 
 import pytest
 
-from cdm_inspect import workflows
+from cdm_inspect.artefact import MANIFEST
+from cdm_inspect.calibration import Expiry
+from cdm_inspect.cli.launching import review_app
+from cdm_inspect.diagnosis import WARNINGS
 from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
+from cdm_inspect.line_models import Misfit
 from cdm_inspect.pilot_report import write_pilot_report
 from cdm_inspect.project import open_project
 
 
 @pytest.fixture(scope="module")
-def measured(walked, tmp_path_factory):
+def measured(walked, measure, tmp_path_factory):
     """A line whose second press still runs another model; evaluated twice, diagnosed."""
     line = tmp_path_factory.mktemp("measured") / "line"
     shutil.copytree(walked[0], line)
-    project = open_project(line, line="A")
-    data = line / "data" / "A"
-    workflows.evaluate(project, "A", data, device="cpu")
-    workflows.evaluate(project, "A", data, device="cpu", report=line / "reports" / "again.png")
-    workflows.diagnose(project, "A", parts=4)
+    project = measure(line)
     found = project.calibration("A")
     mine = {"model": found.model, "calibration": found.id, "scorer": "fused"}
     with project.open_store() as store:
@@ -79,6 +81,49 @@ def test_what_is_promised_and_what_it_would_take(page, plant, language):
     assert str(found.parts_needed) in promised
 
 
+def test_what_is_wrong_is_told_in_japanese(page, plant):
+    project = open_project(plant)
+    folder, first = project.calibration_folder("A"), project.calibration("A")
+    hand = {**first.basis, "who": "伊藤", "role": "qa", "reason": "drill changed"}
+    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=40)
+    saved = replace(first, rule="by hand", basis=hand, made_at=long_ago, expiry_days=30.0)
+    saved = saved.save(folder)
+    damaged = project.export_folder("A", "onnx")
+    damaged.mkdir(parents=True)
+    (damaged / MANIFEST).write_text("{")
+    app = page(plant, language="ja")
+    made = saved.made_at.astimezone(project.config.review.zone)
+    expired = f"✖ 校正 {saved.id}（{made:%Y-%m-%d %H:%M} 作成）の有効期間 30 日が過ぎました。"
+    assert expired in app.texts()
+    assert "holds for" not in app.texts()
+    assert "しきい値の決め方: 手動設定" in app.texts()
+    versions = app.table("しきい値の決め方")
+    assert list(versions["しきい値の決め方"]) == ["手動設定", "過検出率の上限"]
+    assert list(versions["作成者"]) == ["伊藤 (品質担当)", "cdm-inspect calibrate"]
+    (why,) = app.table("ラインとの一致")["問題"]
+    assert why.startswith("ファイルを使用できません。詳細：")
+    (folder / "fused.json").unlink()
+    assert "✖ ラインが校正されていません。 " in page(plant, language="ja").texts()
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_misfit_expiry_and_concern_has_words(monkeypatch, language):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    from words import WORDS
+
+    for name, kinds in (("expired", Expiry), ("misfit", Misfit), ("concern", WARNINGS)):
+        for kind in kinds:
+            assert WORDS[f"models.{name}_{kind}"][language]
+
+
+def test_what_thresholds_lack_is_told_in_japanese(open_view, measured):
+    told = open_view(measured, "thresholds", state={"language": "ja"}).texts()
+    assert "費用を算出するには情報が足りません" in told
+    assert "不合格と判定された部品は 0 個で、30 個以上必要です。" in told
+    assert "合格と判定された部品がありません。" in told
+    assert "expected" not in told
+
+
 def test_evaluations_stand_side_by_side(page, plant):
     app = page(plant)
     shown = app.table("Image AUROC")
@@ -101,6 +146,22 @@ def test_a_diagnosis_is_told_in_figures_a_chart_and_its_picture(page, plant):
     pictures = [html for html in app.get("html") if "data:image/png;base64," in html.proto.body]
     assert len(pictures) == 1
     assert 'alt="' in pictures[0].proto.body
+
+
+def test_warnings_of_a_diagnosis_are_told_in_japanese(page, plant):
+    file = plant / "reports" / "A-diagnosis.json"
+    document = json.loads(file.read_text())
+    document["warnings"] = ["overfitting: the error is above 10% at sigma 0.1, 0.5."]
+    document["concerns"] = [{"kind": "overfit", "sigmas": [0.1, 0.5]}]
+    file.write_text(json.dumps(document))
+    told = page(plant, models_kind="diagnosis", language="ja").texts()
+    assert "✖ 過学習：σ 0.1, 0.5 で、" in told
+    assert "overfitting" not in told
+    # A file of an earlier version has the sentence alone.
+    del document["concerns"]
+    file.write_text(json.dumps(document))
+    told = page(plant, models_kind="diagnosis", language="ja").texts()
+    assert "✖ 診断の警告： overfitting: the error" in told
 
 
 def test_a_pilot_says_go_or_not_in_both_languages(page, plant):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -185,6 +186,42 @@ def test_whoever_has_no_role_sees_nothing(provider, visit, claims):
     came.page.get_by_role("button", name="Go on").wait_for()
 
 
+def test_a_kiosk_stays_one_through_the_login_and_out_of_it(provider, visit, server):
+    provider.knows("sato@plant.example", "plant-qa")
+    page = visit().page
+    kiosk = f"{server.url}/?kiosk=1&line=A"
+    page.goto(kiosk)
+    page.get_by_text("日本語").click()
+    page.get_by_text("会社のアカウントでログイン").wait_for()
+    page.get_by_role("button", name="次へ").click()
+    page.wait_for_selector(".board[data-shown]")
+    assert page.url == kiosk
+    page.get_by_role("button", name="ログアウト").click()
+    page.get_by_role("button", name="次へ").wait_for()
+    assert page.url == kiosk
+    left = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
+    assert "cdm_way" not in left
+    assert left["cdm_language"] == "ja"
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["//evil.example", "/\\evil.example", "https://evil.example", "/auth/logout", "/a\r\nb:c"],
+)
+def test_the_way_back_leads_nowhere_else(ask, server, way):
+    kept = f"cdm_way={urllib.parse.quote(way, safe='')}"
+    _, answered, _ = ask(server, "/oauth2callback?state=x", cookie=kept)
+    assert answered["location"] == "/"
+    referer = urllib.parse.quote(way, safe=":/\\")
+    for led in (referer, f"http://evil.example{referer}", "http://evil.example/?kiosk=1"):
+        _, answered, _ = ask(server, "/auth/logout", referer=led)
+        assert answered["location"] == "/", led
+    _, answered, _ = ask(server, "/auth/logout", referer=f"{server.url}/drift?line=A")
+    assert answered["location"] == "/drift?line=A"
+    _, answered, _ = ask(server, "/cdm/login?next=/drift%3Fline%3DA")
+    assert (answered["location"]) == "/drift?line=A"
+
+
 def test_nobody_is_told_anything(server, visit, ask, enter, provider):
     came = visit()
     came.page.goto(f"{server.url}/drift?line=A")
@@ -244,9 +281,9 @@ def test_a_login_that_is_over_is_turned_away(
         came.page.get_by_text("日本語").click()
         came.page.get_by_text("ログインの期限が切れたか").wait_for()
         came.page.locator(".board").wait_for(state="detached")
-        # Streamlit's cookie is kept for longer; it opens nothing.
+        # Streamlit's cookie is kept for longer; it opens nothing. The language stays.
         came.page.goto(f"{server.url}/drift")
-        came.page.get_by_text("login has expired").wait_for()
+        came.page.get_by_text("ログインの期限が切れたか").wait_for()
 
 
 def test_leaving_ends_it_everywhere(provider, visit, ask, server):

@@ -1,9 +1,14 @@
 """Every page in a real browser: both languages, both themes, two screens, and who cannot see."""
 
 import re
+import shutil
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+
+from cdm_inspect.hooks.conformance.recorded_line import judge_line, record_line
+from cdm_inspect.project import open_project
+from cdm_inspect.records import InspectionQuery, Verdict
 
 pytestmark = pytest.mark.browser
 
@@ -11,15 +16,24 @@ SCREENS = {"wide": (1280, 800), "upright": (800, 1280)}
 BAD = ("serious", "critical")
 
 
-@pytest.fixture
-def judged_plant(plant_folder):
-    """The plant, with decisions of several people, samples and second opinions."""
-    from cdm_inspect.hooks.conformance.recorded_line import judge_line
-    from cdm_inspect.project import open_project
+@pytest.fixture(scope="module")
+def plant(reviewed, measure, tmp_path_factory):
+    """Line A judges, and was measured; people have judged parts of both lines."""
+    root = tmp_path_factory.mktemp("pages") / "plant"
+    shutil.copytree(reviewed, root)
+    with (root / "cdm-inspect.toml").open("a") as file:
+        file.write('\n[lines.B]\nnormal = "good"\n\n[lines.B.review]\nsecond_share = 0.5\n')
+    measure(root)
+    with open_project(root).open_store() as store:
+        record_line(store, 400, line="B", side=256, photographs=8)
+        judge_line(store, line="B")
+    return root
 
-    with open_project(plant_folder).open_store() as store:
-        judge_line(store)
-    return plant_folder
+
+@pytest.fixture(scope="module")
+def server(plant, dashboard):
+    with dashboard(plant) as started:
+        yield started
 
 
 def at_rest(page):
@@ -52,37 +66,109 @@ def violations(page):
     ]
 
 
+def check(page, name):
+    """Nothing went wrong, nothing is cut off, nobody is kept out."""
+    assert page.get_by_test_id("stException").count() == 0, name
+    assert "encountered an error" not in page.locator("body").inner_text(), name
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"), name
+    assert violations(page) == [], name
+
+
+def draw(page, name, pictures, width):
+    """A picture of the whole page, checked."""
+    check(page, name)
+    main = page.get_by_test_id("stMain")
+    height = main.evaluate("(node) => node.scrollHeight") if main.count() else 800
+    page.set_viewport_size({"width": width, "height": min(4000, max(800, height + 60))})
+    page.wait_for_timeout(300)
+    page.screenshot(path=pictures / f"{name}.png")
+
+
 @pytest.mark.parametrize("language", ["en-US", "ja-JP"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.slow
-def test_every_page(judged_plant, serve, sit_down, pictures, language, theme):
-    server = serve(judged_plant)
-    page = sit_down(server, locale=language, color_scheme=theme)
+def test_every_page(server, sit_down, pictures, language, theme):
+    """Of a line that was never calibrated: some of them say why they have nothing to say."""
+    page = sit_down(server, path="/?line=B", locale=language, color_scheme=theme)
     at_rest(page)
     links = addresses(page)
     assert len(links) >= 3
     for link in links:
-        page.goto(f"{server.url}{re.sub(r'^https?://[^/]+', '', link) or '/'}")
+        page.goto(f"{server.url}{re.sub(r'^https?://[^/]+', '', link) or '/'}?line=B")
         at_rest(page)
         name = link.rstrip("/").rpartition("/")[2] or "desk"
         name = "desk" if ":" in name else name
-        assert page.get_by_test_id("stException").count() == 0, name
-        assert "encountered an error" not in page.locator("body").inner_text(), name
         for screen, (width, height) in SCREENS.items():
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(500)
-            page.screenshot(path=pictures / f"{name}-{language[:2]}-{theme}-{screen}.png")
-            assert page.evaluate(
-                "() => document.documentElement.scrollWidth <= window.innerWidth"
-            ), name
-            assert violations(page) == [], (name, screen)
+            shot = f"{name}-{language[:2]}-{theme}-{screen}"
+            page.screenshot(path=pictures / f"{shot}.png")
+            check(page, shot)
         page.set_viewport_size({"width": 1280, "height": 800})
 
 
-def test_the_login_page(judged_plant, serve, open_page, pictures):
-    server = serve(judged_plant)
-    for theme in ("light", "dark"):
-        page = open_page(color_scheme=theme)
+LOOKS = [("en-US", "light", "wide"), ("ja-JP", "dark", "upright")]
+
+
+@pytest.mark.parametrize(("language", "theme", "screen"), LOOKS)
+@pytest.mark.slow
+def test_pages_of_a_line_that_judges(server, plant, sit_down, pictures, language, theme, screen):
+    width, height = SCREENS[screen]
+    look = {"locale": language, "color_scheme": theme, "width": width, "height": height}
+    page = sit_down(server, path="/?line=B", **look)
+    page.keyboard.press("?")
+    page.get_by_role("dialog").wait_for()
+    draw(page, f"help-{language[:2]}-{theme}-{screen}", pictures, width)
+    with open_project(plant).open_store() as store:
+        flagged = store.find(InspectionQuery(line="A", verdicts=(Verdict.REVIEW, Verdict.REJECT)))
+    kinds = {"en-US": ("Compare two", "Diagnosis"), "ja-JP": ("二つを比較", "診断")}[language]
+    for name, address, pressed, awaited in (
+        ("drift", "/drift?line=A", None, "canvas, svg.marks"),
+        ("thresholds", "/thresholds?line=A", None, "[role=slider]"),
+        ("part", f"/history?line=A&part={flagged[0].id}", None, ".panes"),
+        ("models", "/models?line=A", None, "[data-testid=stDataFrame]"),
+        ("compared", None, kinds[0], "[data-testid=stDataFrame]"),
+        ("diagnosed", None, kinds[1], "canvas, svg.marks"),
+    ):
+        page.set_viewport_size({"width": width, "height": height})
+        if address:
+            page.goto(f"{server.url}{address}")
+        else:
+            page.get_by_role("radio", name=pressed).click()
+        page.locator(awaited).first.wait_for()
+        at_rest(page)
+        draw(page, f"judging-{name}-{language[:2]}-{theme}-{screen}", pictures, width)
+
+
+@pytest.mark.parametrize(("language", "theme", "screen"), LOOKS)
+def test_the_first_start(serve, open_page, pictures, tmp_path, language, theme, screen):
+    root = tmp_path / "new"
+    root.mkdir()
+    (root / "cdm-inspect.toml").write_text('[lines.A]\nnormal = "good"\n')
+    width, height = SCREENS[screen]
+    page = open_page(width=width, height=height, locale=language, color_scheme=theme)
+    page.goto(serve(root).url)
+    page.get_by_role("heading").first.wait_for()
+    at_rest(page)
+    draw(page, f"first-{language[:2]}-{theme}-{screen}", pictures, width)
+
+
+def test_the_login_page(server, open_page, pictures):
+    for language, theme, screen in LOOKS:
+        width, height = SCREENS[screen]
+        page = open_page(width=width, height=height, locale=language, color_scheme=theme)
         page.goto(f"{server.url}/cdm/login")
-        page.screenshot(path=pictures / f"login-{theme}.png")
-        assert violations(page) == []
+        draw(page, f"login-{language[:2]}-{theme}-{screen}", pictures, width)
+
+
+@pytest.mark.parametrize("language", ["en-US", "ja-JP"])
+def test_no_text_of_streamlit_stands_under_a_field(server, open_page, language):
+    page = open_page(locale=language)
+    page.goto(f"{server.url}/history?line=B")
+    field = page.get_by_test_id("stTextInput").locator("input").first
+    field.press_sequentially("SN")
+    page.wait_for_timeout(300)
+    hint = page.get_by_test_id("InputInstructions")
+    hint.first.wait_for(state="attached")
+    assert not any(each.is_visible() for each in hint.all())
+    assert "Press Enter" not in page.locator("body").inner_text()

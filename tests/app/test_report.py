@@ -83,6 +83,16 @@ def test_a_report_is_made_and_offered(page, plant):
     assert not app.get("download_button")
 
 
+def test_it_is_called_the_report_of_a_shift_in_japanese(open_view, plant):
+    query = {"day": "2026-03-02", "shift": "2"}
+    state = {"language": "ja"}
+    app = open_view(plant, "report", Actor("伊藤", Role.QA), query=query, state=state)
+    assert app.title[0].value.startswith("シフト報告書")
+    assert app.button[0].label == "シフト報告書を作成"
+    shown = list(app.dataframe[0].value["項目"])
+    assert "要確認品のうち人の判定が不合格" in shown
+
+
 @pytest.mark.parametrize("nonsense", ["-1", "99", "1e999", "NaN", "0001-01-01", "x" * 10_000])
 def test_nonsense_in_the_address_counts_as_nothing(page, nonsense):
     app = page(day=nonsense, shift=nonsense)

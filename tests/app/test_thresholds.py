@@ -1,45 +1,11 @@
 """Thresholds are tried on curves, by mouse and keyboard, and put into force with a reason."""
 
-import uuid
-
-import cv2
-import numpy as np
 import pytest
 
 from cdm_inspect import workflows
-from cdm_inspect.demo import draw_plate
 from cdm_inspect.project import open_project
-from cdm_inspect.records import Decision, Purpose, Review, Verdict
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def reviewed_line(line):
-    """A line of which people have judged 150 parts, 50 of them defective."""
-    random = np.random.default_rng(5)
-    folder = line / "arrived"
-    folder.mkdir()
-    for number in range(150):
-        defect = ("stain", "missing-hole")[number % 2] if number % 3 == 0 else None
-        picture, _ = draw_plate(random, defect)
-        name = f"{number:03}-{'bad' if defect else 'good'}.png"
-        cv2.imwrite(str(folder / name), picture)
-    project = open_project(line, line="A")
-    parts = list(workflows.inspect(project, "A", [folder]))
-    with project.open_store() as store:
-        for part in parts:
-            is_bad = "bad" in part.image
-            store.record_review(
-                Review(
-                    client_id=uuid.uuid4().hex,
-                    inspection_id=part.id,
-                    decision=Decision.REJECT if is_bad else Decision.ACCEPT,
-                    reviewer="tanaka",
-                    purpose=Purpose.AUDIT if part.verdict is Verdict.PASS else Purpose.QUEUE,
-                )
-            )
-    return line
 
 
 def test_thresholds_are_moved_and_put_into_force(reviewed_line, serve, open_page, pictures):

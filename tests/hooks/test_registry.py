@@ -21,6 +21,7 @@ from cdm_inspect.contracts import (
 from cdm_inspect.errors import ConfigError, PluginConflict, PluginFailed, PluginUnavailable
 from cdm_inspect.hooks import Registry
 from cdm_inspect.hooks import registry as registry_module
+from cdm_inspect.hooks.registry import Trouble
 from cdm_inspect.project import open_project
 from cdm_inspect.records import TrainingTick
 
@@ -91,9 +92,11 @@ def test_bad_plugins_stop_nobody_and_are_named(install, caplog, monkeypatch):
     for name in ("first", "second", "thief"):
         assert rows[name].status == "refused", name
         assert "is also offered by" in rows[name].reason
+        assert rows[name].troubles == [Trouble.NAME_TAKEN]
     for name, (_, reason) in SPECIMENS.items():
         assert rows[name].status == "refused", name
         assert reason in rows[name].reason, (name, rows[name].reason)
+        assert len(rows[name].troubles) == 1, name
         assert sum(f"plugin {name} " in message for message in warned) == 1
     assert registry.scorer("good-scorer").summary == "A specimen."
     assert rows["good-one"].offers == ["scorer good-scorer"]
@@ -275,6 +278,7 @@ def test_a_slow_import_is_said(install, monkeypatch):
     assert row.status == "loaded"
     assert row.seconds >= 0.1
     assert "its import took" in row.reason
+    assert row.troubles == [Trouble.SLOW]
     assert "slow-scorer" in registry.scorers
 
 

@@ -274,10 +274,11 @@ def cable(postgres, tmp_path):
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_a_server_that_goes_away_in_the_midst_loses_and_doubles_nothing(url, cable, tmp_path):
     link, address = cable
-    told, errors = [], []
+    told, errors, ready = [], [], threading.Event()
 
     def work():
         with SqlStore(address, "images/", root=tmp_path) as opened:
+            ready.set()
             for number in range(60):
                 try:
                     stored = opened.append(a_part(number), evidence=evidence_of(number))
@@ -288,6 +289,7 @@ def test_a_server_that_goes_away_in_the_midst_loses_and_doubles_nothing(url, cab
 
     worker = threading.Thread(target=work)
     worker.start()
+    assert ready.wait(60)
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
     for _ in range(3):
         time.sleep(0.3)

@@ -7,6 +7,7 @@ import pytest
 
 from cdm_inspect.calibration import (
     Calibration,
+    Expiry,
     _seal,
     conformal_p_value,
     equal_calibrations,
@@ -111,6 +112,9 @@ def test_a_calibration_expires_by_days_and_by_parts():
     assert calibration.expired(999, within) == ""
     assert "holds for 30 days" in calibration.expired(0, past)
     assert "has judged 1000 parts" in calibration.expired(1000, within)
+    assert calibration.expiry(999, within) is None
+    assert calibration.expiry(0, past) is Expiry.DAYS
+    assert calibration.expiry(1000, within) is Expiry.PARTS
     assert make(made_at=made).expired(10**9, past) == ""
     found = "parts look odder"
     assert make(made_at=made).expired(0, past, drifted=found) == ""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cdm_inspect.calibration import conformal_p_value
-from cdm_inspect.drift import Chart, ChartState, normal_score, rank_score
+from cdm_inspect.drift import Chart, ChartState, normal_score, parts_needed, rank_score
 from cdm_inspect.errors import InvalidOption
 
 
@@ -162,6 +162,12 @@ def test_a_change_too_small_for_the_parts_is_refused():
     with pytest.raises(InvalidOption, match="that takes 68"):
         Chart.for_shift(0.5, parts=30)
     assert Chart.for_shift(0.5, parts=68).delay > Chart.for_shift(0.5).delay
+    for shift in (0.3, 0.5, 1.0, 2.0):
+        needed = parts_needed(shift)
+        assert Chart.for_shift(shift, parts=needed).limit > 0
+        with pytest.raises(InvalidOption):
+            Chart.for_shift(shift, parts=needed - 1)
+    assert parts_needed(0.1) is None
 
 
 def test_what_no_chart_can_do_is_refused_and_what_is_easy_is_done():

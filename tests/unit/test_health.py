@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from cdm_inspect.health import check_health, package_versions
+from cdm_inspect.health import Problem, check_health, package_versions
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
@@ -73,11 +73,13 @@ def test_a_store_that_cannot_be_opened_is_one_problem(filled):
     assert "store upgrade" in found["store"].problem
     assert found["schema"].facts["found"] == "0001"
     assert "store upgrade" in found["schema"].problem
+    assert found["schema"].kind is Problem.OTHER_SCHEMA
     assert found["disk"].is_good is not None
     file.write_bytes(b"no database " * 99)
     found = check(filled)
     assert found["store"].is_good is False
     assert found["schema"].is_good is False
+    assert (found["store"].kind, found["schema"].kind) == (Problem.STORE, Problem.SCHEMA)
 
 
 def test_pictures_that_are_gone(filled):
@@ -85,6 +87,7 @@ def test_pictures_that_are_gone(filled):
     found = check(filled)
     assert found["pictures"].is_good is False
     assert found["pictures"].problem
+    assert found["pictures"].kind is Problem.PICTURE
     assert found["store"].is_good
 
 
@@ -95,6 +98,7 @@ def test_a_full_disk(filled, monkeypatch):
     found = check(filled)
     assert found["disk"].is_good is False
     assert "0.0 GiB" in found["disk"].problem
+    assert found["disk"].kind is Problem.FULL_DISK
 
 
 def test_anchors_that_have_stopped(filled):
@@ -106,6 +110,7 @@ def test_anchors_that_have_stopped(filled):
     file.write_text(json.dumps(line) + "\n")
     found = check(filled)["anchors"]
     assert "store anchor" in found.problem
+    assert found.kind is Problem.LATE_ANCHOR
     assert found.facts["age_hours"] == pytest.approx(72, abs=0.1)
     assert found.facts["signed"] is False
     file.write_text('{"number": "no"}\n')
@@ -126,6 +131,8 @@ def test_a_clock_that_was_set_back(filled):
     found = check(filled, now=before)["clock"]
     assert found.is_good is False
     assert "time server" in found.problem
+    assert found.kind is Problem.CLOCK
+    assert dt.datetime.fromisoformat(found.facts["newest"]) > before
 
 
 def test_a_store_of_a_plugin_has_no_schema_that_anybody_knows(filled):

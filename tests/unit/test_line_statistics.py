@@ -470,6 +470,29 @@ def test_second_opinions_count_against_what_stood_when_they_were_given(store, ad
     assert (pair.reviewers, pair.agreement.n, pair.agreement.agreed) == (("Smith", "佐藤"), 1, 0)
 
 
+def test_what_the_program_leaves_open_is_nobodys_decision(store, add, decide):
+    part, audited = add(1, Verdict.REVIEW)[0], add(1)[0]
+    for one, purpose in ((part, Purpose.QUEUE), (audited, Purpose.AUDIT)):
+        decide(one, ACCEPT, reviewer="佐藤", purpose=purpose, seen_ms=900)
+        decide(one, REJECT, reviewer="Smith", purpose=Purpose.SECOND, minutes=11, seen_ms=900)
+        nobody = {"reviewer": "", "role": "", "comment": "", "reason": "", "seen_ms": None}
+        decide(one, UNSURE, purpose=Purpose.DISAGREEMENT, minutes=11, **nobody)
+    found = of_shift(store)
+    assert [(r.reviewer, r.parts, r.timed) for r in found.reviewers] == [
+        ("Smith", 2, 2),
+        ("佐藤", 2, 2),
+    ]
+    assert (found.judging.parts, found.judging.timed) == (2, 4)
+    (pair,) = found.agreement.pairs
+    assert (pair.reviewers, pair.agreement.n, pair.agreement.agreed) == (("Smith", "佐藤"), 2, 0)
+    assert [e.review.purpose for e in found.escalations] == [Purpose.DISAGREEMENT] * 2
+    assert found.counts.by_decision == {ACCEPT: 0, REJECT: 0, UNSURE: 1}
+    assert found.false_reject_rate.n == 0
+    assert (found.counts.waiting, found.reasons) == (0, ())
+    # It was drawn at random, and counts as an escape until somebody settles it.
+    assert (found.escapes.audited, found.escapes.escapes) == (1, 1)
+
+
 def test_versions_that_judged(store, add):
     add(5)
     add(

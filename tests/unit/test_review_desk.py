@@ -3,13 +3,14 @@
 import datetime as dt
 import io
 import threading
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from cdm_inspect.config import LineConfig, LineReviewConfig, ProjectConfig
+from cdm_inspect.config import LineConfig, LineReviewConfig, ProjectConfig, ReviewConfig
 from cdm_inspect.errors import DecisionConflict, ImageError, InvalidOption, NotAllowed
 from cdm_inspect.hooks.conformance.recorded_line import record_line
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review
@@ -22,10 +23,11 @@ from cdm_inspect.review import (
     photograph_picture,
     photograph_size,
 )
-from cdm_inspect.storage import SqlStore
+from cdm_inspect.storage import SqlStore, SqlUpkeep
 
 SATO, ITO = Actor("sato", Role.OPERATOR), Actor("ito", Role.OPERATOR)
 KATO = Actor("kato", Role.QA)
+MORI, NODA = Actor("mori", Role.ENGINEER), Actor("noda", Role.QA)
 AUDITOR = Actor("abe", Role.AUDITOR)
 
 
@@ -38,7 +40,11 @@ def store(tmp_path):
 @pytest.fixture
 def desk(store):
     review = LineReviewConfig(second_share=0.5, audit_per_shift=10)
-    return ReviewDesk(store, ProjectConfig(lines={"A": LineConfig(normal="good", review=review)}))
+    # Of one shift a day, nearly all of the current one is over.
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=3)
+    plant = ReviewConfig(timezone="UTC", shifts=(ends.time(),))
+    lines = {"A": LineConfig(normal="good", review=review)}
+    return ReviewDesk(store, ProjectConfig(lines=lines, review=plant))
 
 
 def flagged(store, count=6, **changes):
@@ -111,6 +117,7 @@ def test_who_may_decide_what(store, desk, actor, decision, purpose, verdict, is_
     assert store.get(part.id).decision is None
     (event,) = refusals(store)
     assert (event.who, event.inspection_id) == (actor.name, part.id)
+    assert event.facts["kind"] == "NotAllowed"
 
 
 def test_a_decision_is_taken_back_by_who_made_it_or_by_quality(store, desk):
@@ -144,6 +151,13 @@ def test_what_cannot_be_recorded_is_said(store, desk):
     desk.decide(SATO, said(part))
     with pytest.raises(DecisionConflict, match="sato"):
         desk.decide(ITO, said(part))
+    with pytest.raises(DecisionConflict, match="another one now"):
+        desk.decide(ITO, said(part), sha256="f" * 64)
+    # Neither has tried what they may not; the conflict of versions the store has told itself.
+    assert [event.facts["kind"] for event in refusals(store)] == [
+        "DecisionConflict",
+        "InvalidOption",
+    ]
 
 
 def test_second_opinions_that_agree_change_nothing(store, desk):
@@ -199,6 +213,104 @@ def test_the_second_person_does_not_settle_what_they_have_opened(store, desk):
     assert desk.story(part.id)[-1].decision is Decision.UNSURE
 
 
+def disagreed(store, desk, first, second):
+    """A part that was accepted by one, and rejected by the other."""
+    (part,) = flagged(store, 1)
+    decided = desk.decide(first, said(part))
+    return desk.decide(second, said(decided, Decision.REJECT, purpose=Purpose.SECOND))
+
+
+def test_where_two_do_not_agree_the_program_leaves_the_part_open(tmp_path, store):
+    told = []
+    desk = ReviewDesk(store, notify=told.append)
+    left = disagreed(store, desk, SATO, ITO)
+    assert (left.decision, left.reviewer) == (Decision.UNSURE, "")
+    first, second, entry = desk.story(left.id)
+    assert (first.reviewer, first.decision) == ("sato", Decision.ACCEPT)
+    assert (second.reviewer, second.decision) == ("ito", Decision.REJECT)
+    assert entry.purpose is Purpose.DISAGREEMENT
+    # Nobody has said that they are unsure, nor written anything.
+    assert (entry.reviewer, entry.role, entry.comment) == ("", "", "")
+    assert entry.seen_ms is entry.region is None
+    assert told[-1].reviewer == ""
+    for name in ("sato", "ito"):
+        assert store.count(InspectionQuery(reviewer=name)) == 0
+    upkeep = SqlUpkeep("sqlite:///x.db", "images/", root=tmp_path)
+    link = upkeep.entries(before=None, limit=1)[0].entry
+    assert (link["action"], link["purpose"]) == ("decide", "disagreement")
+    assert not {"who", "role", "comment"} & link.keys()
+    state = upkeep.verify(anchor=None, has_files=False, progress=lambda *_: None)
+    assert (state.first_bad, list(state.unlike)) == (None, [])
+
+
+def test_neither_of_the_two_settles_their_disagreement_whatever_their_role(store, desk):
+    left = disagreed(store, desk, KATO, MORI)
+    for actor in (KATO, MORI):
+        assert desk.take(actor, "A", Queue.OPEN, holder=actor.name) == []
+        settling = said(left, Decision.REJECT, purpose=Purpose.CORRECTION)
+        with pytest.raises(NotAllowed, match="one of the two who do not agree"):
+            desk.decide(actor, settling)
+        for purpose in (Purpose.CORRECTION, Purpose.QUEUE):
+            with pytest.raises(NotAllowed):
+                desk.decide(actor, said(left, Decision.UNDO, purpose=purpose))
+        with pytest.raises(NotAllowed):
+            desk.decide(actor, said(left, Decision.REJECT, purpose=Purpose.SECOND))
+    assert desk.story(left.id)[-1].purpose is Purpose.DISAGREEMENT
+    # For a third nothing can be taken back either: nobody's decision stands.
+    with pytest.raises(NotAllowed, match="Settle it instead"):
+        desk.decide(NODA, said(left, Decision.UNDO))
+    (offered,) = desk.take(NODA, "A", Queue.OPEN, holder="noda")
+    settled = desk.decide(NODA, said(offered, Decision.REJECT, purpose=Purpose.CORRECTION))
+    assert (settled.decision, settled.reviewer) == (Decision.REJECT, "noda")
+    # Settled is settled: then anybody of quality may come back to it.
+    corrected = said(settled, Decision.ACCEPT, purpose=Purpose.CORRECTION)
+    assert desk.decide(KATO, corrected).decision is Decision.ACCEPT
+
+
+def test_a_third_who_is_unsure_or_takes_it_back_leaves_it_to_others_than_the_two(store, desk):
+    left = disagreed(store, desk, KATO, MORI)
+    unsure = desk.decide(NODA, said(left, Decision.UNSURE, purpose=Purpose.CORRECTION))
+    assert desk.take(KATO, "A", Queue.OPEN, holder="kato") == []
+    with pytest.raises(NotAllowed, match="one of the two"):
+        desk.decide(MORI, said(unsure, purpose=Purpose.CORRECTION))
+    settled = desk.decide(NODA, said(unsure, purpose=Purpose.CORRECTION))
+    waiting = desk.decide(NODA, said(settled, Decision.UNDO))
+    assert waiting.decision is None
+    for actor in (KATO, MORI):
+        assert desk.take(actor, "A", Queue.FLAGGED, holder=actor.name) == []
+        with pytest.raises(NotAllowed, match="one of the two"):
+            desk.decide(actor, said(waiting))
+    (offered,) = desk.take(SATO, "A", Queue.FLAGGED, holder="sato")
+    assert desk.decide(SATO, said(offered)).reviewer == "sato"
+
+
+def test_parts_that_are_not_for_somebody_hide_no_others(store, desk, monkeypatch):
+    monkeypatch.setattr("cdm_inspect.review.desk._PAGE", 2)
+    for part in flagged(store, 5):
+        decided = desk.decide(KATO, said(part))
+        desk.decide(MORI, said(decided, Decision.REJECT, purpose=Purpose.SECOND))
+    last = store.append(a_part(9), evidence=None)
+    desk.decide(SATO, said(last, Decision.UNSURE))
+    assert [part.id for part in desk.take(KATO, "A", Queue.OPEN, holder="kato")] == [last.id]
+    assert len(desk.take(NODA, "A", Queue.OPEN, holder="noda")) == 2
+
+
+def test_nobody_says_in_the_name_of_the_program_that_two_do_not_agree(store, desk):
+    (part,) = flagged(store, 1)
+    with pytest.raises(NotAllowed, match="only the program"):
+        desk.decide(KATO, said(part, Decision.UNSURE, purpose=Purpose.DISAGREEMENT))
+    assert desk.story(part.id) == []
+
+
+def test_what_was_left_open_since_is_a_conflict_that_names_nobody(store, desk):
+    (part,) = flagged(store, 1)
+    first = said(part)
+    decided = desk.decide(SATO, first)
+    left = desk.decide(ITO, said(decided, Decision.REJECT, purpose=Purpose.SECOND))
+    with pytest.raises(DecisionConflict, match="two people do not agree"):
+        desk.decide(NODA, said(left))
+
+
 def test_only_the_decision_that_is_meant_is_taken_back(store, desk):
     (part,) = flagged(store, 1)
     desk.decide(ITO, said(part, Decision.REJECT))
@@ -210,6 +322,22 @@ def test_only_the_decision_that_is_meant_is_taken_back(store, desk):
     with pytest.raises(DecisionConflict, match="ito"):
         desk.decide(KATO, undo, undoes=mine.client_id)
     assert store.get(part.id).decision is Decision.REJECT
+
+
+def test_who_takes_back_what_was_corrected_meanwhile_meets_a_conflict(store, desk):
+    """And is not said to have tried what they may not."""
+    first, second = flagged(store, 2)
+    mine = [said(part) for part in (first, second)]
+    decided = [desk.decide(SATO, review) for review in mine]
+    desk.decide(KATO, said(decided[0], Decision.REJECT, purpose=Purpose.CORRECTION))
+    desk.decide(ITO, said(decided[1], Decision.REJECT, purpose=Purpose.SECOND))
+    for part, review in zip(decided, mine, strict=True):
+        undo = a_review(part.id, Decision.UNDO, version=1, reason="")
+        with pytest.raises(DecisionConflict):
+            desk.decide(SATO, undo, undoes=review.client_id)
+        with pytest.raises(NotAllowed):
+            desk.decide(AUDITOR, replace(undo, client_id="of-an-auditor"))
+    assert [event.who for event in refusals(store)] == ["abe", "abe"]
 
 
 def test_a_guessed_version_overrules_nobody(store, desk):

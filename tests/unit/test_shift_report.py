@@ -8,12 +8,14 @@ import random
 import string
 import subprocess
 import sys
+import tomllib
 
 import cv2
 import numpy as np
 import pytest
 from pypdf import PdfReader
 
+from cdm_inspect.cli.launching import review_app
 from cdm_inspect.config.review import LineReviewConfig, ReviewConfig
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review
@@ -125,6 +127,20 @@ def test_no_text_lacks_a_language_or_a_value():
         assert len({tuple(placeholders(text)) for text in texts}) == 1, name
 
 
+def test_what_the_machine_and_what_people_say_have_names_of_their_own():
+    """In Japanese, where one word could mean both; the same names as in the app."""
+    japanese = {name: texts[LANGUAGES.index("ja")] for name, texts in WORDS.items()}
+    catalogue = tomllib.loads((review_app().parent / "words.toml").read_text("utf-8"))
+    assert japanese["verdict"] == catalogue["history"]["verdict"]["ja"] == "機械判定"
+    for verdict in Verdict:
+        assert japanese[f"verdict_{verdict.value}"].startswith("機械判定：")
+    for decision in ("accept", "reject", "unsure"):
+        assert "人の判定：" in japanese[f"decision_{decision}"]
+    assert japanese["reviewer"] == catalogue["history"]["reviewer"]["ja"]
+    assert japanese["title"] == catalogue["page"]["report"]["ja"]
+    assert not [text for text in japanese.values() if "確認者" in text or "確認結果" in text]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_pdf_tells_what_was_counted(shift, tmp_path, language):
     statistics, facts = shift
@@ -231,6 +247,27 @@ def read_csv(path):
     data = path.read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
     return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nobody_is_named_where_two_do_not_agree(tmp_path, language):
+    with SqlStore("sqlite:///x.db", "images/", root=tmp_path) as store:
+        found = a_part(1, verdict=Verdict.REVIEW, heatmap=None, inspected_at=SHIFT.since + HOUR)
+        part = store.append(found, evidence=None)
+        at = SHIFT.since + 2 * HOUR
+        store.record_review(a_review(part.id, Decision.ACCEPT, decided_at=at))
+        purpose, nobody = Purpose.DISAGREEMENT, {"reviewer": "", "role": "", "comment": ""}
+        store.record_review(
+            a_review(part.id, Decision.UNSURE, purpose=purpose, decided_at=at, **nobody)
+        )
+        statistics = summarise_line(store, "A", since=SHIFT.since, until=SHIFT.until, config=CONFIG)
+        facts = ShiftFacts(made_by="x", head=store.anchor(), zone=CONFIG.zone)
+    told = WORDS["not_agreed"][LANGUAGES.index(language)]
+    for name in ("x.csv", "x.pdf"):
+        write_shift_report(statistics, tmp_path / name, language=language, facts=facts)
+    by = [row["value"] for row in read_csv(tmp_path / "x.csv")]
+    assert told in by
+    assert squeezed(told) in read_pdf(tmp_path / "x.pdf")[1]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

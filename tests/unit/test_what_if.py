@@ -19,9 +19,9 @@ from cdm_inspect.draws import Draws
 from cdm_inspect.errors import CalibrationError, InvalidOption, NotAllowed, StorageError
 from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
-from cdm_inspect.records import Decision, Inspection, Review
+from cdm_inspect.records import Decision, Inspection, Review, Verdict
 from cdm_inspect.reviewed import ReviewedParts
-from cdm_inspect.what_if import FEWEST_DEFECTS, WhatIf, open_what_if
+from cdm_inspect.what_if import FEWEST_DEFECTS, Lack, WhatIf, open_what_if
 
 COSTS = Costs(escape=100.0, false_reject=5.0, review=0.5, defect_share=0.03)
 QA = Actor("sato", Role.QA)
@@ -364,6 +364,7 @@ def test_too_few_defects_are_refused_and_the_curves_shown_all_the_same(project, 
     judged(store, project.calibration("A"), bad=FEWEST_DEFECTS - 1)
     what_if = open_what_if(project, "A", store)
     assert "at least 30 confirmed defects, found 29 among 149 judged" in what_if.refusal
+    assert what_if.lacks == (Lack.DEFECTS,)
     assert what_if.costs.defect_share == 0.01
     document = what_if.curves()
     assert document["refusal"] == what_if.refusal
@@ -383,6 +384,11 @@ def test_judged_parts_that_cannot_stand_for_all_are_refused(project, store):
     inspect(store, first, [-4.0 - n / 1000 for n in range(500)], lambda _: None, "unseen")
     what_if = open_what_if(project, "A", store)
     assert "cannot stand for all 660" in what_if.refusal
+    assert what_if.lacks == (Lack.SEEN,)
+    unseen = what_if.reviewed.unseen
+    assert unseen.verdict is Verdict.PASS
+    assert f"of {unseen.parts} parts" in what_if.refusal
+    assert f"only {unseen.judged} have been judged" in what_if.refusal
 
 
 def test_a_line_that_nobody_has_judged_can_be_opened(project, store):
@@ -392,6 +398,7 @@ def test_a_line_that_nobody_has_judged_can_be_opened(project, store):
     assert document["defective"] is None
     assert {1.5, 3.0} <= set(document["thresholds"])
     assert "expected accepted parts, found none" in what_if.refusal
+    assert what_if.lacks == (Lack.DEFECTS, Lack.GOOD)
     make(threshold=1.5, reject_threshold=1.5).save(project.calibration_folder("A"))
     assert len(open_what_if(project, "A", store).curves()["thresholds"]) >= 2
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from cdm_inspect import workflows
+from cdm_inspect.errors import NotCalibrated
 from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
-from cdm_inspect.line_models import describe_line
+from cdm_inspect.line_models import Misfit, describe_line
 from cdm_inspect.line_reports import ReportKind, compare_evaluations, find_reports
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Event
@@ -40,6 +41,7 @@ def test_model_and_calibration_in_force(project, walked):
     assert found.calibration.guarantee.sentence.startswith("at most ")
     assert (found.calibration.expires_at - calibration.made_at).days == calibration.expiry_days
     assert not found.calibration.expired
+    assert found.calibration.expiry is None
     assert (found.problem, found.exports, found.running, found.strays) == ("", (), (), ())
 
 
@@ -122,6 +124,7 @@ def test_what_is_missing_or_damaged_is_said_and_the_rest_is_told(project):
     (project.calibration_folder("A") / "fused.json").unlink()
     found = describe(project)
     assert "cdm-inspect calibrate" in found.problem
+    assert isinstance(found.error, NotCalibrated)
     assert found.model is not None
     manifest.unlink()
     assert "cdm-inspect train" in describe(project).problem
@@ -144,10 +147,12 @@ def test_an_export_fits_until_the_line_learns_anew(project):
     (export,) = describe(project).exports
     assert not export.fits
     assert "Export again" in export.problem
+    assert export.misfit is Misfit.OTHER_SCORES
     graph = next(project.export_folder("A", "onnx").glob("*.onnx"))
     graph.write_bytes(graph.read_bytes()[:-1])
     (export,) = describe(project).exports
     assert "was changed" in export.problem
+    assert export.misfit is Misfit.DAMAGED
 
 
 def test_real_evaluations_are_found_and_compare(project):

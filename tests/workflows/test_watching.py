@@ -8,10 +8,15 @@ import pytest
 
 from cdm_inspect import watching, workflows
 from cdm_inspect.assembly import open_inspector
+from cdm_inspect.by_hand import save_thresholds
+from cdm_inspect.costs import Costs, ScoreSample
 from cdm_inspect.drift import ChartState
 from cdm_inspect.errors import InvalidOption
+from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
-from cdm_inspect.records import Inspection, Verdict
+from cdm_inspect.records import Inspection, JudgingSetup, Verdict
+from cdm_inspect.reviewed import ReviewedParts
+from cdm_inspect.what_if import WhatIf
 
 SCORES = tuple(np.sort(np.random.default_rng(7).normal(size=100)).tolist())
 THRESHOLD = float(np.nextafter(SCORES[-1], np.inf))
@@ -32,10 +37,21 @@ def project(line):
     return opened
 
 
-def make_parts(project, scores, start=0, acquisition=None):
+def make_parts(project, scores, start=0, acquisition=None, calibration=None):
     """Inspections with these scores; without one the photograph is to be taken again."""
-    calibration = project.calibration("A")
+    calibration = calibration or project.calibration("A")
     with project.open_store() as store:
+        # As a station does before its first part.
+        store.record_setup(
+            JudgingSetup(
+                line="A",
+                configuration={},
+                model=calibration.model,
+                model_record={},
+                calibration=calibration.id,
+                calibration_record=calibration.record,
+            )
+        )
         for number, score in enumerate(scores, start=start):
             facts = {}
             if score is not None:
@@ -138,7 +154,7 @@ def test_where_the_charts_stand_is_kept_and_gone_on_with(project, monkeypatch):
         fresh._values["p-value"].clear()
         fresh.alarms = []
         fresh.catch_up()
-    assert {**fresh.to_json(), "left_out": {}} == found
+    assert {**fresh.to_json(), "left_out": {}, "left_out_why": {}} == found
     assert found["alarms"]
 
 
@@ -186,19 +202,151 @@ def test_few_held_out_parts_leave_the_charts_of_the_photographs(project):
     make_parts(project, scores, acquisition=photographs(project, 40, focus=-6))
     found = workflows.drift(project, "A")
     assert "that takes" in found["left_out"]["p-value"]
-    assert [alarm["chart"] for alarm in watching.first_alarms(found["alarms"])] == ["focus"]
+    assert found["left_out_why"]["p-value"] == {"reason": "few-parts", "parts": 10, "needed": 14}
+    assert list(watching.alarms_by_chart(found["alarms"])) == ["focus"]
 
 
 def test_a_line_on_which_no_part_passes_is_followed_by_its_photographs_alone(run, project):
     """As where costs have everything reviewed."""
     folder = project.calibration_folder("A")
     replace(project.calibration("A"), threshold=SCORES[0] - 1).save(folder)
-    make_parts(project, [5.0] * 30)
+    # The last one passes: it looks less odd than all that were held out.
+    make_parts(project, [*[5.0] * 30, SCORES[0] - 2])
     found = workflows.drift(project, "A")
     assert "no part passes" in found["left_out"]["p-value"]
+    assert found["left_out_why"]["p-value"]["reason"] == "no-part-passes"
     assert set(found["charts"]) == {"exposure", "contrast", "focus"}
     told = run("--project", project.root, "drift", "--line", "A")
     assert told.returncode == 0, told.stderr
     replace(project.calibration("A"), envelope={}).save(folder)
     with pytest.raises(InvalidOption, match="no part passes"):
         workflows.drift(project, "A")
+
+
+def set_thresholds(project, review):
+    """As on the page Thresholds, where people have judged enough."""
+    calibration = project.calibration("A")
+    random = np.random.default_rng(1)
+    reviewed = ReviewedParts(
+        inspected=400,
+        reviewed=400,
+        good=ScoreSample.of(random.normal(size=300)),
+        defective=ScoreSample.of(random.normal(5, 1, size=100)),
+        defect_share=0.25,
+        size=400.0,
+        lacking="",
+    )
+    what_if = WhatIf(
+        calibration=calibration,
+        reviewed=reviewed,
+        costs=Costs(escape=100.0, false_reject=5.0, review=0.5, defect_share=0.03),
+        parts_per_day=1000.0,
+        refusal="",
+    )
+    with project.open_store() as store:
+        return save_thresholds(
+            project,
+            store,
+            what_if,
+            actor=Actor("kato", Role.QA),
+            review=review,
+            reject=None,
+            reason="too many false alarms",
+        )
+
+
+def stand(project, calibration):
+    """Where the charts stand, read from the beginning by a station with that calibration."""
+    with project.open_store() as store:
+        store.position = lambda name: None
+        watch = watching.LineWatch(store, calibration, watching.charts_of(calibration)[0])
+        watch.catch_up()
+        return watch.alarms, {name: state.parts for name, state in watch._states.items()}
+
+
+def test_thresholds_saved_by_hand_leave_the_charts_and_their_alarms(project):
+    random = np.random.default_rng(21)
+    first = project.calibration("A")
+    make_parts(project, random.normal(1.2, 1, size=80))
+    before = workflows.drift(project, "A")
+    assert before["alarms"]
+    second = set_thresholds(project, SCORES[60])
+    after = workflows.drift(project, "A")
+    assert after["calibration"] == second.id != first.id
+    assert after["since"]["calibration"] == first.id
+    assert after["alarms"] == before["alarms"]
+    assert after["charts"]["p-value"]["parts"] == before["charts"]["p-value"]["parts"]
+    # Half of the stations have not taken them up yet. Each part counts that passed when it came:
+    # by the new threshold those of score SCORES[80] would not have.
+    taken = photographs(project, 20)
+    make_parts(project, [SCORES[80]] * 20, start=80, calibration=first, acquisition=taken)
+    make_parts(project, [SCORES[80]] * 20, start=100, calibration=second, acquisition=taken)
+    found = workflows.drift(project, "A")
+    assert found["charts"]["p-value"]["parts"] == before["charts"]["p-value"]["parts"] + 20
+    assert found["charts"]["focus"]["parts"] == 40
+    third = set_thresholds(project, SCORES[90])
+    make_parts(project, random.normal(1.2, 1, size=40), start=120)
+    found = workflows.drift(project, "A")
+    told = found["alarms"], {name: chart["parts"] for name, chart in found["charts"].items()}
+    # Whoever reads, with whichever thresholds, and whether on from what was kept: all agree.
+    for calibration in (first, second, third):
+        assert stand(project, calibration) == told
+    assert [one["calibration"] for one in third.lineage] == [first.id, second.id, third.id]
+
+
+def test_only_calibrate_begins_anew(project):
+    make_parts(project, np.random.default_rng(22).normal(1.2, 1, size=80))
+    second = set_thresholds(project, SCORES[60])
+    assert workflows.drift(project, "A")["alarms"]
+    renewed = replace(project.calibration("A"), rule="false-reject", basis={})
+    renewed = replace(renewed, made_at=watching.dt.datetime.now(watching.dt.UTC))
+    renewed.save(project.calibration_folder("A"))
+    found = workflows.drift(project, "A")
+    assert found["alarms"] == []
+    assert found["charts"]["p-value"]["parts"] == 0
+    # Nor does it hear of stations that still judge as before.
+    make_parts(project, [0.0] * 5, start=200, calibration=second)
+    assert workflows.drift(project, "A")["charts"]["p-value"]["parts"] == 0
+
+
+def test_where_no_part_passes_any_more_its_alarms_stay(project):
+    make_parts(project, np.random.default_rng(23).normal(1.2, 1, size=80))
+    alarms = workflows.drift(project, "A")["alarms"]
+    assert {alarm["chart"] for alarm in alarms} == {"p-value"}
+    set_thresholds(project, SCORES[0] - 1)
+    found = workflows.drift(project, "A")
+    assert "p-value" not in found["charts"]
+    assert found["alarms"] == alarms
+
+
+def test_a_calibration_ends_by_what_came_before_its_thresholds_as_well(project):
+    """Neither half of the odd parts is an alarm; the station that judges now hears of both."""
+    image = next((project.root / "data/A/train/good").glob("*.png"))
+    ordinary = open_inspector(project, "A").inspect_file(image)[0].score
+    scores = tuple(score + ordinary for score in SCORES)
+    replace(
+        project.calibration("A"),
+        scores=scores,
+        threshold=float(np.nextafter(scores[-1], np.inf)),
+        reject_threshold=None,
+        expiry_drift=True,
+    ).save(project.calibration_folder("A"))
+    make_parts(project, [scores[95]] * 8)
+    set_thresholds(project, scores[98])
+    assert workflows.drift(project, "A")["alarms"] == []
+    make_parts(project, [scores[95]] * 8, start=10)
+    (judged,) = workflows.inspect(project, "A", [image])
+    assert judged.reason.startswith("calibration_expired: since calibration"), judged
+    assert workflows.drift(project, "A")["charts"]["p-value"]["calls"] == 1
+
+
+def test_the_command_tells_the_first_and_the_latest_alarm(run, project):
+    make_parts(project, np.random.default_rng(24).normal(1.5, 1, size=100))
+    found = workflows.drift(project, "A")
+    assert found["charts"]["p-value"]["calls"] > 2
+    first, latest = found["alarms"]
+    done = run("--project", project.root, "drift", "--line", "A")
+    assert done.returncode == 0, done.stderr
+    told = " ".join((done.stderr + done.stdout).split())
+    for which, alarm in (("first", first), ("latest", latest)):
+        assert f"alarm p-value, {which}: {watching.describe_alarm(alarm)}" in told

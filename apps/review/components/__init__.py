@@ -29,6 +29,16 @@ export default function (component) {
 }
 """
 
+# Written once a choice, so that tabs do not take turns at overwriting each other's.
+_COOKIE = """
+export default function ({ data, parentElement }) {
+  if (parentElement.kept === data.value) return;
+  parentElement.kept = data.value;
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `${data.name}=${data.value}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+}
+"""
+
 
 def _component(name: str, *styles: str) -> Any:
     address = f"{assets.PREFIX}/{name}/{name}.js"
@@ -45,6 +55,12 @@ def _component(name: str, *styles: str) -> Any:
 _DESK = _component("desk")
 _PART = _component("part", "desk")
 _THRESHOLDS = _component("thresholds")
+_LANGUAGE = st.components.v2.component("cdm_language", js=_COOKIE)
+
+
+def keep_language(cookie: str, language: str) -> None:
+    """Have the browser keep a choice; nothing is seen of it."""
+    _LANGUAGE(key="language-cookie", data={"name": cookie, "value": language})
 
 
 def show_desk(data: Mapping[str, Any]) -> None:

@@ -30,10 +30,10 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
         failure.show(error)
         return
     st.subheader(word("admin.rights"), anchor=False)
-    st.dataframe(tables.right_rows(word), hide_index=True, width="stretch")
+    st.dataframe(tables.right_rows(word), hide_index=True, width="stretch", placeholder="–")
     st.subheader(word("admin.plugins"), anchor=False)
     rows = tables.plugin_rows(desk.plant().project.registry.rows, word)
-    st.dataframe(rows, hide_index=True, width="stretch")
+    st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
     first_run.show_demo(actor)
 
 
@@ -41,10 +41,9 @@ def _show_health(counter: ReviewDesk) -> None:
     st.subheader(word("admin.health"), anchor=False)
     plant, zone = desk.plant(), counter.config.review.zone
     checks = plant.health()
-    for check in checks:
-        if check.problem:
-            with st.container(border=True):
-                st.text(f"✖ {word(f'admin.check_{check.name}')}: {check.problem}")
+    for told in tables.problems(checks, word, zone):
+        with st.container(border=True):
+            st.text(told)
     seen = {
         word("admin.check_login"): word(f"admin.mode_{access.mode().value}"),
         word("admin.check_hosts"): ", ".join(security.allowed_hosts()),
@@ -55,9 +54,11 @@ def _show_health(counter: ReviewDesk) -> None:
         {word("admin.check"): name, word("admin.state"): state, word("admin.found"): found}
         for name, found in seen.items()
     ]
-    st.dataframe(rows, hide_index=True, width="stretch")
+    st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
     with st.expander(word("admin.packages")):
-        st.dataframe(tables.package_rows(checks, word), hide_index=True, width="stretch")
+        st.dataframe(
+            tables.package_rows(checks, word), hide_index=True, width="stretch", placeholder="–"
+        )
 
 
 def _show_people(counter: ReviewDesk, actor: Actor | None) -> None:
@@ -73,7 +74,7 @@ def _show_people(counter: ReviewDesk, actor: Actor | None) -> None:
         return
     if users:
         rows = tables.user_rows(users, word, counter.config.review.zone)
-        st.dataframe(rows, hide_index=True, width="stretch")
+        st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
         _show_change(users, actor)
     _show_add(users, actor)
 

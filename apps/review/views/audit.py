@@ -96,7 +96,11 @@ def _show_entries(entries: Sequence[AuditEntry], zone: dt.tzinfo | None) -> None
     columns, anything = st.columns(3), word("history.any")
     who = columns[0].multiselect(word("audit.who"), people, key="audit-who", placeholder=anything)
     done = columns[1].multiselect(
-        word("audit.action"), actions, key="audit-action", placeholder=anything
+        word("audit.action"),
+        actions,
+        key="audit-action",
+        placeholder=anything,
+        format_func=lambda action: chronicle.kind(action, word),
     )
     part = columns[2].text_input(word("desk.part"), key="audit-part", max_chars=18).strip()
     found = [
@@ -111,6 +115,7 @@ def _show_entries(entries: Sequence[AuditEntry], zone: dt.tzinfo | None) -> None
         chronicle.rows(found, word, zone),
         hide_index=True,
         width="stretch",
+        placeholder="–",
         row_height=_FINGER,
         on_select="rerun",
         selection_mode="single-row",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import desk
 import streamlit as st
 from charts import drift_chart
+from charts_models import at
 from session import explained, notify, word
 
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.people import Actor, Right
 from cdm_inspect.records import Event, JsonObject
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.watching import first_alarms
+from cdm_inspect.watching import alarms_by_chart
 from views import frame
 
 
@@ -25,10 +28,11 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
         st.info(word("drift_unknown"))
         st.text(explained(error))
         return
-    _show_alarms(counter, line, actor, found["alarms"], acknowledged)
+    _show_alarms(counter, line, actor, found, acknowledged)
     st.text(word("drift_why"))
-    for name, why in found["left_out"].items():
-        st.text(f"{word(name)}: {why}")
+    for name, why in found["left_out_why"].items():
+        figures = {"parts": why["parts"], "needed": why["needed"]}
+        st.text(word(f"drift_left.{why['reason']}", chart=word(name), **figures))
     columns = st.columns(2)
     for number, (name, chart) in enumerate(found["charts"].items()):
         with columns[number % 2]:
@@ -42,44 +46,72 @@ def _show_alarms(
     counter: ReviewDesk,
     line: str,
     actor: Actor | None,
-    alarms: list[JsonObject],
+    found: JsonObject,
     acknowledged: dict[str, Event],
 ) -> None:
+    alarms = found["alarms"]
     if not alarms:
         st.success(word("drift_none"))
         return
-    for alarm in first_alarms(alarms):
+    if unseen := sum(_name(alarm) not in acknowledged for alarm in alarms):
+        st.warning(word("drift_open", n=unseen))
+    for chart, known in alarms_by_chart(alarms).items():
         with st.container(border=True):
-            st.text(
-                word(
-                    "alarm",
-                    chart=word(alarm["chart"]),
-                    direction=word(alarm["direction"]),
-                    since=alarm["since_inspection"],
-                    inspection=alarm["inspection"],
-                    at=alarm["at"][:16].replace("T", " "),
-                )
-            )
-            name = f"{alarm['chart']}/{alarm['inspection']}"
-            known = acknowledged.get(name)
-            if known is not None:
-                told = word("acknowledged", who=known.who, at=f"{known.at:%Y-%m-%d %H:%M} UTC")
-                st.text(f"✔ {told}")
-                st.text(known.reason)
-            elif actor is not None and actor.may(Right.ACKNOWLEDGE):
-                _show_form(counter, line, actor, name)
+            # Thresholds may have left out the chart since it called.
+            calls = found["charts"].get(chart, {}).get("calls", len(known))
+            st.text(word("alarm_calls", chart=word(chart), n=calls))
+            _show_alarm(counter, line, actor, known[0], word("alarm_first"), acknowledged)
+            if len(known) > 1:
+                _show_alarm(counter, line, actor, known[-1], word("alarm_latest"), acknowledged)
     st.text(word("drift_advice"))
+
+
+def _show_alarm(
+    counter: ReviewDesk,
+    line: str,
+    actor: Actor | None,
+    alarm: JsonObject,
+    which: str,
+    acknowledged: dict[str, Event],
+) -> None:
+    zone, name = counter.config.review.zone, _name(alarm)
+    told = word(
+        "alarm",
+        chart=word(alarm["chart"]),
+        direction=word(alarm["direction"]),
+        since=alarm["since_inspection"],
+        inspection=alarm["inspection"],
+        at=at(dt.datetime.fromisoformat(alarm["at"]), zone),
+    )
+    st.text(f"{which} · {told}")
+    known = acknowledged.get(name)
+    if known is not None:
+        st.text(f"✔ {word('acknowledged', who=known.who, at=at(known.at, zone))}")
+        st.text(known.reason)
+        return
+    st.text(f"✖ {word('alarm_open')}")
+    if actor is not None and actor.may(Right.ACKNOWLEDGE):
+        _show_form(counter, line, actor, name)
+
+
+def _name(alarm: JsonObject) -> str:
+    """Under which an alarm is acknowledged."""
+    return f"{alarm['chart']}/{alarm['inspection']}"
 
 
 def _show_form(counter: ReviewDesk, line: str, actor: Actor, name: str) -> None:
     with st.form(f"alarm-{name}", border=False):
-        reason = st.text_input(word("acknowledge_why"), max_chars=1000)
-        if not st.form_submit_button(word("acknowledge")):
-            return
+        st.text_input(word("acknowledge_why"), max_chars=1000, key=f"why-{name}")
+        # Of the alarm that was on the screen: meanwhile the chart may have called again.
+        st.form_submit_button(
+            word("acknowledge"), on_click=_acknowledge, args=(counter, line, actor, name)
+        )
+
+
+def _acknowledge(counter: ReviewDesk, line: str, actor: Actor, name: str) -> None:
     try:
-        counter.acknowledge(actor, line, name, reason)
+        counter.acknowledge(actor, line, name, st.session_state[f"why-{name}"])
     except CdmInspectError as error:
         notify("error", explained(error))
     else:
         notify("success", word("acknowledged_now"))
-    st.rerun()

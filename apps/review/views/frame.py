@@ -5,10 +5,13 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import access
+import addresses
+import components
 import streamlit as st
-from session import language, word
+from session import LANGUAGE_COOKIE, enter, entered, keep, kept, language, word
 from words import LANGUAGES
 
 from cdm_inspect.people import Actor
@@ -25,6 +28,8 @@ _STYLE = """<style>
 a.way { display: inline-flex; align-items: center; min-height: 44px; padding: 0 1rem;
   border: 1px solid; border-radius: 0.5rem; color: inherit; text-decoration: none; }
 .st-key-head [data-testid="stText"] { white-space: nowrap; }
+/* "Press Enter to apply", in English only; a text counts when its field is left, too. */
+[data-testid="InputInstructions"], .st-key-language-cookie { display: none; }
 /* Streamlit's own CSV of a table would give a spreadsheet what people have written as formulas. */
 [data-testid="stElementToolbarButton"]:has([aria-label="Download as CSV"]) { display: none; }
 </style>"""
@@ -48,23 +53,51 @@ def style() -> None:
 
 def show_head(lines: Sequence[str], actor: Actor | None) -> str:
     """Line, language and person; the line that was chosen."""
-    asked = st.query_params.get("line")
+    asked = _choose_line(lines)
     with st.container(key="head", horizontal=True, vertical_alignment="center"):
         line = st.selectbox(
             word("line"),
             lines,
-            index=lines.index(asked) if asked in lines else 0,
             key="line",
             label_visibility="collapsed",
             width=180,
             format_func=lambda name: f"{word('line')} {name}",
         )
+        # So that it is the same one after a reload, on every page, and through a login.
+        if line != (asked or lines[0]):
+            addresses.say(line=line)
+        keep("line", line)
         show_person(actor)
     return str(line)
 
 
+def _choose_line(lines: Sequence[str]) -> str | None:
+    """Put a line into the choice, where none is; the one that the address names, None if none.
+
+    An address that has changed otherwise than by the choice, such as by the browser's way back,
+    counts for more than what was chosen before.
+    """
+    asked = st.query_params.get("line")
+    asked = asked if asked in lines else None
+    if asked and asked != kept("line"):
+        enter("line", asked)
+    elif entered("line") not in lines:
+        enter("line", asked or lines[0])
+    return asked
+
+
 def show_person(actor: Actor | None) -> None:
     """Language and person."""
+    _show_languages()
+    if actor is None:
+        _show_way(word("who"), access.LOGIN)
+    else:
+        st.text(f"{actor.name} · {word(f'role.{actor.role.value}')}")
+        _show_leave()
+
+
+def _show_languages() -> None:
+    """What is chosen is kept in the browser, for the next page and the login."""
     st.segmented_control(
         word("language"),
         list(LANGUAGES),
@@ -73,12 +106,11 @@ def show_person(actor: Actor | None) -> None:
         key="language",
         required=True,
         label_visibility="collapsed",
+        on_change=keep,
+        args=("is_language_chosen", True),
     )
-    if actor is None:
-        _show_way(word("who"), access.LOGIN)
-    else:
-        st.text(f"{actor.name} · {word(f'role.{actor.role.value}')}")
-        _show_leave()
+    if kept("is_language_chosen"):
+        components.keep_language(LANGUAGE_COOKIE, language())
 
 
 def show_title(title: str, line: str) -> None:
@@ -88,6 +120,7 @@ def show_title(title: str, line: str) -> None:
 
 def show_login() -> None:
     """To whoever has to say who they are, or again: nothing of the plant."""
+    _show_languages()
     st.title("cdm-inspect")
     if access.mode() is not access.Mode.OIDC:
         st.text(word("login.over"))
@@ -110,6 +143,11 @@ def _show_leave() -> None:
 
 
 def _show_way(text: str, address: str) -> None:
-    """A link in the same tab; Streamlit's open another, and this one would go on being used."""
+    """A link in the same tab; Streamlit's open another, and this one would go on being used.
+
+    It leads back to this page, which may be that of a kiosk: nobody can type an address there.
+    """
+    if (here := addresses.here()) != "/":
+        address = html.escape(f"{address}?next={quote(here, safe='')}")
     way = f'<a class="way" href="{address}" target="_self">{html.escape(text)}</a>'
     st.html(way, width="content")

@@ -10,25 +10,36 @@ import histories
 import streamlit as st
 from session import keep, kept, word
 
+from cdm_inspect.config.review import ReviewConfig
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.people import Actor
 from cdm_inspect.records import Decision, InspectionQuery, Order, StoredInspection, Verdict
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.shifts import Shift, shift_at, shift_of
 from views import failure, frame, part
 
 _PAGE = 50
 _FINGER = 44  # pixels
-_FIELDS = ("serial", "lot", "verdict", "decision", "reviewer", "from", "until", "after", "part")
+_FIELDS = (
+    *("serial", "lot", "verdict", "decision", "reviewer"),
+    *("from", "until", "shift", "after", "part"),
+)
 _SELECTED = "history-selected"
-_DECISIONS = ("accept", "reject", "unsure")
+_NONE = "none"
+_DECISIONS = {
+    "accept": "desk.accept",
+    "reject": "desk.reject",
+    "unsure": "desk.unsure",
+    _NONE: "history.not_decided",
+}
 
 
 def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     """What is asked for stands in the address, so that it can be sent to somebody."""
     frame.show_title(word("page.history"), line)
     with st.expander(word("history.search"), expanded=addresses.number("part") is None):
-        _ask(line)
-    query = _query(line, counter.config.review.zone)
+        _ask(line, counter.config.review)
+    query = _query(line, counter.config.review)
     try:
         found = counter.store.find(query)
         count = counter.store.count(query) if query.serial or query.lot else None
@@ -40,7 +51,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
         failure.show(error)
 
 
-def _ask(line: str) -> None:
+def _ask(line: str, config: ReviewConfig) -> None:
     """The form; nothing is looked for before it is sent."""
     with st.form("history", border=False):
         left, middle, right = st.columns(3)
@@ -65,21 +76,12 @@ def _ask(line: str) -> None:
         asked["decision"] = middle.selectbox(
             word("history.decision"),
             ("", *_DECISIONS),
-            index=_DECISIONS.index(given[0]) + 1 if given else 0,
-            format_func=lambda name: word(f"desk.{name}") if name else word("history.any"),
+            index=[*_DECISIONS].index(given[0]) + 1 if given else 0,
+            format_func=lambda name: word(_DECISIONS.get(name, "history.any")),
         )
         asked["part"] = right.text_input(word("history.part"), "", max_chars=18)
-        left, middle, right = st.columns(3)
-        for column, name in ((left, "from"), (middle, "until")):
-            day = column.date_input(
-                word(f"history.{name}"),
-                addresses.day(name),
-                min_value=addresses.EARLIEST,
-                max_value=addresses.LATEST,
-                format="YYYY-MM-DD",
-            )
-            asked[name] = day.isoformat() if isinstance(day, dt.date) else None
-        with right.container(horizontal=True, vertical_alignment="bottom", height="stretch"):
+        asked |= _ask_when(config)
+        with st.container(horizontal=True):
             is_sent = st.form_submit_button(word("history.find"))
             is_cleared = st.form_submit_button(word("history.clear"))
     if is_cleared:
@@ -90,9 +92,49 @@ def _ask(line: str) -> None:
         st.rerun()
 
 
-def _query(line: str, zone: dt.tzinfo | None) -> InspectionQuery:
-    serial, decision = addresses.text("serial"), addresses.names("decision", _DECISIONS)
+def _ask_when(config: ReviewConfig) -> dict[str, str | int | None]:
+    """Days, or one shift: of the first day, or else of the last one, or of this one."""
+    left, middle, right = st.columns(3)
+    days: dict[str, dt.date | None] = {}
+    for column, name in ((left, "from"), (middle, "until")):
+        day = column.date_input(
+            word(f"history.{name}"),
+            addresses.day(name),
+            min_value=addresses.EARLIEST,
+            max_value=addresses.LATEST,
+            format="YYYY-MM-DD",
+        )
+        days[name] = day if isinstance(day, dt.date) else None
+    beginnings = [f"{time:%H:%M}" for time in config.shifts]
+    given = addresses.number("shift") or 0
+    number = right.selectbox(
+        word("history.shift"),
+        range(len(beginnings) + 1),
+        index=given if given <= len(beginnings) else 0,
+        format_func=lambda n: f"{n}  ({beginnings[n - 1]} –)" if n else word("history.any"),
+    )
+    if number:
+        now = shift_at(dt.datetime.now(dt.UTC), config)
+        day = days["from"] or days["until"] or now.day
+        return {"from": day.isoformat(), "until": None, "shift": number}
+    return {name: day.isoformat() if day else None for name, day in days.items()}
+
+
+def _asked_shift(config: ReviewConfig) -> Shift | None:
+    """The shift that the address names; a number without a day names none."""
+    day, number = addresses.day("from"), addresses.number("shift")
+    if day is None or number is None or number > len(config.shifts):
+        return None
+    return shift_of(day, number, config)
+
+
+def _query(line: str, config: ReviewConfig) -> InspectionQuery:
+    serial, given = addresses.text("serial"), addresses.names("decision", _DECISIONS)
     first, last = addresses.day("from"), addresses.day("until")
+    since = _midnight(first, config.zone) if first else None
+    until = _midnight(last + dt.timedelta(days=1), config.zone) if last else None
+    if shift := _asked_shift(config):
+        since, until = shift.since, shift.until
     begins = serial[:-1] if serial.endswith("*") else None
     return InspectionQuery(
         line=line,
@@ -101,9 +143,10 @@ def _query(line: str, zone: dt.tzinfo | None) -> InspectionQuery:
         lot=addresses.text("lot") or None,
         reviewer=addresses.text("reviewer") or None,
         verdicts=tuple(map(Verdict, addresses.names("verdict", list(Verdict)))),
-        decision=Decision(decision[0]) if decision else None,
-        since=_midnight(first, zone) if first else None,
-        until=_midnight(last + dt.timedelta(days=1), zone) if last else None,
+        decision=Decision(given[0]) if given and given[0] != _NONE else None,
+        is_decided=False if given and given[0] == _NONE else None,
+        since=since,
+        until=until,
         after_id=addresses.number("after"),
         order=Order.NEWEST,
         limit=_PAGE,

@@ -61,6 +61,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
         ],
         hide_index=True,
         width="stretch",
+        placeholder="–",
     )
 
 
@@ -148,7 +149,7 @@ def _show_people(figures: LineStatistics) -> None:
     st.subheader(word("lines.people"), anchor=False)
     if figures.reviewers:
         rows = [_reviewer_row(reviewer) for reviewer in figures.reviewers]
-        st.dataframe(rows, hide_index=True, width="stretch")
+        st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
     else:
         st.text(word("lines.nobody"))
     st.subheader(word("lines.agreement"), anchor=False)
@@ -170,13 +171,13 @@ def _show_people(figures: LineStatistics) -> None:
     pairs = [
         {
             word("lines.pair"): " / ".join(pair.reviewers),
-            "kappa": pair.agreement.kappa,
+            word("lines.kappa"): pair.agreement.kappa,
             word("lines.parts"): pair.agreement.n,
             word("lines.agreed"): pair.agreement.agreed,
         }
         for pair in figures.agreement.pairs
     ]
-    st.dataframe(pairs, hide_index=True, width="stretch")
+    st.dataframe(pairs, hide_index=True, width="stretch", placeholder="–")
 
 
 def _reviewer_row(reviewer: ReviewerFigures) -> dict[str, object]:

@@ -49,11 +49,11 @@ def _show_kind(found: LineReports, kind: ReportKind, line: str, zone: tables.Zon
         return
     if kind is ReportKind.EVALUATION:
         rows = [tables.evaluation_row(report, word, zone) for report in reports]
-        st.dataframe(rows, hide_index=True, width="stretch")
+        st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
     report = _choose(word("models.report"), reports, f"models-{kind.value}", zone)
     if kind is ReportKind.BENCH:
         rows = tables.bench_rows(report.document, word)
-        st.dataframe(rows, hide_index=True, width="stretch")
+        st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
     elif kind is ReportKind.DIAGNOSIS:
         _show_diagnosis(report)
     elif kind is ReportKind.PILOT:
@@ -72,10 +72,14 @@ def _show_diagnosis(report: Report) -> None:
     diagnoses = [found for found in (document, document.get("compare")) if found]
     for found in diagnoses:
         st.text(word("models.diagnosed", model=found["model"], n=found["n_held_out"]))
-        for warning in found.get("warnings", ()):
+        for warning in tables.warnings(found, word):
             st.text(f"✖ {warning}")
-        st.dataframe(tables.level_rows(found, word), hide_index=True, width="stretch")
-        st.dataframe(tables.drift_rows(found, word), hide_index=True, width="stretch")
+        st.dataframe(
+            tables.level_rows(found, word), hide_index=True, width="stretch", placeholder="–"
+        )
+        st.dataframe(
+            tables.drift_rows(found, word), hide_index=True, width="stretch", placeholder="–"
+        )
     st.altair_chart(tables.denoising_chart(diagnoses, word))
 
 
@@ -84,7 +88,7 @@ def _show_pilot(report: Report) -> None:
         st.text(word(f"models.answer_{report.document['verdict']['answer']}"))
         st.text(tables.pilot_sentence(report.document, language()))
     rows = tables.pilot_rows(report.document, language())
-    st.dataframe(rows, hide_index=True, width="stretch")
+    st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
 
 
 def _show_files(report: Report) -> None:
@@ -138,7 +142,8 @@ def _show_comparison(reports: Sequence[Report]) -> None:
         ],
         hide_index=True,
         width="stretch",
+        placeholder="–",
     )
     rows = tables.comparison_rows(found, word)
-    st.dataframe(rows, hide_index=True, width="stretch")
+    st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
     st.text(word("models.compare_read"))

@@ -8,7 +8,7 @@ from typing import Any
 import charts_models as tables
 import desk
 import streamlit as st
-from session import word
+from session import explained, word
 
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.line_models import LineModels
@@ -28,7 +28,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     except CdmInspectError as error:
         failure.show(error)
         return
-    _show_problems(found)
+    _show_problems(found, zone)
     left, right = st.columns(2)
     with left.container(border=True):
         _show_facts(
@@ -58,11 +58,11 @@ def _models(root: str, line: str) -> LineModels:
     return desk.plant().models(line)
 
 
-def _show_problems(found: LineModels) -> None:
+def _show_problems(found: LineModels, zone: tables.Zone) -> None:
     """What people have to know before they look at figures."""
-    texts = [found.problem] if found.problem else []
-    if found.calibration is not None and found.calibration.expired:
-        texts.append(found.calibration.expired)
+    texts = [explained(found.error)] if found.error is not None else []
+    if found.calibration is not None and found.calibration.expiry is not None:
+        texts.append(tables.expiry(found.calibration, word, zone))
     model = found.model.id if found.model else tables.NOTHING
     texts += [
         word("models.stray", station=run.station or "?", other=run.model, model=model)
@@ -85,7 +85,7 @@ def _show_rows(name: str, rows: Sequence[tables.Row]) -> None:
     """A table under its title, or why there is none."""
     st.subheader(word(f"models.{name}_title"), anchor=False)
     if rows:
-        st.dataframe(rows, hide_index=True, width="stretch")
+        st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
     else:
         st.text(word(f"models.{name}_none"))
 
@@ -99,7 +99,7 @@ def _show_all_lines(zone: tables.Zone) -> None:
         if found is not None:
             rows.append(tables.line_row(found, word, zone))
     if rows:
-        st.dataframe(rows, hide_index=True, width="stretch")
+        st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
     else:
         st.text(word("models.all_none"))
 

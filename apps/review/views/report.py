@@ -100,6 +100,7 @@ def _preview(figures: LineStatistics) -> None:
         [{word("report.what"): word(name), word("report.value"): value} for name, value in rows],
         hide_index=True,
         width="stretch",
+        placeholder="–",
         height="content",
     )
 

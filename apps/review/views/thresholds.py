@@ -15,7 +15,7 @@ from cdm_inspect.draws import Estimate
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.people import Actor, Right
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.what_if import Outcome, WhatIf
+from cdm_inspect.what_if import FEWEST_DEFECTS, Outcome, WhatIf
 from views import failure, frame
 
 _SECONDS = 600
@@ -50,7 +50,8 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
     if what_if.refusal:
         with st.container(border=True):
             st.text(word("thresholds.refused"))
-            st.text(what_if.refusal)
+            for text in _lacking(what_if):
+                st.text(text)
     revision = _revision(what_if, costs, marks)
     chosen = components.show_thresholds(
         {
@@ -63,6 +64,21 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
         }
     )
     _show_outcome(what_if, actor, chosen or curves["in_force"], costs, pace)
+
+
+def _lacking(what_if: WhatIf) -> list[str]:
+    """What is missing and what to do."""
+    reviewed, unseen = what_if.reviewed, what_if.reviewed.unseen
+    facts = {
+        "defects": len(reviewed.defective.scores),
+        "needed": FEWEST_DEFECTS,
+        "reviewed": reviewed.reviewed,
+        "inspected": reviewed.inspected,
+    }
+    if unseen is not None:
+        verdict = word(f"desk.verdict_{unseen.verdict.value}")
+        facts |= {"verdict": verdict, "parts": unseen.parts, "judged": unseen.judged}
+    return [word(f"thresholds.lacks_{lack}", **facts) for lack in what_if.lacks]
 
 
 @st.cache_resource(ttl=_SECONDS, show_spinner=False)
@@ -136,7 +152,7 @@ def _show_outcome(
         failure.show(error)
         return
     st.subheader(word("thresholds.expected"), anchor=False)
-    st.dataframe(_rows(outcome), hide_index=True, width="stretch")
+    st.dataframe(_rows(outcome), hide_index=True, width="stretch", placeholder="–")
     st.text(word("thresholds.bands", reviewed=outcome.reviewed, defects=outcome.defects))
     if actor is not None and actor.may(Right.SET_THRESHOLDS):
         _show_saving(what_if, actor, review, reject, costs, pace)

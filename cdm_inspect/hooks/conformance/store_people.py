@@ -9,7 +9,15 @@ from typing import Any, ClassVar
 
 from cdm_inspect.contracts import StoreOffer, VerdictStore
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review
-from cdm_inspect.records import Decision, Event, InspectionQuery, JudgingSetup, Order, Purpose
+from cdm_inspect.records import (
+    Decision,
+    Event,
+    InspectionQuery,
+    JudgingSetup,
+    Order,
+    Purpose,
+    Review,
+)
 
 
 def open_store(offer: StoreOffer, options: dict[str, Any], root: Path) -> VerdictStore:
@@ -45,6 +53,35 @@ class PeopleConformance:
             assert store.count(InspectionQuery(decision=Decision.ACCEPT)) == 1
             named = InspectionQuery(ids=(parts[2].id, parts[0].id))
             assert [part.id for part in store.find(named)] == [parts[0].id, parts[2].id]
+
+    def test_what_two_do_not_agree_on_is_nobodys_decision(
+        self, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """The program leaves it open, in an entry without a reviewer."""
+        with open_store(self.offer, options, tmp_path) as store:
+            part = store.append(a_part(1), evidence=None)
+            first = a_review(part.id)
+            second = a_review(part.id, Decision.REJECT, reviewer="伊藤", purpose=Purpose.SECOND)
+            entry = Review(
+                client_id="disagreement-1",
+                inspection_id=part.id,
+                decision=Decision.UNSURE,
+                reviewer="",
+                version=2,
+                purpose=Purpose.DISAGREEMENT,
+            )
+            store.record_review(first)
+            store.record_review(second)
+            left = store.record_review(entry)
+            assert (left.decision, left.reviewer) == (Decision.UNSURE, "")
+            assert left.decided_at == entry.decided_at
+            assert list(store.reviews(part.id)) == [first, second, entry]
+            assert store.count(InspectionQuery(decision=Decision.UNSURE)) == 1
+            assert store.count(InspectionQuery(reviewer="佐藤")) == 0
+            settled = store.record_review(
+                a_review(part.id, Decision.REJECT, purpose=Purpose.CORRECTION)
+            )
+            assert (settled.decision, settled.reviewer) == (Decision.REJECT, "佐藤")
 
     def test_decisions_are_found_by_when_they_were_made(
         self, options: dict[str, Any], tmp_path: Path

@@ -4,6 +4,7 @@
 // the screen for long enough to be seen, and about no other: keys that are held, double presses and
 // presses behind a dialog decide nothing.
 
+import { Attendance } from "./attendance.js";
 import { button, el, fill } from "./dom.js";
 import { Facts } from "./facts.js";
 import { Keys, isWriting, keyName } from "./keys.js";
@@ -43,6 +44,9 @@ class Desk {
     this.help = new Help(this);
     this.skipped = new Set(); // numbers of parts whose photograph is lost
     this.undoneAt = -Infinity;
+    this.isResting = false; // nobody is here, and no part is kept
+    this.givenBack = null; // the part on the screen, where it was given back
+    this.attendance = new Attendance(() => this.comeBack());
     this.outbox = new Outbox(data.plant, (kept, answer) => this.onanswer(kept, answer), () => this.report());
     this.build(root);
     this.onkey = (event) => this.press(event);
@@ -64,7 +68,9 @@ class Desk {
 
   build(root) {
     this.head = el("div", { className: "head", "aria-live": "polite" });
-    this.banner = el("div", { className: "banner", role: "status", hidden: true });
+    this.told = el("span");
+    this.wayIn = el("a", { className: "way-in", hidden: true }); // a kiosk has no address bar
+    this.banner = el("div", { className: "banner", role: "status", hidden: true }, this.told, this.wayIn);
     this.message = el("div", { className: "message", role: "alert", hidden: true });
     this.refused = el("ul");
     this.refusals = el(
@@ -80,13 +86,10 @@ class Desk {
     this.buttons = Object.fromEntries(
       [...DECISIONS, "undo"].map((name) => [
         name,
-        button("", () => this.act(name), {
-          className: `act ${name}`,
-          // Pressed by hand it takes no focus, so that a key pressed later does not press it again.
-          onpointerdown: (event) => event.preventDefault(),
-        }),
+        button("", () => this.act(name), { className: `act ${name}` }),
       ]),
     );
+    this.acts = el("div", { className: "acts" }, ...Object.values(this.buttons));
     const main = el(
       "div",
       { className: "main" },
@@ -97,7 +100,7 @@ class Desk {
       this.panes.node,
       this.empty,
       this.tools.node,
-      el("div", { className: "acts" }, ...Object.values(this.buttons)),
+      this.acts,
     );
     this.node = el("section", { className: "board" }, main, this.facts.node, this.help.node);
     root.replaceChildren(this.node);
@@ -150,6 +153,8 @@ class Desk {
     this.round += 1;
     this.asking = false;
     this.isDrained = false;
+    this.isResting = false;
+    this.givenBack = null;
     this.blank();
     this.current = null;
     this.work = null;
@@ -157,14 +162,48 @@ class Desk {
     this.refill(true);
   }
 
-  /** Keep the parts of this screen, as long as somebody can see it. */
+  /** Keep the parts of this screen, as long as somebody is there who can see it. */
   renew() {
-    if (document.visibilityState === "visible") this.refill(true);
+    if (document.visibilityState !== "visible") return;
+    if (this.current && this.attendance.isOver) this.rest();
+    else this.refill(true);
+  }
+
+  /** Nobody is here: the parts are for others, and the one that is shown stays on the screen. */
+  rest() {
+    if (this.isResting || this.asking) return;
+    this.isResting = true;
+    this.givenBack = this.current;
+    this.queue = [this.current];
+    server.release(this.data.token, this.holder);
+    this.holder = newName(); // the release may come late
+  }
+
+  /** Somebody is here again. */
+  comeBack() {
+    if (!this.isResting) return;
+    this.isResting = false;
+    this.refill(true);
+  }
+
+  /** What was given back stays on the screen only if it is ours again. */
+  takeUp(parts) {
+    const part = this.givenBack;
+    // What was decided here, and is still to be sent, the server does not know yet.
+    if (!part || this.outbox.undecided.has(part.id)) return;
+    this.givenBack = null;
+    if (part !== this.current) return;
+    if (parts.some((other) => other.id === part.id && other.version === part.version)) return;
+    this.turn += 1;
+    this.current = null;
+    this.blank();
+    this.refuse(fill(this.words.given_back, { part: part.id }));
   }
 
   /** Ask for more parts, where few are left; asking also renews the loan of those that are here. */
   async refill(isDue = false) {
-    if (this.asking || !this.data.token || (!isDue && this.queue.length >= REFILL)) return;
+    if (this.asking || this.isResting || !this.data.token) return;
+    if (!isDue && this.queue.length >= REFILL) return;
     this.asking = true;
     const { round } = this;
     try {
@@ -192,6 +231,8 @@ class Desk {
   }
 
   receive(parts) {
+    this.takeUp(parts);
+    this.renewAddresses(parts);
     const waits = this.outbox.undecided;
     const fresh = parts.filter(
       (part) =>
@@ -206,6 +247,14 @@ class Desk {
     if (this.current) this.preload();
     else if (this.queue.length) this.next();
     else this.describe();
+  }
+
+  /** The part on the screen stays as it is; only the addresses of its pictures end. */
+  renewAddresses(parts) {
+    const same = parts.find((part) => part.id === this.current?.id);
+    if (!same) return;
+    this.current.pictures = same.pictures;
+    this.panes.renew(same);
   }
 
   preload() {
@@ -307,7 +356,7 @@ class Desk {
   }
 
   decide(decision) {
-    if (!this.data.token) return this.tell(this.words.name_first);
+    if (!this.data.token) return;
     if (!this.isSeen) return this.hint();
     const part = this.current;
     const sent = {
@@ -334,7 +383,7 @@ class Desk {
 
   /** Take back the last decision that still stands; the part is on the screen again. */
   undo() {
-    if (!this.data.token) return this.tell(this.words.name_first);
+    if (!this.data.token) return;
     const last = this.history.find((entry) => entry.state !== "undone" && entry.state !== "refused");
     if (!last || !this.canUndo) return this.tell(this.words.nothing_to_undo);
     // Pressed twice it was meant once.
@@ -441,20 +490,44 @@ class Desk {
     const image = isOver ? null : await load(other.pictures.photo).catch(() => null);
     if (turn !== this.turn || !this.node.dataset.part) return;
     this.compared = image ? other.id : null;
-    this.panes.compare(image, `${this.words.part} ${other.id}`);
+    this.panes.compare(image, `${this.words.part} ${other.id}`, other.size);
+  }
+
+  /** Where the page History tells of a part; without one, of all. */
+  addressOf(part) {
+    const asked = new URLSearchParams({ line: this.data.line });
+    if (part) asked.set("part", part.id);
+    if (this.data.is_kiosk) asked.set("kiosk", "1");
+    return `/history?${asked}`;
+  }
+
+  /** What stands here instead of a part. */
+  instead() {
+    const { words, data } = this;
+    if (data.token) return [words[`empty_${this.tools.queue}`]];
+    if (!data.name) return [words.name_first];
+    return [
+      el("p", { textContent: words.only_looks }),
+      el("p", {}, el("a", { className: "way", href: this.addressOf(null), textContent: words.to_history })),
+    ];
   }
 
   /** The head of the desk: which part, and how odd. */
   describe() {
     const { words, current: part } = this;
-    const isEmpty = !part && this.isDrained;
+    const mayDecide = Boolean(this.data.token);
+    const isEmpty = !mayDecide || (!part && this.isDrained);
     this.empty.hidden = !isEmpty;
-    this.empty.textContent = isEmpty ? words[`empty_${this.tools.queue}`] : "";
+    this.empty.replaceChildren(...(isEmpty ? this.instead() : []));
     this.panes.node.hidden = isEmpty;
+    // To whoever may never decide nothing is shown that is for deciding.
+    const isClosed = !mayDecide && Boolean(this.data.name);
+    this.node.classList.toggle("closed", isClosed);
+    for (const node of [this.tools.node, this.acts, this.facts.node]) node.hidden = isClosed;
     this.head.replaceChildren(...(part ? this.facts.headline(part) : []));
     if (!part && !isEmpty) this.head.textContent = words.loading;
-    for (const name of DECISIONS) this.buttons[name].disabled = !part || !this.data.token;
-    this.buttons.undo.disabled = !this.data.token || !this.canUndo;
+    for (const name of DECISIONS) this.buttons[name].disabled = !part || !mayDecide;
+    this.buttons.undo.disabled = !mayDecide || !this.canUndo;
     if (part && !this.node.dataset.part) this.head.append(` ${words.loading}`);
   }
 
@@ -465,8 +538,7 @@ class Desk {
     this.tools.tellWork(work);
     const isAway = outbox.state === "unreachable" || this.isReachable === false;
     let text = "";
-    if (!this.data.token) text = words.name_first;
-    else if (outbox.state === "logged-out") text = words.logged_out;
+    if (outbox.state === "logged-out") text = words.logged_out;
     else if (isAway) text = words.away;
     if (!outbox.isKept && this.data.token) text += ` ${words.nothing_kept}`;
     const others = outbox.waiting.filter((kept) => kept.name !== this.data.name);
@@ -475,7 +547,10 @@ class Desk {
     }
     if (text && outbox.waiting.length) text += ` ${fill(words.unsent, { n: outbox.waiting.length })}`;
     this.banner.hidden = !text;
-    this.banner.textContent = text;
+    this.told.textContent = text;
+    this.wayIn.hidden = outbox.state !== "logged-out" || !this.data.token;
+    this.wayIn.textContent = words.log_in;
+    this.wayIn.href = `/cdm/login?next=${encodeURIComponent(location.pathname + location.search)}`;
   }
 
   tell(text) {
@@ -498,6 +573,7 @@ class Desk {
     document.removeEventListener("visibilitychange", this.onseen);
     window.removeEventListener("blur", this.onseen);
     window.removeEventListener("pagehide", this.onleave);
+    this.attendance.end();
     this.outbox.end();
     this.panes.end();
     server.release(this.data.token, this.holder);

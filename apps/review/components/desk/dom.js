@@ -20,5 +20,18 @@ export function fill(template, values) {
 
 /** A button that can be pressed with a glove. */
 export function button(text, onclick, properties = {}) {
-  return el("button", { type: "button", textContent: text, onclick, ...properties });
+  const kept = { type: "button", textContent: text, onclick, onpointerdown: leaveFocus, ...properties };
+  return el("button", kept);
+}
+
+/** Pressed by hand a button takes no focus, or the next key would press it; no text keeps it either. */
+function leaveFocus(event) {
+  event.preventDefault();
+  const focused = event.currentTarget.getRootNode().activeElement ?? document.activeElement;
+  if (/^(INPUT|SELECT|TEXTAREA)$/.test(focused?.tagName)) focused.blur();
+}
+
+/** A score or threshold with four digits that count, however small it is. */
+export function figure(value, language) {
+  return value.toLocaleString(language, { minimumSignificantDigits: 4, maximumSignificantDigits: 4 });
 }

@@ -1,6 +1,7 @@
 // What is known of a part, why it is rejected, and what it may be compared with.
 
-import { button, el, fill } from "./dom.js";
+import { button, el, figure, fill } from "./dom.js";
+import { keyName } from "./keys.js";
 import * as server from "./server.js";
 
 // Who goes from part to part quickly does not wait for parts to compare with.
@@ -10,10 +11,12 @@ export class Facts {
   constructor(desk) {
     this.desk = desk;
     this.reason = "";
+    this.chosenAt = -Infinity;
     this.region = null;
     this.part = null;
     this.sections = {};
     this.reasons = el("div", { className: "reasons", role: "group" });
+    this.rule = el("p", { className: "rule" });
     this.input = el("input", { type: "text", maxLength: 1000, className: "comment" });
     this.commentLabel = el("label", {}, el("span"), this.input);
     this.facts = el("dl");
@@ -24,7 +27,7 @@ export class Facts {
     this.node = el(
       "aside",
       { className: "side" },
-      this.section("reasons", this.reasons, this.commentLabel),
+      this.section("reasons", this.rule, this.reasons, this.commentLabel),
       this.section("about", this.facts, this.regions),
       this.section("limit_samples", this.limits),
       this.section("alike", this.alike),
@@ -43,6 +46,7 @@ export class Facts {
     for (const [name, title] of Object.entries(this.sections)) title.textContent = words[name];
     this.node.setAttribute("aria-label", words.about);
     this.commentLabel.firstChild.textContent = words.comment;
+    this.rule.textContent = fill(words.reason_first, { key: keyName(this.desk.keys.bound.reject, words) });
     this.reasons.setAttribute("aria-label", words.reasons);
     this.reasons.replaceChildren(
       ...this.desk.data.settings.reasons.map((reason, index) =>
@@ -87,6 +91,13 @@ export class Facts {
   choose(number) {
     const reason = this.desk.data.settings.reasons[number - 1];
     if (!reason) return;
+    // Said behind a decision, it was meant for the part that has gone.
+    if (!this.desk.isSeen) return this.desk.hint();
+    const now = performance.now();
+    const { min_look_ms } = this.desk.data.settings;
+    // Pressed twice it was meant once.
+    if (this.reason === reason.code && now - this.chosenAt < min_look_ms) return;
+    this.chosenAt = now;
     this.reason = this.reason === reason.code ? "" : reason.code;
     [...this.reasons.children].forEach((node, index) => {
       node.setAttribute("aria-pressed", String(index === number - 1 && this.reason !== ""));
@@ -106,14 +117,17 @@ export class Facts {
       textContent: words[`verdict_${part.verdict}`],
     });
     if (part.score === null || part.threshold === null) {
-      return [name, verdict, el("span", { className: "why", textContent: part.reason })];
+      return [name, verdict, el("span", { className: "why", textContent: noteOf(part, words) })];
     }
-    return [name, verdict, this.scoreBar(part), el("span", { className: "odd", textContent: this.oddity(part) })];
+    const odd = el("span", { className: "odd", textContent: this.oddity(part) });
+    return [name, verdict, this.scoreBar(part), odd];
   }
 
   oddity(part) {
     if (part.p_value === null) return "";
-    const n = Math.max(1, Math.round(1 / part.p_value));
+    if (part.p_value > 0.5) return this.words.odd_usual;
+    // Rounded down, and 1/201 counts as 201, however it is kept: never better than it is.
+    const n = Math.floor((1 + 1e-9) / part.p_value);
     return fill(this.words.odd, { n: n.toLocaleString(this.desk.data.language) });
   }
 
@@ -121,12 +135,13 @@ export class Facts {
   scoreBar(part) {
     const { words } = this;
     const { score, threshold, reject } = part;
+    const said = (name, value) => `${words[name]} ${figure(value, this.desk.data.language)}`;
     const scale = Math.abs(threshold) || 1;
     const low = Math.min(threshold - scale, score);
     const high = Math.max(threshold + scale, (reject ?? threshold) + scale / 2, score) * 1.02;
     const at = (value) => `${(100 * (value - low)) / (high - low)}%`;
     const tick = (value, name) => {
-      const node = el("i", { className: `tick ${name}`, title: `${words[name]} ${value.toFixed(2)}` });
+      const node = el("i", { className: `tick ${name}`, title: said(name, value) });
       node.style.left = at(value);
       return node;
     };
@@ -134,10 +149,10 @@ export class Facts {
     marker.style.left = at(score);
     const passing = el("i", { className: "zone" });
     passing.style.width = at(threshold);
-    const text = [`${words.score} ${score.toFixed(2)}`, `${words.threshold} ${threshold.toFixed(2)}`];
+    const text = [said("score", score), said("threshold", threshold)];
     const ticks = [tick(threshold, "threshold")];
     if (reject !== null) {
-      text.push(`${words.reject_threshold} ${reject.toFixed(2)}`);
+      text.push(said("reject_threshold", reject));
       ticks.push(tick(reject, "reject_threshold"));
     }
     return el(
@@ -151,6 +166,7 @@ export class Facts {
   describe() {
     const { part, words } = this;
     if (!words) return;
+    const { language } = this.desk.data;
     const facts = part
       ? [
           ["number", part.id],
@@ -158,10 +174,10 @@ export class Facts {
           ["lot", part.lot],
           ["station", part.station],
           ["camera", part.camera],
-          ["taken_at", new Date(part.inspected_at).toLocaleString(this.desk.data.language)],
+          ["taken_at", part.taken_at],
           ["image", part.image],
           ["model", part.model.slice(0, 12)],
-          ["reason_given", part.reason],
+          ["reason_given", noteOf(part, words)],
         ]
       : [];
     this.facts.replaceChildren(
@@ -178,7 +194,10 @@ export class Facts {
           "li",
           {},
           button(
-            fill(words.region, { area: region.area.toLocaleString(this.desk.data.language), peak: region.peak.toFixed(2) }),
+            fill(words.region, {
+              area: region.area.toLocaleString(language),
+              peak: figure(region.peak, language),
+            }),
             () => this.pick(region, index),
             { "aria-pressed": String(this.region === region) },
           ),
@@ -245,13 +264,22 @@ export class Facts {
     if (!words) return;
     const { history } = this.desk;
     this.history.replaceChildren(
-      ...history.map((entry) =>
-        el("li", {
-          className: entry.state,
-          textContent: `${words[`${entry.decision}_sign`]} ${entry.part.serial || entry.part.id} · ${words[entry.decision]} · ${words[`state_${entry.state}`]}`,
-        }),
-      ),
+      ...history.map((entry) => {
+        const name = `${words[`${entry.decision}_sign`]} ${entry.part.serial || entry.part.id}`;
+        const said = `${name} · ${words[entry.decision]} · ${words[`state_${entry.state}`]}`;
+        // What is still to be sent keeps people on this page.
+        const isSent = entry.state === "sent";
+        const link = () => el("a", { href: this.desk.addressOf(entry.part), textContent: said });
+        return el("li", { className: entry.state }, isSent ? said : link());
+      }),
     );
     if (!history.length) this.history.append(el("li", { textContent: words.nothing_yet }));
   }
+}
+
+/** Why a part was set aside: of what kind that is, in the reader's language, then the detail as it is. */
+function noteOf({ reason }, words) {
+  const [kind, ...detail] = reason.split(":");
+  const said = detail.length && words[`note_${kind}`];
+  return said ? fill(words.note, { kind: said, detail: detail.join(":").trim() }) : reason;
 }

@@ -1,6 +1,6 @@
 // The list of keys, where each can be changed.
 
-import { button, el } from "./dom.js";
+import { button, el, fill } from "./dom.js";
 import { keyName, plainKey } from "./keys.js";
 
 export class Help {
@@ -59,7 +59,13 @@ export class Help {
     const reasons = el(
       "tr",
       {},
-      el("td", { textContent: words.key_reasons }),
+      el(
+        "td",
+        {},
+        words.key_reasons,
+        el("br"),
+        fill(words.reason_first, { key: keyName(keys.bound.reject, words) }),
+      ),
       el("td", {}, el("kbd", { textContent: "1 – 9" })),
     );
     const reset = el(

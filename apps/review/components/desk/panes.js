@@ -9,6 +9,9 @@ const CLOSEST = 40;
 const WHEEL = 0.0015;
 // A photograph with a side of this length may be a reduced one; see `review.pictures`.
 const PREVIEW_SIDE = 2048;
+// Between two tries to fetch the whole photograph: at first, and at most.
+const RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 30_000;
 
 export class Panes {
   constructor(words) {
@@ -18,6 +21,8 @@ export class Panes {
     this.scale = "cividis";
     this.map = null;
     this.fullAddress = "";
+    this.part = null;
+    this.isWhole = true; // with the photograph's own pixels
     this.panes = ["photo", "restoration", "map"].map((name) => this.build(name));
     [this.photo, this.restoration, this.heat] = this.panes;
     this.fill = el("canvas", { className: "layer fill" });
@@ -37,10 +42,16 @@ export class Panes {
       pane.label.textContent = words[pane.name];
       pane.image.alt = words[pane.name];
       pane.node.setAttribute("aria-label", words[pane.name]);
+      pane.reduced.textContent = words.reduced;
     }
-    this.heat.missing.textContent = words.no_map;
-    this.restoration.missing.textContent = words.no_restoration;
-    this.photo.missing.textContent = words.no_photo;
+    this.tellMissing();
+  }
+
+  /** What stands in a pane without a picture: that there is none, or that it is lost. */
+  tellMissing() {
+    for (const { name, missing } of this.panes) {
+      missing.textContent = this.words[`${this.part?.pictures[name] ? "lost" : "no"}_${name}`];
+    }
   }
 
   build(name) {
@@ -49,7 +60,15 @@ export class Panes {
     const stage = el("div", { className: "stage" }, image);
     const label = el("span", { className: "label" });
     const missing = el("p", { className: "missing" });
-    const node = el("div", { className: `pane ${name}`, role: "group", tabIndex: 0 }, stage, missing, label);
+    const reduced = el("span", { className: "reduced", hidden: true });
+    const node = el(
+      "div",
+      { className: `pane ${name}`, role: "group", tabIndex: 0 },
+      stage,
+      missing,
+      label,
+      reduced,
+    );
     node.addEventListener("wheel", (event) => this.onwheel(event, node), { passive: false });
     node.addEventListener("pointerdown", (event) => this.ondown(event, node));
     node.addEventListener("pointermove", (event) => this.onmove(event, node));
@@ -58,7 +77,7 @@ export class Panes {
     }
     node.addEventListener("dblclick", () => this.fit());
     node.addEventListener("keydown", (event) => this.onkey(event));
-    return { name, node, stage, image, label, missing };
+    return { name, node, stage, image, label, missing, reduced };
   }
 
   /** Nothing is on the screen any more. */
@@ -67,7 +86,10 @@ export class Panes {
     for (const pane of this.panes) {
       pane.image.removeAttribute("src");
       pane.node.classList.remove("shown", "lacking");
+      pane.reduced.hidden = true;
     }
+    this.part = null;
+    this.stopRetry();
     for (const canvas of [this.fill, this.contour]) canvas.width = canvas.height = 0;
     this.marks.replaceChildren();
     this.map = null;
@@ -76,6 +98,7 @@ export class Panes {
   /** Pictures of a part, all at once. */
   show(part, found) {
     this.found = found;
+    this.part = part;
     this.isHidden = false;
     this.restoration.label.textContent = this.words.restoration;
     this.natural = found.photo ?? found.restoration;
@@ -83,29 +106,32 @@ export class Panes {
     const [wide, high] = part.size ?? [this.natural?.naturalWidth, this.natural?.naturalHeight];
     this.size = { width: wide, height: high };
     this.fullAddress = part.pictures.full;
-    this.isFull = !found.photo || longest(found.photo) !== PREVIEW_SIDE;
+    this.isWhole = !isReduced(found.photo, part.size);
+    this.stopRetry();
     this.map = found.map;
     // An upright part fits beside two others; of a wide one the photograph is shown larger.
     const { naturalWidth: width = 1, naturalHeight: height = 1 } = this.natural ?? {};
     this.node.classList.toggle("upright", width < 0.85 * height);
-    this.put(this.photo, found.photo);
+    this.put(this.photo, found.photo, { isReduced: !this.isWhole });
     this.put(this.restoration, found.restoration);
-    this.put(this.heat, found.photo, Boolean(found.map));
+    this.put(this.heat, found.photo, { isThere: Boolean(found.map), isReduced: !this.isWhole });
+    this.tellMissing();
     this.paint();
     this.mark(part);
     this.fit();
   }
 
-  put(pane, image, isThere = Boolean(image)) {
+  put(pane, image, { isThere = Boolean(image), isReduced = false } = {}) {
     if (image && isThere) pane.image.src = image.src;
     else pane.image.removeAttribute("src");
     pane.node.classList.toggle("shown", isThere);
     pane.node.classList.toggle("lacking", !isThere);
+    pane.reduced.hidden = !(isThere && isReduced);
   }
 
-  /** Show another photograph beside, as for comparing; null shows the restoration again. */
-  compare(image, text) {
-    this.put(this.restoration, image ?? this.found.restoration);
+  /** Show another part's photograph beside, as for comparing; null shows the restoration again. */
+  compare(image, text, size) {
+    this.put(this.restoration, image ?? this.found.restoration, { isReduced: isReduced(image, size) });
     this.restoration.label.textContent = image ? text : this.words.restoration;
   }
 
@@ -153,7 +179,7 @@ export class Panes {
   original() {
     if (!this.natural) return;
     const box = this.box(this.photo.node);
-    this.zoomTo(this.size.width / box.width / devicePixelRatio, 0.5, 0.5);
+    this.zoomTo(this.size.width / box.width / devicePixelRatio, 0.5, 0.5, 0);
   }
 
   /** Bring a region to the middle. */
@@ -174,19 +200,25 @@ export class Panes {
     this.apply();
   }
 
-  zoomTo(zoom, shareX, shareY) {
+  zoomTo(zoom, shareX, shareY, least = 1) {
     const node = this.photo.node;
     const box = this.box(node);
-    this.zoomAround(zoom, shareX * node.clientWidth - box.left, shareY * node.clientHeight - box.top);
+    const [x, y] = [shareX * node.clientWidth - box.left, shareY * node.clientHeight - box.top];
+    this.zoomAround(zoom, x, y, least);
   }
 
   /** Zoom so that what lies at a point, pixels from the picture's corner, stays there. */
-  zoomAround(zoom, x, y) {
-    const next = Math.min(CLOSEST, Math.max(1, zoom));
+  zoomAround(zoom, x, y, least = 1) {
+    const next = Math.min(CLOSEST, Math.max(least, zoom));
     this.x = x - ((x - this.x) * next) / this.zoom;
     this.y = y - ((y - this.y) * next) / this.zoom;
     this.zoom = next;
-    if (next === 1) this.x = this.y = 0;
+    if (next <= 1) {
+      // What is smaller than its pane lies in the middle of it.
+      const box = this.box(this.photo.node);
+      this.x = ((1 - next) * box.width) / 2;
+      this.y = ((1 - next) * box.height) / 2;
+    }
     this.apply();
   }
 
@@ -219,22 +251,45 @@ export class Panes {
       stage.classList.toggle("close", shown > 2);
     }
     this.node.dataset.zoom = this.zoom.toFixed(3);
-    if (this.zoom > 1.2 && !this.isFull) this.fetchFull();
+    if (this.isWhole) return;
+    const isEnlarged = main.width * this.zoom * devicePixelRatio > this.natural.naturalWidth;
+    if (this.zoom > 1.2 || isEnlarged) this.fetchFull();
   }
 
   /** Looked at closely, a reduced photograph gives way to the whole one. */
   async fetchFull() {
-    this.isFull = true;
-    const address = this.fullAddress;
-    const image = await load(address).catch(() => null);
-    if (address !== this.fullAddress) return;
+    if (this.isFetching || this.retry) return;
+    this.isFetching = true;
+    const { part } = this;
+    const image = await load(this.fullAddress).catch(() => null);
+    if (part !== this.part) return;
+    this.isFetching = false;
     if (!image) {
-      this.isFull = false; // the next movement asks again
+      // Less and less often, and never because something has moved.
+      this.waited = Math.min(LONGEST_RETRY_MS, this.waited ? 2 * this.waited : RETRY_MS);
+      this.retry = setTimeout(() => {
+        this.retry = null;
+        this.apply();
+      }, this.waited);
       return;
     }
+    this.isWhole = true;
     for (const pane of [this.photo, this.heat]) {
+      pane.reduced.hidden = true;
       if (pane.node.classList.contains("shown")) pane.image.src = image.src;
     }
+  }
+
+  /** Signed addresses end; those of the part on the screen, anew. */
+  renew(part) {
+    if (part.id === this.part?.id) this.fullAddress = part.pictures.full;
+  }
+
+  stopRetry() {
+    clearTimeout(this.retry);
+    this.retry = null;
+    this.waited = 0;
+    this.isFetching = false;
   }
 
   onwheel(event, node) {
@@ -295,8 +350,14 @@ export class Panes {
   }
 
   end() {
+    this.part = null;
+    this.stopRetry();
     this.resizing.disconnect();
   }
 }
 
-const longest = (image) => Math.max(image.naturalWidth, image.naturalHeight);
+/** Whether a photograph may have fewer pixels than the camera gave; `size` is that of its file. */
+function isReduced(image, size) {
+  if (!image || Math.max(image.naturalWidth, image.naturalHeight) !== PREVIEW_SIDE) return false;
+  return !size || Math.max(...size) > PREVIEW_SIDE;
+}

@@ -5,7 +5,12 @@ import { readMap } from "./overlay.js";
 const KEPT = 16;
 
 /** It cannot be had now, and perhaps a little later. */
-export class Later extends Error {}
+export class Later extends Error {
+  constructor(status = 0) {
+    super(`HTTP ${status}`);
+    this.isExpired = status === 401 || status === 403; // under this address it never comes
+  }
+}
 
 /** A decoded picture; null where there is none that could be shown. */
 export async function load(address) {
@@ -25,7 +30,7 @@ export async function load(address) {
     throw new Later();
   }
   if (answer.ok || answer.status === 404) return null;
-  throw new Later();
+  throw new Later(answer.status);
 }
 
 export class Pictures {

@@ -18,9 +18,14 @@ export class Tools {
     }
     // A page begins with what most people are here for.
     this.chosen.queue = "flagged";
-    this.queues = el("select", { onchange: () => this.pick("queue", this.queues.value) });
-    this.orders = el("select", { onchange: () => this.pick("order", this.orders.value) });
-    this.scales = el("select", { onchange: () => this.pick("scale", this.scales.value) });
+    [this.queues, this.orders, this.scales] = ["queue", "order", "scale"].map((name) =>
+      el("select", {
+        onchange: (event) => {
+          event.target.blur(); // or keys would go on choosing here
+          this.pick(name, event.target.value);
+        },
+      }),
+    );
     this.opacity = el("input", {
       type: "range",
       min: 0,
@@ -34,11 +39,16 @@ export class Tools {
       checked: this.chosen.contour,
       onchange: () => this.pick("contour", this.contour.checked),
     });
-    this.hold = button("", () => {}, {
-      onpointerdown: () => (desk.panes.isHidden = true),
-      onpointerup: () => (desk.panes.isHidden = false),
-      onpointerleave: () => (desk.panes.isHidden = false),
+    this.hold = button("", () => {});
+    this.hold.addEventListener("pointerdown", () => (desk.panes.isHidden = true));
+    this.hold.addEventListener("keydown", (event) => {
+      if (!/^(Enter| )$/.test(event.key)) return;
+      event.preventDefault();
+      desk.panes.isHidden = true;
     });
+    for (const kind of ["pointerup", "pointerleave", "keyup", "blur"]) {
+      this.hold.addEventListener(kind, () => (desk.panes.isHidden = false));
+    }
     this.fit = button("", () => desk.panes.fit());
     this.original = button("", () => desk.panes.original());
     this.help = button("?", () => desk.help.open(), { className: "help" });
@@ -128,7 +138,8 @@ export class Tools {
     if (panes.scale !== this.chosen.scale || !this.bar.firstChild) {
       panes.scale = this.chosen.scale;
       panes.paint();
-      this.bar.replaceChildren(el("small", { textContent: "0" }), legend(this.chosen.scale), el("small", { textContent: "2×" }));
+      const [none, twice] = ["0", "2×"].map((text) => el("small", { textContent: text }));
+      this.bar.replaceChildren(none, legend(this.chosen.scale), twice);
     }
   }
 
@@ -154,7 +165,8 @@ export class Tools {
 }
 
 function options(select, names, words, chosen) {
-  select.replaceChildren(...names.map((name) => el("option", { value: name, textContent: words[`${name}_name`] })));
+  const option = (name) => el("option", { value: name, textContent: words[`${name}_name`] });
+  select.replaceChildren(...names.map(option));
   select.value = chosen;
 }
 

@@ -1,8 +1,10 @@
 // One part to look at: linked panes, what is known of it, and nothing to decide.
 
-import { button, el, fill } from "../desk/dom.js";
+import { button, el, figure, fill } from "../desk/dom.js";
 import { Panes } from "../desk/panes.js";
-import { Pictures } from "../desk/pictures.js";
+import { Later, Pictures } from "../desk/pictures.js";
+
+const RETRY_MS = 3000;
 
 class Part {
   constructor(root, data) {
@@ -46,7 +48,9 @@ class Part {
       this.regions,
     );
     this.facts = el("dl");
-    this.node = el("section", { className: "part" }, this.panes.node, tools, this.facts);
+    this.late = null; // why the pictures are not here
+    this.message = el("div", { className: "message", role: "alert", hidden: true });
+    this.node = el("section", { className: "part" }, this.message, this.panes.node, tools, this.facts);
     root.replaceChildren(this.node);
     this.panes.opacity = 0.7;
     this.update(data);
@@ -67,18 +71,46 @@ class Part {
       ]),
     );
     if (part.id !== this.shown?.id) this.show(part);
+    else this.panes.renew(part);
     this.tellRegions();
+    this.tellLate();
   }
 
-  async show(part) {
+  show(part) {
     this.shown = part;
     this.chosen = null;
+    this.late = null;
     delete this.node.dataset.shown;
     this.panes.clear();
-    const found = await this.pictures.of(part);
+    clearTimeout(this.timer);
+    this.fetch(part);
+  }
+
+  /** The pictures as soon as they can be had. */
+  async fetch(part) {
+    let found = null;
+    this.late = null;
+    try {
+      found = await this.pictures.of(this.data.part); // with the newest addresses
+    } catch (error) {
+      if (!(error instanceof Later)) throw error;
+      if (part === this.shown) this.late = error;
+    }
     if (part !== this.shown) return;
-    this.panes.show(part, found);
+    this.tellLate();
+    if (!found) {
+      this.timer = setTimeout(() => this.fetch(part), RETRY_MS);
+      return;
+    }
+    this.panes.show(this.data.part, found);
     this.node.dataset.shown = part.id;
+  }
+
+  tellLate() {
+    const { words } = this.data;
+    this.message.hidden = !this.late;
+    if (!this.late) this.message.textContent = "";
+    else this.message.textContent = this.late.isExpired ? words.picture_expired : words.picture_retry;
   }
 
   /** Regions at or above the threshold; pressed, one comes to the middle. */
@@ -89,7 +121,7 @@ class Part {
         button(
           fill(words.region, {
             area: region.area.toLocaleString(language),
-            peak: region.peak.toFixed(2),
+            peak: figure(region.peak, language),
           }),
           () => this.pick(index),
           { "aria-pressed": String(index === this.chosen) },
@@ -109,6 +141,7 @@ class Part {
 
   end() {
     this.shown = null;
+    clearTimeout(this.timer);
     this.panes.end();
   }
 }

@@ -153,8 +153,8 @@ export function drawStrip({ axis, data, words }) {
   group.append(
     shape("line", { class: "notch", x1: axis.left, x2: axis.right, y1: middle, y2: middle }),
     text(words.parts, { class: "axis-name", x: 4, y: HEIGHT - 2, anchor: "start" }),
-    text(`▲ ${words.good}`, { class: "tick", x: axis.right + 8, y: middle - 8 }),
-    text(`▼ ${words.defective}`, { class: "tick", x: axis.right + 8, y: middle + 18 }),
+    text(`▲ ${words.good}`, { class: "tick", x: axis.width, y: middle - 8, anchor: "end" }),
+    text(`▼ ${words.defective}`, { class: "tick", x: axis.width, y: middle + 18, anchor: "end" }),
   );
   return group;
 }
