@@ -13,7 +13,7 @@ from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.durable import open_to_others
 from cdm_inspect.errors import InvalidOption, StorageError
 from cdm_inspect.forwards import read_forwards
-from cdm_inspect.records import InspectionQuery, StepTick, StoredInspection
+from cdm_inspect.records import InspectionQuery, StepTick, StoredInspection, standing_review
 from cdm_inspect.spreadsheet import ENCODING, write_rows
 
 COLUMNS: Mapping[str, type] = {
@@ -107,14 +107,13 @@ def _pages(
 
 def _row(store: VerdictStore, part: StoredInspection) -> dict[str, Any]:
     # Few parts are decided; only those have more to tell.
-    reviews = store.reviews(part.id) if part.decision else ()
-    last = reviews[-1] if reviews else None
+    told = standing_review(store.reviews(part.id)) if part.decision else None
     own = {
         "verdict": part.verdict.value,
         "regions": len(part.regions),
         "decision": part.decision.value if part.decision else None,
-        "decision_reason": last.reason if last else None,
-        "comment": last.comment if last else None,
+        "decision_reason": told.reason if told else None,
+        "comment": told.comment if told else None,
         "decisions": part.version,
     }
     return {name: own[name] if name in own else getattr(part, name) for name in COLUMNS}

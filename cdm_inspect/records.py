@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -226,6 +226,16 @@ class Review:
     version: int | None = None
     purpose: Purpose = Purpose.QUEUE
     decided_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+
+
+def standing_review(known: Sequence[Review]) -> Review | None:
+    """The decision on a part that stands; None where nobody has decided, or it was taken back.
+
+    Args:
+        known: all on the part, oldest first.
+    """
+    own = [review for review in known if review.purpose is not Purpose.SECOND]
+    return own[-1] if own and own[-1].decision is not Decision.UNDO else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ REFUSED = "refused"
 _SECOND_WITHIN = dt.timedelta(days=7)
 _MOST_SECOND = 200
 _MOST_LIMIT_SAMPLES = 1000
+_MOST_ACKNOWLEDGED = 10_000
 _COUNTED_FOR_S = 15.0
 _PAGE = 100
 _QUARREL = 3
@@ -286,7 +287,7 @@ class ReviewDesk:
     def acknowledged(self, line: str) -> dict[str, Event]:
         """By the name of an alarm, who has acknowledged it last."""
         found: dict[str, Event] = {}
-        for event in self.store.events(line=line, action=ACKNOWLEDGED):
+        for event in self.store.events(line=line, action=ACKNOWLEDGED, limit=_MOST_ACKNOWLEDGED):
             found.setdefault(str(event.facts.get("alarm", "")), event)
         return found
 

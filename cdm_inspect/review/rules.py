@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from cdm_inspect.errors import DecisionConflict, NotAllowed
 from cdm_inspect.people import Actor, Right
-from cdm_inspect.records import Decision, Purpose, Review, StoredInspection, Verdict
+from cdm_inspect.records import (
+    Decision,
+    Purpose,
+    Review,
+    StoredInspection,
+    Verdict,
+    standing_review,
+)
 
 JUDGED = (Decision.ACCEPT, Decision.REJECT)
 
@@ -28,7 +35,7 @@ def check_subject(
     Raises:
         DecisionConflict: if another decision stands.
     """
-    standing = _standing(known)
+    standing = standing_review(known)
     said = part.decision.value if part.decision else "that nobody decides yet"
     told = f"{part.reviewer or 'somebody'} has decided part {part.id} since it was shown: {said}"
     if standing is not None and standing.purpose is Purpose.DISAGREEMENT:
@@ -69,7 +76,7 @@ def permit(
             f"{actor.name} is one of the two who do not agree on part {part.id}; somebody else "
             "settles it. Nothing was recorded."
         )
-    standing = _standing(known)
+    standing = standing_review(known)
     is_open = standing is not None and standing.purpose is Purpose.DISAGREEMENT
     if is_open and review.decision is Decision.UNDO:
         raise NotAllowed(
@@ -132,9 +139,3 @@ def _right(actor: Actor, part: StoredInspection, review: Review) -> Right:
         Purpose.SECOND: True,
     }[review.purpose]
     return Right.DECIDE if belongs else Right.SETTLE
-
-
-def _standing(known: Sequence[Review]) -> Review | None:
-    """The decision that stands, if one does."""
-    own = [review for review in known if review.purpose is not Purpose.SECOND]
-    return own[-1] if own and own[-1].decision is not Decision.UNDO else None

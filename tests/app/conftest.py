@@ -264,8 +264,8 @@ def open_page(browser):
     contexts, outside, complaints = [], [], []
     # A server that a test kills; a person who is turned away.
     expected = re.compile(
-        "ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|WebSocket|status of 40[13]|No response received"
-        "|server is not responding"
+        "ERR_CONNECTION_RE(FUSED|SET)|ERR_EMPTY_RESPONSE|WebSocket|status of 40[13]"
+        "|No response received|server is not responding"
     )
 
     def note(request):

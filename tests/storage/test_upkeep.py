@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cdm_inspect.errors import InvalidOption, StorageError
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.record_export import COLUMNS, export_records
-from cdm_inspect.records import Decision, InspectionQuery, Region, Verdict
+from cdm_inspect.records import Decision, InspectionQuery, Purpose, Region, Verdict
 from cdm_inspect.storage import SqlStore, SqlUpkeep
 from cdm_inspect.storage.audit import KEY_VARIABLE, Anchor, AnchorFile
 
@@ -394,6 +394,9 @@ def test_the_record_as_a_table_is_safe_to_open(store, tmp_path):
     store.record_review(
         a_review(part.id, Decision.REJECT, comment="@home", reason="dent", region=None)
     )
+    # What a second person says stands beside it, and not in its place.
+    said = {"purpose": Purpose.SECOND, "reviewer": "伊藤", "comment": "fine", "reason": ""}
+    store.record_review(a_review(part.id, Decision.ACCEPT, **said))
     file = tmp_path / "out" / "parts.csv"
     assert export_records(store, EVERYTHING, file, progress=untold) == 9
     assert file.read_bytes().startswith(b"\xef\xbb\xbf")
