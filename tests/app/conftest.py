@@ -182,6 +182,13 @@ def dashboard():
     return Server
 
 
+@pytest.fixture(scope="module")
+def server(plant, dashboard):
+    """One for all tests of a module, on the `plant` that it has of its own."""
+    with dashboard(plant) as started:
+        yield started
+
+
 @pytest.fixture(scope="session")
 def ask():
     """Ask a server over HTTP, exactly as told: status, headers and body of its answer."""

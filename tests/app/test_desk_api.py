@@ -41,12 +41,6 @@ def plant(tmp_path_factory, hire):
 
 
 @pytest.fixture(scope="module")
-def server(plant, dashboard):
-    with dashboard(plant) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def sessions(server, plant, hire):
     """Of each user, by name."""
     signer = Signer(plant_secret(plant))

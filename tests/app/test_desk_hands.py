@@ -67,12 +67,6 @@ def plant(tmp_path_factory, hire):
     return root
 
 
-@pytest.fixture(scope="module")
-def server(plant, dashboard):
-    with dashboard(plant) as started:
-        yield started
-
-
 @pytest.fixture
 def visit(server, plant, hire, open_page):
     """Open a page as a user who has logged in."""

@@ -30,12 +30,6 @@ def plant(tmp_path_factory, hire):
     return root
 
 
-@pytest.fixture(scope="module")
-def server(plant, dashboard):
-    with dashboard(plant) as started:
-        yield started
-
-
 @pytest.fixture
 def passes(ask):
     """Whether a session opens the pages."""

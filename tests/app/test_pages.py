@@ -30,12 +30,6 @@ def plant(reviewed, measure, tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module")
-def server(plant, dashboard):
-    with dashboard(plant) as started:
-        yield started
-
-
 def at_rest(page):
     """Nothing moves any more: the script has run, charts are drawn, parts are on the screen."""
     page.wait_for_selector("[data-testid=stAppViewContainer]")

@@ -5,14 +5,13 @@ import datetime as dt
 import pytest
 
 from cdm_inspect.config import LineConfig, LineReviewConfig, ProjectConfig, ReviewConfig
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review
+from cdm_inspect.hooks.conformance.specimens import a_review
 from cdm_inspect.line_statistics import summarise_line
 from cdm_inspect.people import Actor, Role
 from cdm_inspect.records import Decision, Purpose, Verdict
 from cdm_inspect.review import Queue, ReviewDesk
 from cdm_inspect.review.sampling import AuditSample
 from cdm_inspect.shifts import shift_of
-from cdm_inspect.storage import SqlStore
 
 CONFIG = ReviewConfig(timezone="Asia/Tokyo")
 DAY = dt.date(2026, 10, 5)
@@ -20,32 +19,6 @@ FIRST, SECOND = (shift_of(DAY, number, CONFIG) for number in (1, 2))
 BEFORE = shift_of(DAY - dt.timedelta(days=1), 3, CONFIG)
 MINUTE = dt.timedelta(minutes=1)
 END = FIRST.until - dt.timedelta(seconds=1)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with SqlStore("sqlite:///x.db", "images/", root=tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def add(store):
-    """Keep passed parts, one every so many minutes from `since` on."""
-    numbers = iter(range(1, 10**6))
-
-    def keep(count, since, every=1.0, **facts):
-        parts = [
-            a_part(
-                next(numbers),
-                heatmap=None,
-                inspected_at=since + index * every * MINUTE,
-                **{"verdict": Verdict.PASS, **facts},
-            )
-            for index in range(count)
-        ]
-        return store.append_many([(part, None) for part in parts])
-
-    return keep
 
 
 @pytest.fixture

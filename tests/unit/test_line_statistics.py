@@ -14,13 +14,13 @@ from cdm_inspect.agreement import SecondOpinion, measure_agreement, summarise_ag
 from cdm_inspect.config.review import ReviewConfig
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.escapes import Stratum, estimate_escapes
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review
+from cdm_inspect.hooks.conformance.specimens import a_review
 from cdm_inspect.line_sample import SAMPLE, bin_scores, draw_parts
 from cdm_inspect.line_statistics import Rate, summarise_line
 from cdm_inspect.p_charts import p_chart
 from cdm_inspect.records import Decision, InspectionQuery, Purpose, Verdict
 from cdm_inspect.shifts import shift_of
-from cdm_inspect.storage import SqlStore, SqlUpkeep
+from cdm_inspect.storage import SqlUpkeep
 
 CONFIG = ReviewConfig(timezone="Asia/Tokyo")
 DAY = dt.date(2026, 10, 5)
@@ -31,28 +31,11 @@ A, R = ACCEPT, REJECT
 
 
 @pytest.fixture
-def store(tmp_path):
-    with SqlStore("sqlite:///x.db", "images/", root=tmp_path) as opened:
-        yield opened
+def add(add):
+    """As elsewhere; the shift of these tests is the usual one."""
 
-
-@pytest.fixture
-def add(store):
-    """Keep parts, one every minute from `since` on."""
-    numbers = iter(range(1, 10**6))
-
-    def keep(count, verdict=Verdict.PASS, *, since=BEGAN, every=1.0, **facts):
-        parts = [
-            a_part(
-                next(numbers),
-                verdict=verdict,
-                heatmap=None,
-                inspected_at=since + index * dt.timedelta(minutes=every),
-                **facts,
-            )
-            for index in range(count)
-        ]
-        return store.append_many([(part, None) for part in parts])
+    def keep(count, verdict=Verdict.PASS, *, since=BEGAN, **facts):
+        return add(count, since, verdict=verdict, **facts)
 
     return keep
 

@@ -23,18 +23,12 @@ from cdm_inspect.review import (
     photograph_picture,
     photograph_size,
 )
-from cdm_inspect.storage import SqlStore, SqlUpkeep
+from cdm_inspect.storage import SqlUpkeep
 
 SATO, ITO = Actor("sato", Role.OPERATOR), Actor("ito", Role.OPERATOR)
 KATO = Actor("kato", Role.QA)
 MORI, NODA = Actor("mori", Role.ENGINEER), Actor("noda", Role.QA)
 AUDITOR = Actor("abe", Role.AUDITOR)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with SqlStore("sqlite:///x.db", "images/", root=tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture
