@@ -6,6 +6,7 @@ could as well change its files. `cdm-inspect dashboard` listens to others only b
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -28,8 +29,9 @@ from cdm_inspect.people import Actor
 COOKIE = "cdm_session"
 
 LOGIN, LOGOUT = "/cdm/login", "/cdm/logout"
+RELEASE = "/cdm/desk/release"
 # What shows nothing of the plant.
-_PUBLIC = (LOGIN, LOGOUT, "/healthz", "/favicon.png")
+_PUBLIC = (LOGIN, LOGOUT, RELEASE, "/healthz", "/favicon.png")
 _PUBLIC_BELOW = "/cdm/assets/"
 # Of the server itself; where Streamlit asks who people are it asks nobody here.
 _INNER = "/_stcore/metrics"
@@ -111,6 +113,12 @@ def actor_of(session: str) -> Actor | None:
             return Actor(name, role) if epoch == _VOUCHED_FOR else None
         case Mode.OPEN:
             return Actor(name, role) if epoch == _ANYBODY else None
+
+
+def whoever_it_was(session: str) -> Actor | None:
+    """Whose session it is, or was before they left; None if this plant has never signed it."""
+    found = desk.plant().signer.read_session(session, math.inf)
+    return None if found is None else Actor(found[0], found[1])
 
 
 def leave(session: str) -> None:

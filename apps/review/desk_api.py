@@ -62,6 +62,7 @@ class TakeRequest(_Asked):
     order: Order
     holder: Holder
     count: Annotated[int, Field(ge=1, le=_MOST_PARTS)]
+    showing: Annotated[int, Field(ge=1, lt=_NUMBERS)] | None = None
 
 
 class ReleaseRequest(_Asked):
@@ -185,6 +186,7 @@ def _take(actor: Actor, asked: TakeRequest) -> dict[str, Any]:
         holder=asked.holder,
         order=asked.order,
         count=asked.count,
+        showing=asked.showing,
     )
     is_blind = asked.queue is Queue.SECOND
     return {
@@ -224,7 +226,10 @@ async def decide(request: Request, actor: Actor) -> Response:
 
 
 async def release(request: Request, actor: Actor) -> Response:
-    """A screen shows its parts no longer."""
+    """A screen shows its parts no longer.
+
+    It says so as its page goes away, which may be after the session of its person has ended.
+    """
     asked = ReleaseRequest.model_validate_json(await _body(request))
     await run_in_threadpool(desk.plant().desk.release, asked.holder)
     return JSONResponse({})
@@ -264,13 +269,14 @@ def _trouble(error: CdmInspectError, status: int) -> Response:
 
 def _guarded(
     answer: Callable[[Request, Actor], Awaitable[Response]],
+    actor_of: Callable[[str], Actor | None] = access.actor_of,
 ) -> Callable[[Request], Awaitable[Response]]:
     """Only for who has a token; what goes wrong is told in a sentence, with a status of HTTP."""
 
     async def guard(request: Request) -> Response:
         token = request.headers.get(TOKEN_HEADER, "")
         try:
-            actor = await run_in_threadpool(access.actor_of, token)
+            actor = await run_in_threadpool(actor_of, token)
             if actor is None:
                 return JSONResponse({"error": "expected the token of a page, log in again."}, 401)
             return await answer(request, actor)
@@ -291,7 +297,7 @@ def _guarded(
 ROUTES = [
     Route(f"{PREFIX}/take", _guarded(take), methods=["POST"]),
     Route(f"{PREFIX}/decisions", _guarded(decide), methods=["POST"]),
-    Route(f"{PREFIX}/release", _guarded(release), methods=["POST"]),
+    Route(access.RELEASE, _guarded(release, access.whoever_it_was), methods=["POST"]),
     Route(f"{PREFIX}/alike/{{number:int}}", _guarded(alike)),
     Route(f"{PREFIX}/limit-samples", _guarded(limit_samples)),
 ]

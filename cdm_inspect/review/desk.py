@@ -26,7 +26,7 @@ from cdm_inspect.records import (
     Verdict,
 )
 from cdm_inspect.review.alike import Lookalikes
-from cdm_inspect.review.loans import Loans
+from cdm_inspect.review.loans import Loans, Shares
 from cdm_inspect.review.rules import JUDGED, check_subject, opponents, permit
 from cdm_inspect.review.sampling import AuditSample
 
@@ -104,7 +104,7 @@ class ReviewDesk:
         self.config = config or ProjectConfig()
         self._alike = Lookalikes(store)
         self._sample = AuditSample(store, self.config.review)
-        self._loans = Loans()
+        self._loans, self._shares = Loans(), Shares()
         self._wanted: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()
 
@@ -139,8 +139,11 @@ class ReviewDesk:
         holder: str,
         order: Order = Order.UNCERTAIN,
         count: int = 12,
+        showing: int | None = None,
     ) -> Sequence[StoredInspection]:
         """Parts for one screen to show; while it shows them nobody else is given them.
+
+        Where few parts are flagged, the screens of a line share them.
 
         Args:
             actor: who looks at them.
@@ -149,6 +152,7 @@ class ReviewDesk:
             holder: name of the screen.
             order: of flagged parts; the others come at random, and open ones oldest first.
             count: at most so many in all.
+            showing: number of the part that the screen shows; it comes first, if it is still lent.
 
         Raises:
             NotAllowed: if the person may not decide such parts.
@@ -158,10 +162,12 @@ class ReviewDesk:
         if queue is Queue.FLAGGED:
             lent = self.store.claim(line, holder, count=count, seconds=seconds, order=order)
             theirs = self._without_quarrels(actor, lent)
-            if len(theirs) < len(lent):
-                kept = {part.id for part in theirs}
-                self.store.release(holder, [part.id for part in lent if part.id not in kept])
-            return theirs
+            share = self._shares.of(line, holder, len(theirs), wanted=count, seconds=seconds)
+            kept = sorted(theirs, key=lambda part: part.id != showing)[:share]
+            others = {part.id for part in lent} - {part.id for part in kept}
+            if others:
+                self.store.release(holder, sorted(others))
+            return kept
         found = {
             Queue.AUDIT: self._to_audit,
             Queue.SECOND: self._for_second,
@@ -172,6 +178,7 @@ class ReviewDesk:
     def release(self, holder: str) -> None:
         """Give back what a screen was lent."""
         self._loans.release(holder)
+        self._shares.release(holder)
         self.store.release(holder)
 
     def decide(

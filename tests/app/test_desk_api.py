@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -120,6 +121,33 @@ def test_only_with_a_token_of_the_plant(server, ask, sessions, post):
     assert post("tanaka", "take", taking())[0] == 200
 
 
+def test_whoever_leaves_gives_back_what_was_lent(server, plant, ask, post, hire):
+    """A browser says so as the page goes away: by then the session is over."""
+    (ueda,) = (user for user in hire(plant, ueda="operator").users() if user.name == "ueda")
+    session = Signer(plant_secret(plant)).session(ueda.actor, ueda.epoch)
+    cookie = f"cdm_session={session}"
+
+    def send(path, holder, **more):
+        body = json.dumps({"holder": holder, **more})
+        return ask(server, path, "POST", body, cookie=cookie, x_desk_token=session)[0]
+
+    asked = {**taking(), "count": 1}
+    del asked["holder"]
+    assert send("/cdm/desk/take", "screen-ueda", **asked) == 200
+    ask(server, "/cdm/logout", cookie=cookie)
+    assert send("/cdm/desk/take", "screen-ueda", **asked) == 401
+    with open_project(plant).open_store() as store:
+        lent = partial(store.claim, "A", "screen-of-the-test", count=100)
+        before = len(lent())
+        assert send("/cdm/desk/release", "screen-else") == 200
+        assert len(lent()) == before
+        assert send("/cdm/desk/release", "screen-ueda") == 200
+        assert len(lent()) == before + 1
+        store.release("screen-of-the-test")
+    for token in ("", "x", Signer(b"k" * 32).session(ueda.actor, ueda.epoch)):
+        assert post("tanaka", "release", {"holder": "screen-else"}, token=token)[0] == 401
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -141,6 +169,7 @@ def test_only_with_a_token_of_the_plant(server, ask, sessions, post):
         json.dumps(taking(line="")),
         json.dumps(taking(line="x" * 65)),
         json.dumps(taking(role="engineer")),
+        json.dumps(taking(showing=0)),
     ],
 )
 def test_what_the_desk_does_not_send(post, body):

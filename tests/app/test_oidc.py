@@ -186,8 +186,17 @@ def test_whoever_has_no_role_sees_nothing(provider, visit, claims):
     came.page.get_by_role("button", name="Go on").wait_for()
 
 
+def free_parts(server):
+    """How many flagged parts no screen has."""
+    with open_project(server.root).open_store() as store:
+        found = len(store.claim("A", "screen-of-the-test", count=100))
+        store.release("screen-of-the-test")
+    return found
+
+
 def test_a_kiosk_stays_one_through_the_login_and_out_of_it(provider, visit, server):
     provider.knows("sato@plant.example", "plant-qa")
+    before = free_parts(server)
     page = visit().page
     kiosk = f"{server.url}/?kiosk=1&line=A"
     page.goto(kiosk)
@@ -196,8 +205,12 @@ def test_a_kiosk_stays_one_through_the_login_and_out_of_it(provider, visit, serv
     page.get_by_role("button", name="次へ").click()
     page.wait_for_selector(".board[data-shown]")
     assert page.url == kiosk
+    assert free_parts(server) < before
     page.get_by_role("button", name="ログアウト").click()
     page.get_by_role("button", name="次へ").wait_for()
+    deadline = time.monotonic() + 20  # nobody waits for the answer as a page goes away
+    while free_parts(server) < before:
+        assert time.monotonic() < deadline
     assert page.url == kiosk
     left = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
     assert "cdm_way" not in left

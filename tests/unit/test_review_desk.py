@@ -64,6 +64,45 @@ def test_each_screen_has_parts_of_its_own(store, desk):
     assert len(desk.take(ITO, "A", Queue.FLAGGED, holder="two", count=6)) == 6
 
 
+def test_few_parts_are_shared(store, desk):
+    parts = flagged(store, 7)
+
+    def poll(holder, **asked):
+        found = desk.take(SATO, "A", Queue.FLAGGED, holder=holder, order=Order.ODDEST, **asked)
+        return [part.id for part in found]
+
+    all_of_them = poll("one", count=7)
+    assert poll("one", count=7, showing=all_of_them[-1]) == [all_of_them[-1], *all_of_them[:-1]]
+    assert poll("two", count=7) == []
+    # One that has them all gives back half, but not what is being looked at.
+    kept = poll("one", count=7, showing=all_of_them[-1])
+    assert kept == [all_of_them[-1], *all_of_them[:3]]
+    assert poll("two", count=7) == all_of_them[3:6]
+    assert poll("one", count=7, showing=kept[0]) == kept
+    # What comes now goes to the one that has less, and of both to a third.
+    new = store.append(a_part(99), evidence=None).id
+    assert new in poll("two", count=7)
+    assert poll("one", count=7, showing=kept[0]) == kept
+    assert poll("three", count=7) == []
+    for _ in range(2):
+        shared = [poll(holder, count=7) for holder in ("one", "two", "three")]
+    assert sorted(len(screen) for screen in shared) == [2, 3, 3]
+    assert {number for screen in shared for number in screen} == {p.id for p in parts} | {new}
+    desk.release("two")
+    desk.release("three")
+    assert len(poll("one", count=7)) == 7
+
+
+def test_many_parts_are_not_shared(store, desk):
+    flagged(store, 12)
+    for _ in range(2):
+        for holder in ("one", "two"):
+            assert len(desk.take(SATO, "A", Queue.FLAGGED, holder=holder, count=6)) == 6
+    # Of another line there is nothing to give.
+    assert desk.take(SATO, "B", Queue.FLAGGED, holder="three", count=6) == []
+    assert len(desk.take(SATO, "A", Queue.FLAGGED, holder="one", count=6)) == 6
+
+
 @pytest.mark.parametrize("queue", [Queue.AUDIT, Queue.SECOND])
 def test_samples_are_lent_as_well(store, desk, queue):
     record_line(store, 60, side=64, photographs=2)
