@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cdm_inspect.calibration import Calibration
+from cdm_inspect.calibration import Calibration, load_calibration
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.delivery import Deliveries, delivering
-from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
+from cdm_inspect.errors import STRANGERS, CalibrationError, CdmInspectError, StorageError
 from cdm_inspect.images import find_images
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
@@ -28,6 +30,9 @@ from cdm_inspect.watching import LineWatch, charts_of
 
 # What is lost of the charts is read again from the inspections.
 _SAVED_EVERY = 50
+_WRITTEN_FOR_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 def inspect_with(
@@ -58,25 +63,9 @@ class Recorder:
     ) -> None:
         self._project, self._inspector = project, inspector
         self._store, self._deliveries = store, deliveries
-        calibration = inspector.calibration
-        config = project.config.line(inspector.line)
-        self._identity = config.identity
-        store.record_setup(
-            JudgingSetup(
-                line=inspector.line,
-                configuration=config.model_dump(mode="json"),
-                model=inspector.scorer.model_id,
-                model_record=inspector.scorer.model_record,
-                calibration=calibration.id,
-                calibration_record=calibration.record,
-            )
-        )
-        inspector.inspected = _judged(store, inspector.line, calibration)
-        self._watch = (
-            LineWatch(store, calibration, charts_of(calibration)[0])
-            if calibration.expiry_drift
-            else None
-        )
+        self._config = project.config.line(inspector.line)
+        self._in_force = _InForce(project.calibration_folder(inspector.line), inspector)
+        self._take_up(inspector.calibration)
 
     def file(self, path: Path) -> StoredInspection:
         """Judge a file.
@@ -84,7 +73,7 @@ class Recorder:
         Raises:
             StorageError: if it cannot be recorded.
         """
-        self._look_for_drift()
+        self._keep_up()
         return self._keep(*self._inspector.inspect_file(path))
 
     def photograph(
@@ -100,24 +89,48 @@ class Recorder:
         Raises:
             StorageError: if it cannot be recorded.
         """
-        self._look_for_drift()
+        self._keep_up()
         return self._keep(self._inspector.inspect_bytes(data, name), data, identity)
 
     def judge(self, part: PartImage) -> Inspection:
         """Judge a decoded photograph, and neither record nor count it."""
-        self._look_for_drift()
+        self._keep_up()
         counted = self._inspector.inspected
         try:
             return self._inspector.inspect(part)
         finally:
             self._inspector.inspected = counted
 
-    def _look_for_drift(self) -> None:
+    def _keep_up(self) -> None:
+        """With thresholds that have come into force, and with what the charts have found since."""
+        if (fresh := self._in_force.newer()) is not None:
+            self._take_up(fresh)
         if self._watch is not None:
             # Other stations may have stored parts of the line as well.
             self._watch.catch_up()
             self._watch.save(after=_SAVED_EVERY)
             self._inspector.drifted = self._watch.found
+
+    def _take_up(self, calibration: Calibration) -> None:
+        """Record what parts are judged with from now on, and judge them so."""
+        inspector = self._inspector
+        watch = (
+            LineWatch(self._store, calibration, charts_of(calibration)[0])
+            if calibration.expiry_drift
+            else None
+        )
+        self._store.record_setup(
+            JudgingSetup(
+                line=inspector.line,
+                configuration=self._config.model_dump(mode="json"),
+                model=inspector.scorer.model_id,
+                model_record=inspector.scorer.model_record,
+                calibration=calibration.id,
+                calibration_record=calibration.record,
+            )
+        )
+        inspector.take_up(calibration, inspected=_judged(self._store, inspector.line, calibration))
+        self._watch = watch
 
     def _keep(
         self,
@@ -125,7 +138,7 @@ class Recorder:
         evidence: bytes | None,
         identity: Mapping[str, str] | None = None,
     ) -> StoredInspection:
-        named: dict[str, Any] = self._identity.of(inspection.image.as_posix())
+        named: dict[str, Any] = self._config.identity.of(inspection.image.as_posix())
         inspection = replace(inspection, **named | dict(identity or {}))
         stored = _append(self._store, inspection, evidence)
         # What the store had already, observers have heard of.
@@ -133,6 +146,52 @@ class Recorder:
             self._project.registry.notify("cdm_inspect_verdict_reached", inspection=inspection)
             self._deliveries.wake()
         return stored
+
+
+class _InForce:
+    """The file of the calibration in force, read again once it has been replaced.
+
+    Only thresholds are taken up while parts are judged: what else fixes a score belongs to the
+    scorer that was opened.
+    """
+
+    def __init__(self, folder: Path, inspector: Inspector[Any]) -> None:
+        self._folder, self._inspector = folder, inspector
+        self._file = folder / f"{inspector.calibration.scorer}.json"
+        self._seen: os.stat_result | None = None
+
+    def newer(self) -> Calibration | None:
+        """What is to be judged by from now on, if that has changed since the last time."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None  # a station may have none but the one that was exported
+        # Somebody may be copying it here.
+        if self._is_known(found) or 0 <= time.time() - found.st_mtime < _WRITTEN_FOR_S:
+            return None
+        self._seen = found
+        current = self._inspector.calibration
+        try:
+            calibration = load_calibration(self._folder, current.scorer, current.model)
+            if calibration.scoring_id != current.scoring_id:
+                raise CalibrationError("more has changed than thresholds.")
+        except CdmInspectError as error:
+            _log.warning(
+                "%s is another now: %s Line %s goes on with calibration %s; start again to have "
+                "the other.",
+                self._file,
+                error,
+                self._inspector.line,
+                current.id,
+            )
+            return None
+        return calibration if calibration.made_at > current.made_at else None
+
+    def _is_known(self, found: os.stat_result) -> bool:
+        return self._seen is not None and all(
+            getattr(found, name) == getattr(self._seen, name)
+            for name in ("st_mtime_ns", "st_size", "st_ino")
+        )
 
 
 def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:

@@ -123,13 +123,22 @@ class Inspector(Generic[S]):
         time_limit: float = 120.0,
         inspected: int = 0,
     ) -> None:
-        self.line, self.scorer, self.calibration = line, scorer, calibration
-        self.max_pixels, self.inspected = max_pixels, inspected
-        self.drifted = ""
-        self.envelope = Envelope.from_json(seen) if (seen := calibration.envelope) else None
+        self.line, self.scorer, self.max_pixels = line, scorer, max_pixels
+        self.take_up(calibration, inspected=inspected)
         self._limited = TimeLimit(
             time_limit, advice=f"Mend the scorer, or raise lines.{line}.time_limit."
         )
+
+    def take_up(self, calibration: Calibration, *, inspected: int) -> None:
+        """Judge by another calibration of the same scores from now on.
+
+        Args:
+            calibration: with the `scoring_id` of the one before.
+            inspected: parts that it has judged before.
+        """
+        self.calibration, self.inspected = calibration, inspected
+        self.drifted = ""
+        self.envelope = Envelope.from_json(seen) if (seen := calibration.envelope) else None
 
     def inspect_file(self, path: Path) -> tuple[Inspection, bytes | None]:
         """Read and judge one file; a file that cannot be judged is `undecided`, with the reason.

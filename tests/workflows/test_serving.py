@@ -1,6 +1,7 @@
 """The server as a gateway sees it: a process of its own, asked over HTTP."""
 
 import contextlib
+import datetime as dt
 import json
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +116,21 @@ def test_a_gateway_gets_verdicts_that_are_recorded(server, line):
         metrics = reply.read().decode()
     assert 'cdm_inspect_inspections_total{line="A",verdict="undecided"} 1.0' in metrics
     assert "cdm_inspect_inspection_seconds_count" in metrics
+
+
+def test_thresholds_come_into_force_without_a_restart(server, line):
+    photograph, other = sorted(find_images(line / "data" / "A" / "test" / "good"))[:2]
+    url, bearer = f"{server}/v1/lines/A/inspections", f"Bearer {TOKEN}"
+    _, before = ask(url, photograph.read_bytes(), Authorization=bearer)
+    project = open_project(line, line="A")
+    former, now = project.calibration("A"), dt.datetime.now(dt.UTC)
+    saved = replace(former, threshold=-1e6, reject_threshold=-1e5, made_at=now).save(
+        project.calibration_folder("A")
+    )
+    time.sleep(1.1)  # a file is left alone while somebody may still write it
+    _, after = ask(url, other.read_bytes(), Authorization=bearer)
+    assert [before["calibration"], after["calibration"]] == [former.id, saved.id]
+    assert (after["threshold"], after["verdict"]) == (-1e6, "reject")
 
 
 def test_what_is_wrong_is_said(server):
