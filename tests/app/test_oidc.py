@@ -92,7 +92,8 @@ def make_plant(root, *, hours=12):
     root.mkdir()
     (root / "cdm-inspect.toml").write_text(PROJECT.format(hours=hours))
     with open_project(root).open_store() as store:
-        record_line(store, 40, side=64, photographs=2)
+        # A screen takes a dozen ahead; one that is closed in a hurry has them for two minutes.
+        record_line(store, 400, side=64, photographs=2)
 
 
 def starting(dashboard, root, provider):
@@ -189,7 +190,7 @@ def test_whoever_has_no_role_sees_nothing(provider, visit, claims):
 def free_parts(server):
     """How many flagged parts no screen has."""
     with open_project(server.root).open_store() as store:
-        found = len(store.claim("A", "screen-of-the-test", count=100))
+        found = len(store.claim("A", "screen-of-the-test", count=400))
         store.release("screen-of-the-test")
     return found
 
