@@ -46,6 +46,7 @@ _NUMBERS = 2**63
 """Numbers of parts are below."""
 _WORK_SECONDS = 10.0
 
+Number = Annotated[int, Field(ge=1, lt=_NUMBERS)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Holder = Annotated[str, Field(min_length=8, max_length=64)]
 
@@ -62,7 +63,7 @@ class TakeRequest(_Asked):
     order: Order
     holder: Holder
     count: Annotated[int, Field(ge=1, le=_MOST_PARTS)]
-    showing: Annotated[int, Field(ge=1, lt=_NUMBERS)] | None = None
+    busy: Annotated[list[Number], Field(max_length=_MOST_PARTS)] = []
 
 
 class ReleaseRequest(_Asked):
@@ -86,7 +87,7 @@ class SentDecision(_Asked):
     """A decision as a browser has kept it."""
 
     client_id: Annotated[str, Field(min_length=8, max_length=64)]
-    inspection_id: Annotated[int, Field(ge=1, lt=_NUMBERS)]
+    inspection_id: Number
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     version: Annotated[int, Field(ge=0, lt=2**31)]
     decision: Decision
@@ -186,7 +187,7 @@ def _take(actor: Actor, asked: TakeRequest) -> dict[str, Any]:
         holder=asked.holder,
         order=asked.order,
         count=asked.count,
-        showing=asked.showing,
+        busy=asked.busy,
     )
     is_blind = asked.queue is Queue.SECOND
     return {

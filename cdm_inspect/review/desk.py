@@ -7,7 +7,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -139,7 +139,7 @@ class ReviewDesk:
         holder: str,
         order: Order = Order.UNCERTAIN,
         count: int = 12,
-        showing: int | None = None,
+        busy: Collection[int] = (),
     ) -> Sequence[StoredInspection]:
         """Parts for one screen to show; while it shows them nobody else is given them.
 
@@ -152,7 +152,8 @@ class ReviewDesk:
             holder: name of the screen.
             order: of flagged parts; the others come at random, and open ones oldest first.
             count: at most so many in all.
-            showing: number of the part that the screen shows; it comes first, if it is still lent.
+            busy: numbers of parts that it shows, or whose decisions are on their way; it keeps
+                them, and they come first.
 
         Raises:
             NotAllowed: if the person may not decide such parts.
@@ -163,7 +164,9 @@ class ReviewDesk:
             lent = self.store.claim(line, holder, count=count, seconds=seconds, order=order)
             theirs = self._without_quarrels(actor, lent)
             share = self._shares.of(line, holder, len(theirs), wanted=count, seconds=seconds)
-            kept = sorted(theirs, key=lambda part: part.id != showing)[:share]
+            held = [part for part in theirs if part.id in busy]
+            rest = [part for part in theirs if part.id not in busy]
+            kept = [*held, *rest[: max(share - len(held), 0)]]
             others = {part.id for part in lent} - {part.id for part in kept}
             if others:
                 self.store.release(holder, sorted(others))

@@ -169,7 +169,7 @@ def test_whoever_leaves_gives_back_what_was_lent(server, plant, ask, post, hire)
         json.dumps(taking(line="")),
         json.dumps(taking(line="x" * 65)),
         json.dumps(taking(role="engineer")),
-        json.dumps(taking(showing=0)),
+        json.dumps(taking(busy=[0])),
     ],
 )
 def test_what_the_desk_does_not_send(post, body):

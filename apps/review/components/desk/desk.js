@@ -214,7 +214,7 @@ class Desk {
         holder: this.holder,
         // Of those that come some may be decided already, and not yet known to be.
         count: Math.min(MOST, AHEAD + this.outbox.undecided.size + this.skipped.size),
-        showing: this.current?.id,
+        busy: [this.current?.id, ...this.outbox.undecided].filter(Boolean).slice(0, MOST),
       });
       if (round !== this.round) return;
       this.isReachable = true;
