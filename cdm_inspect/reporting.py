@@ -126,7 +126,9 @@ def make_shift_report(
         shift=shift,
         zone=config.review.zone,
         reasons=_reasons(config, line),
-        pictures=collect_pictures(store, found) if "pdf" in formats else {},
+        pictures=collect_pictures(store, found, max_pixels=config.most_pixels)
+        if "pdf" in formats
+        else {},
     )
     name = _NOT_IN_A_NAME.sub("_", line)
     files = {

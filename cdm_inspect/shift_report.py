@@ -77,13 +77,18 @@ def write_shift_report(
 
 
 def collect_pictures(
-    store: InspectionReader, statistics: LineStatistics, limit: int = _MOST_PICTURES
+    store: InspectionReader,
+    statistics: LineStatistics,
+    *,
+    max_pixels: int,
+    limit: int = _MOST_PICTURES,
 ) -> dict[int, Picture]:
     """Small pictures of escalated parts, by number of the part; without those nobody can read.
 
     Args:
         store: opened.
         statistics: with the escalations.
+        max_pixels: larger photographs are not decoded.
         limit: at most so many, the first ones.
     """
     pictures = {}
@@ -93,9 +98,10 @@ def collect_pictures(
             continue
         try:
             data = store.read_file(part.image_sha256)
-            picture = to_display(decode_image(data, Path(part.image)).pixels)
+            photograph = decode_image(data, Path(part.image), max_pixels=max_pixels)
         except (ImageError, StorageError):
             continue  # the report says that there is none
+        picture = to_display(photograph.pixels)
         height, width = picture.shape[:2]
         scale = min(1.0, _THUMBNAIL / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))

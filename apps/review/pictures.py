@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import threading
 from collections.abc import Callable
 
 import desk
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -29,6 +30,10 @@ _SECONDS = 12 * 3600
 _NUMBER = re.compile(r"[0-9]{1,18}")
 # Browsers keep what they have seen; this is for several people who look at the same line.
 _KEPT = 16
+# Threads of their own, so that decisions never wait for pictures; and few of them decode at a time,
+# for each takes ten times as much memory as the photograph has pixels.
+_READERS = CapacityLimiter(8)
+_DECODERS = threading.Semaphore(2)
 
 
 def addresses(part: StoredInspection) -> dict[str, str]:
@@ -44,15 +49,19 @@ def addresses(part: StoredInspection) -> dict[str, str]:
     return found
 
 
-@functools.lru_cache(maxsize=4096)
 def size(name: str) -> tuple[int, int] | None:
     """Width and height of a kept photograph, pixels; None where it cannot be read."""
     try:
-        return photograph_size(desk.plant().desk.store.read_file(name))
+        return _size(name)
     except StoreUnreachable:
         raise
     except (StorageError, ImageError):
         return None  # the desk says that there is no picture
+
+
+@functools.lru_cache(maxsize=4096)
+def _size(name: str) -> tuple[int, int]:
+    return photograph_size(desk.plant().desk.store.read_file(name))
 
 
 async def photo(request: Request) -> Response:
@@ -98,7 +107,7 @@ async def _answer(
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     try:
-        picture = await run_in_threadpool(read)
+        picture = await to_thread.run_sync(read, limiter=_READERS)
     except (DamagedFile, ImageError) as error:
         return JSONResponse({"error": str(error)}, 404)
     except CdmInspectError as error:
@@ -108,12 +117,21 @@ async def _answer(
 
 def _photograph(name: str) -> Picture:
     # Not kept: a few of them would take all the memory there is.
-    return photograph_picture(desk.plant().desk.store.read_file(name))
+    return _as_picture(name, is_preview=False)
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def _preview(name: str) -> Picture:
-    return photograph_picture(desk.plant().desk.store.read_file(name), is_preview=True)
+    return _as_picture(name, is_preview=True)
+
+
+def _as_picture(name: str, *, is_preview: bool) -> Picture:
+    counter = desk.plant().desk
+    data = counter.store.read_file(name)
+    with _DECODERS:
+        return photograph_picture(
+            data, max_pixels=counter.config.most_pixels, is_preview=is_preview
+        )
 
 
 def _heatmap(number: int) -> Picture:

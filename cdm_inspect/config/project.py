@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from cdm_inspect.admission import Allowed
-from cdm_inspect.config.line import LineConfig
+from cdm_inspect.config.line import ImagesConfig, LineConfig
 from cdm_inspect.config.review import ReviewConfig
 from cdm_inspect.config.sections import Section, checked
 from cdm_inspect.errors import UnknownLine
@@ -120,6 +120,12 @@ class ProjectConfig(Section):
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"sink name {name!r} may hold letters, digits, '-' and '_' only")
         return self
+
+    @property
+    def most_pixels(self) -> int:
+        """Of the largest photograph that any of the lines takes."""
+        usual = ImagesConfig().max_pixels
+        return max([usual, *(line.images.max_pixels for line in self.lines.values())])
 
     def line(self, name: str) -> LineConfig:
         """The configuration of one line.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdm_inspect.contracts import InspectionReader
-from cdm_inspect.errors import CdmInspectError
+from cdm_inspect.errors import CdmInspectError, DamagedFile, ImageError
 from cdm_inspect.images import decode_heatmap, decode_image, to_display
 from cdm_inspect.records import FloatArray, InspectionQuery, Order, StoredInspection
 from cdm_inspect.review.rules import JUDGED
@@ -36,10 +36,11 @@ class Lookalikes:
 
     Args:
         store: of the parts.
+        max_pixels: larger photographs are not decoded.
     """
 
-    def __init__(self, store: InspectionReader) -> None:
-        self._store = store
+    def __init__(self, store: InspectionReader, *, max_pixels: int) -> None:
+        self._store, self._max_pixels = store, max_pixels
         self._known: OrderedDict[int, Vector | None] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -66,7 +67,10 @@ class Lookalikes:
             if part.id in self._known:
                 self._known.move_to_end(part.id)
                 return self._known[part.id]
-        vector = self._describe(part)
+        try:
+            vector = self._describe(part)
+        except CdmInspectError:
+            return None  # the store may answer the next time
         with self._lock:
             self._known[part.id] = vector
             while len(self._known) > _KEPT:
@@ -77,10 +81,14 @@ class Lookalikes:
         if not (part.regions and part.image_sha256 and part.heatmap_sha256):
             return None
         try:
-            photograph = decode_image(self._store.read_file(part.image_sha256), Path(part.image))
+            photograph = decode_image(
+                self._store.read_file(part.image_sha256),
+                Path(part.image),
+                max_pixels=self._max_pixels,
+            )
             data = self._store.read_file(part.heatmap_sha256)
             heat = decode_heatmap(data, part.heatmap_scale, part.heatmap_offset)
-        except CdmInspectError:
+        except (DamagedFile, ImageError):
             return None  # nothing is alike to what cannot be seen
         grey = to_display(photograph.pixels).mean(axis=2).astype(np.float32)
         height, width = grey.shape

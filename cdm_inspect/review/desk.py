@@ -102,7 +102,7 @@ class ReviewDesk:
     ) -> None:
         self.store, self._notify = store, notify
         self.config = config or ProjectConfig()
-        self._alike = Lookalikes(store)
+        self._alike = Lookalikes(store, max_pixels=self.config.most_pixels)
         self._sample = AuditSample(store, self.config.review)
         self._loans, self._shares = Loans(), Shares()
         self._wanted: dict[str, tuple[float, int]] = {}

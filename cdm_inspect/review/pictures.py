@@ -31,7 +31,7 @@ class Picture(NamedTuple):
     media_type: str
 
 
-def photograph_picture(data: bytes, *, is_preview: bool = False) -> Picture:
+def photograph_picture(data: bytes, *, max_pixels: int, is_preview: bool = False) -> Picture:
     """A photograph for the screen, with its own pixels.
 
     What a browser shows by itself goes out byte by byte. TIFF and 16-bit files become PNG, without
@@ -39,6 +39,7 @@ def photograph_picture(data: bytes, *, is_preview: bool = False) -> Picture:
 
     Args:
         data: of the image file.
+        max_pixels: larger ones are not decoded.
         is_preview: at most `PREVIEW_SIDE` pixels a side.
 
     Raises:
@@ -48,7 +49,7 @@ def photograph_picture(data: bytes, *, is_preview: bool = False) -> Picture:
     is_small = not is_preview or max(size) <= PREVIEW_SIDE
     if media_type in _BROWSER and not _is_deep(data, media_type) and is_small:
         return Picture(data, media_type)
-    pixels = to_display(decode_image(data, Path("photograph")).pixels)
+    pixels = to_display(decode_image(data, Path("photograph"), max_pixels=max_pixels).pixels)
     longest = max(pixels.shape[:2])
     if not is_preview or longest <= PREVIEW_SIDE:
         return Picture(encode_picture(pixels), "image/png")

@@ -38,6 +38,8 @@ second_share = 0.5
 normal = "good"
 """
 PASSWORD = "korrekt-pferd-batterie"
+PATIENCE_MS = 60_000
+"""For a fresh server on a busy machine."""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -258,7 +260,7 @@ def browser(chromium):
     """A real browser; while it is open, this thread has a loop of its own."""
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=60_000)  # a fresh server on a busy machine
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as play:
         opened = play.chromium.launch(executable_path=str(chromium), args=FLAGS)
         yield opened
@@ -287,6 +289,7 @@ def open_page(browser):
 
     def start(*, width=1280, height=800, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(PATIENCE_MS)
         context.on("request", note)
         contexts.append(context)
         page = context.new_page()

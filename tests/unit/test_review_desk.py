@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from cdm_inspect.config import LineConfig, LineReviewConfig, ProjectConfig, ReviewConfig
+from cdm_inspect.config import (
+    ImagesConfig,
+    LineConfig,
+    LineReviewConfig,
+    ProjectConfig,
+    ReviewConfig,
+)
 from cdm_inspect.errors import DecisionConflict, ImageError, InvalidOption, NotAllowed
 from cdm_inspect.hooks.conformance.recorded_line import record_line
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review
@@ -507,6 +513,10 @@ def encode(pixels, ending):
     return cv2.imencode(ending, pixels)[1].tobytes()
 
 
+def picture_of(data, *, max_pixels=10_000_000, **how):
+    return photograph_picture(data, max_pixels=max_pixels, **how)
+
+
 def test_photographs_go_out_byte_by_byte_where_a_browser_can_show_them():
     grey = np.random.default_rng(0).integers(0, 255, (40, 60), np.uint8)
     for ending, media_type in (
@@ -515,18 +525,18 @@ def test_photographs_go_out_byte_by_byte_where_a_browser_can_show_them():
         (".bmp", "image/bmp"),
     ):
         data = encode(grey, ending)
-        assert photograph_picture(data) == (data, media_type)
-        assert photograph_picture(data, is_preview=True) == (data, media_type)
-    tiff = photograph_picture(encode(grey, ".tiff"))
+        assert picture_of(data) == (data, media_type)
+        assert picture_of(data, is_preview=True) == (data, media_type)
+    tiff = picture_of(encode(grey, ".tiff"))
     assert tiff.media_type == "image/png"
     assert np.array_equal(cv2.imdecode(np.frombuffer(tiff.data, np.uint8), 0), grey)
     deep = grey.astype(np.uint16) * 4
-    picture = photograph_picture(encode(deep, ".png"))
+    picture = picture_of(encode(deep, ".png"))
     shown = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert shown.dtype == np.uint8
     assert shown.max() == 255
     with pytest.raises(ImageError):
-        photograph_picture(b"<svg onload=alert(1)>")
+        picture_of(b"<svg onload=alert(1)>")
 
 
 def test_a_photograph_is_as_large_as_it_is_shown():
@@ -544,10 +554,22 @@ def test_a_photograph_is_as_large_as_it_is_shown():
 def test_only_a_preview_of_a_large_photograph_has_fewer_pixels():
     large = np.zeros((1500, 3000), np.uint8)
     data = encode(large, ".png")
-    assert photograph_picture(data) == (data, "image/png")
-    preview = photograph_picture(data, is_preview=True)
+    assert picture_of(data) == (data, "image/png")
+    preview = picture_of(data, is_preview=True)
     assert preview.media_type == "image/jpeg"
     assert cv2.imdecode(np.frombuffer(preview.data, np.uint8), 0).shape == (1024, 2048)
+    with pytest.raises(ImageError, match="4,499,999"):
+        picture_of(data, is_preview=True, max_pixels=4_499_999)
+
+
+def test_the_largest_photograph_of_any_line_can_be_seen():
+    sizes = {"A": 1_000_000, "B": 100_000_000}
+    lines = {
+        name: LineConfig(normal="good", images=ImagesConfig(max_pixels=size))
+        for name, size in sizes.items()
+    }
+    assert ProjectConfig(lines=lines).most_pixels == 100_000_000
+    assert ProjectConfig().most_pixels == ImagesConfig().max_pixels
 
 
 def test_the_threshold_is_the_middle_of_a_heat_map(store):

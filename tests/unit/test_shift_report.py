@@ -98,7 +98,7 @@ def shift(tmp_path_factory):
             shift=SHIFT,
             zone=CONFIG.zone,
             reasons=LineReviewConfig().reasons,
-            pictures=collect_pictures(store, statistics),
+            pictures=collect_pictures(store, statistics, max_pixels=10**6),
         )
         yield statistics, facts
 
@@ -190,7 +190,7 @@ def test_a_report_of_nothing(tmp_path):
     with SqlStore("sqlite:///x.db", "images/", root=tmp_path) as store:
         statistics = summarise_line(store, "A", since=SHIFT.since, until=SHIFT.until, config=CONFIG)
         facts = ShiftFacts(made_by="", head=store.anchor())
-        assert collect_pictures(store, statistics) == {}
+        assert collect_pictures(store, statistics, max_pixels=10**6) == {}
     for language in LANGUAGES:
         for name in ("report.pdf", "report.csv"):
             write_shift_report(statistics, tmp_path / name, language=language, facts=facts)
@@ -206,7 +206,7 @@ def test_a_picture_that_nobody_can_read_is_told_as_none(shift, tmp_path):
         def read_file(self, sha256):
             return b"no picture"
 
-    assert collect_pictures(Broken(), statistics) == {}
+    assert collect_pictures(Broken(), statistics, max_pixels=10**6) == {}
     bare = ShiftFacts(made_by="x", head=facts.head, zone=facts.zone)
     write_shift_report(statistics, tmp_path / "x.pdf", language="en", facts=bare)
     _, flat = read_pdf(tmp_path / "x.pdf")
