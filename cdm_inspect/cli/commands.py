@@ -21,6 +21,7 @@ from cdm_inspect.cli import (
     thresholds,
 )
 from cdm_inspect.cli.arguments import Device, Line, Overrides, ScorerName
+from cdm_inspect.cli.doctor import doctor
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.cli.storing import store_app
@@ -452,6 +453,7 @@ app.command()(serving.serve)
 app.command()(reporting.report)
 app.command()(exporting.export)
 app.command()(exporting.parity)
+app.command()(doctor)
 app.command()(plugging.plugins)
 app.command()(plugging.deliver)
 app.command("import")(plugging.import_parts)

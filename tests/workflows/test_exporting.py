@@ -207,7 +207,7 @@ def test_no_torch_is_needed(exported, station):
     done = at_station(station, "--json", "parity", "--line", "A")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["flips"] == 0
-    for command in ("lines", "plugins"):
+    for command in ("lines", "plugins", "doctor"):
         assert at_station(station, command).returncode == 0
     for command in (["train"], ["inspect", photographs]):
         done = at_station(station, command[0], "--line", "A", *command[1:])

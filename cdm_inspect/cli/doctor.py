@@ -1,0 +1,78 @@
+"""The command `cdm-inspect doctor`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from importlib.util import find_spec
+
+import typer
+from rich.filesize import decimal
+from rich.markup import escape
+
+from cdm_inspect.cli.steps import Context
+from cdm_inspect.durable import as_json
+from cdm_inspect.health import Check, check_health
+from cdm_inspect.records import JsonObject
+
+_BYTES = ("free", "total")
+_STATES = {True: "[green]good[/green]", False: "[red]wrong[/red]", None: "-"}
+
+
+def doctor(context: typer.Context) -> None:
+    """Say whether machine, store, files, record and plugins are as they should be; 1 if not."""
+    state: Context = context.obj
+    project = state.open()
+    with ExitStack() as opened:
+        checks = [
+            *check_health(project, lambda: opened.enter_context(project.open_store())),
+            Check(name="devices", is_good=None, facts=find_devices()),
+        ]
+    rows = project.registry.rows
+    refused = [row for row in rows if row.status in ("refused", "partly refused")]
+    plugins = Check(
+        name="plugins",
+        is_good=not refused,
+        facts={row.name: row.status for row in rows},
+        problem=" ".join(f"{row.name}: {row.reason}" for row in refused),
+    )
+    checks.append(plugins)
+    state.screen.table(
+        "doctor",
+        ("what", "state", "found"),
+        [(c.name, _STATES[c.is_good], escape(_told(c.facts))) for c in checks],
+    )
+    for check in checks:
+        if check.problem:
+            state.screen.say(f"[red]{check.name}:[/red] {escape(check.problem)}")
+    is_good = all(check.is_good is not False for check in checks)
+    state.screen.finish({"is_good": is_good, "checks": [as_json(asdict(c)) for c in checks]})
+    if not is_good:
+        raise typer.Exit(1)
+
+
+def find_devices() -> JsonObject:
+    """GPUs that PyTorch sees, and providers of ONNX Runtime; of what is not installed nothing."""
+    found: JsonObject = {}
+    if find_spec("torch") is not None:
+        import torch
+
+        gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+        found["cuda"] = [torch.cuda.get_device_name(number) for number in gpus]
+    if find_spec("onnxruntime") is not None:
+        import onnxruntime
+
+        found["onnxruntime"] = onnxruntime.get_available_providers()
+    return found
+
+
+def _told(facts: JsonObject) -> str:
+    return "; ".join(f"{name} {_worded(name, value)}" for name, value in facts.items())
+
+
+def _worded(name: str, value: object) -> str:
+    if name in _BYTES and isinstance(value, int):
+        return decimal(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
