@@ -21,6 +21,7 @@ from cdm_inspect.records import (
     JsonObject,
     JudgingSetup,
     Order,
+    Purpose,
     Review,
     StoredInspection,
 )
@@ -55,11 +56,23 @@ class InspectionReader(Protocol):
         ...
 
     def decisions(
-        self, line: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None
+        self,
+        line: str,
+        *,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        purpose: Purpose | None = None,
     ) -> Sequence[tuple[StoredInspection, Review]]:
         """Decisions on parts of a line that were made within a time, oldest first; undone ones too.
 
         Each comes with its inspection as it stands now.
+
+        Args:
+            line: of the parts.
+            since: earliest time of a decision.
+            until: end of the time; that moment is no longer part of it.
+            purpose: only decisions made for it. Asked every few seconds: few have it, and the
+                others should not be read.
         """
         ...
 

@@ -140,6 +140,7 @@ class ReviewDesk:
         order: Order = Order.UNCERTAIN,
         count: int = 12,
         busy: Collection[int] = (),
+        lost: Collection[int] = (),
     ) -> Sequence[StoredInspection]:
         """Parts for one screen to show; while it shows them nobody else is given them.
 
@@ -154,6 +155,7 @@ class ReviewDesk:
             count: at most so many in all.
             busy: numbers of parts that it shows, or whose decisions are on their way; it keeps
                 them, and they come first.
+            lost: numbers of parts that it cannot show; others are lent them.
 
         Raises:
             NotAllowed: if the person may not decide such parts.
@@ -162,7 +164,7 @@ class ReviewDesk:
         seconds = self.settings(line).lease_seconds
         if queue is Queue.FLAGGED:
             lent = self.store.claim(line, holder, count=count, seconds=seconds, order=order)
-            theirs = self._without_quarrels(actor, lent)
+            theirs = [p for p in self._without_quarrels(actor, lent) if p.id not in lost]
             share = self._shares.of(line, holder, len(theirs), wanted=count, seconds=seconds)
             held = [part for part in theirs if part.id in busy]
             rest = [part for part in theirs if part.id not in busy]
@@ -176,7 +178,9 @@ class ReviewDesk:
             Queue.SECOND: self._for_second,
             Queue.OPEN: self._open,
         }[queue](actor, line)
-        return self._loans.lend(found, holder, count, seconds)
+        shown = [part for part in found if part.id not in lost]
+        theirs = sorted(shown, key=lambda part: part.id not in busy)
+        return self._loans.lend(theirs, holder, count, seconds)
 
     def release(self, holder: str) -> None:
         """Give back what a screen was lent."""
@@ -232,7 +236,7 @@ class ReviewDesk:
         return self._alike.find(part, count)
 
     def limit_samples(self, line: str) -> Sequence[StoredInspection]:
-        """Border cases that the line's people have agreed on, newest first."""
+        """Border cases that the line's people have agreed on, newest first, at most a hundred."""
         marked: dict[int, bool] = {}
         events = [
             event
@@ -242,8 +246,10 @@ class ReviewDesk:
         for event in sorted(events, key=lambda event: event.at, reverse=True):
             if event.inspection_id is not None:
                 marked.setdefault(event.inspection_id, event.action == LIMIT_SAMPLE)
-        numbers = tuple(number for number, is_marked in marked.items() if is_marked)
-        found = self.store.find(InspectionQuery(line=line, ids=numbers)) if numbers else ()
+        numbers = tuple(number for number, is_marked in marked.items() if is_marked)[:_PAGE]
+        # Without a number the query is for any.
+        query = InspectionQuery(line=line, ids=numbers, limit=len(numbers))
+        found = self.store.find(query) if numbers else ()
         by_number = {part.id: part for part in found}
         return [by_number[number] for number in numbers if number in by_number]
 
@@ -423,14 +429,9 @@ class ReviewDesk:
         decided = sum(
             cell.parts for cell in self.store.hourly(line, since=since) if cell.decision in JUDGED
         )
-        done = len(
-            {
-                review.inspection_id
-                for _, review in self.store.decisions(line, since=since)
-                if review.purpose is Purpose.SECOND
-            }
-        )
-        wanted = max(0, round(share * decided) - done)
+        opinions = self.store.decisions(line, since=since, purpose=Purpose.SECOND)
+        done = {review.inspection_id for _, review in opinions}
+        wanted = max(0, round(share * decided) - len(done))
         with self._lock:
             self._wanted[line] = time.monotonic(), wanted
         return wanted

@@ -7,10 +7,11 @@ import math
 import random
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 from cdm_inspect.config import ReviewConfig
 from cdm_inspect.contracts import VerdictStore
@@ -29,9 +30,10 @@ from cdm_inspect.shifts import Shift, shift_at, shifts_between
 _BACK = dt.timedelta(days=1)
 _HOUR = dt.timedelta(hours=1)
 _COUNTED_FOR_S = 15.0
-# The store sorts so many for a draw; of more, it looks at stretches of time only.
-_SORTED = 50_000
-_PER_STRETCH = 500
+# A shift is drawn from in so many stretches at most, each with a query of its own.
+_STRETCHES = 48
+# About so many the store sorts for a draw; of a stretch with more it looks at a piece only.
+_SORTED = 2_500
 
 
 @dataclass
@@ -41,20 +43,42 @@ class _Line:
     Attributes:
         counted: when, by the monotonic clock.
         shifts: those of the last day, oldest first.
-        judged: parts of each, by its beginning.
-        decided: passed parts with a decision, by the hour: while they stay, so does what is judged.
-        passed: parts of each that nobody has decided, by the hour.
+        judged: when the parts that were drawn and judged were inspected.
+        passed: parts, by the hour; while those with a decision stay, so does what is judged.
         drawn: parts that wait, by number, those of the newest shift first.
         is_drawn: whether as many were drawn as are wanted now.
     """
 
     counted: float
     shifts: Sequence[Shift]
-    judged: Counter[dt.datetime]
-    decided: Sequence[HourlyCount]
+    judged: list[dt.datetime]
     passed: Sequence[HourlyCount]
     drawn: dict[int, StoredInspection] = field(default_factory=dict)
     is_drawn: bool = False
+
+    @property
+    def decided(self) -> Sequence[HourlyCount]:
+        """Passed parts with a decision."""
+        return [cell for cell in self.passed if cell.decision is not None]
+
+
+@dataclass
+class _Stretch:
+    """A part of a shift that is over.
+
+    Attributes:
+        since: its beginning.
+        until: its end.
+        passed: about so many parts passed in it; 0 once no more of them are found.
+        taken: of them drawn or judged.
+        due: how many should be.
+    """
+
+    since: dt.datetime
+    until: dt.datetime
+    passed: float = 0.0
+    taken: int = 0
+    due: float = 0.0
 
 
 class AuditSample:
@@ -62,8 +86,13 @@ class AuditSample:
 
     The current shift comes first, then those of the last day that lack some, the newest first. A
     part that is drawn stays so until it is judged: screens that ask again find theirs, and no more
-    parts are out than a shift lacks. Of the current shift as many are drawn as goes with its share
-    that is over: all at once, they would be parts of its first minutes, and stand for no others.
+    parts are out than a shift lacks.
+
+    Each part of a shift has about the same chance, whenever people judge. Drawn from all until now,
+    again and again, an early part would have many chances and a late one few: so a shift is cut
+    into equal stretches, and drawn from each once it is over. Which lack some follows from what is
+    judged. While the shift goes on, nobody knows how many parts there will be: rather too few are
+    drawn, and the others once it is over.
 
     May be used by several threads.
 
@@ -81,7 +110,7 @@ class AuditSample:
     def judged(self, line: str, now: dt.datetime) -> int:
         """Of the parts inspected in the current shift, how many have been judged as a sample."""
         with self._lock:
-            return self._count(line, now).judged[shift_at(now, self._config).since]
+            return len(_within(self._count(line, now).judged, shift_at(now, self._config)))
 
     def waiting(self, line: str, wanted: int, now: dt.datetime) -> Sequence[StoredInspection]:
         """Parts that are drawn and that nobody has judged; none once each shift has its number.
@@ -115,9 +144,9 @@ class AuditSample:
             is_drawn = known.drawn.pop(part.id, None) is not None
             if is_drawn and is_judged and review.purpose is Purpose.AUDIT:
                 # One that was drawn less, and one that is judged more: nothing has to be counted.
-                known.judged[_shift_of(part.inspected_at, known.shifts).since] += 1
+                known.judged.append(part.inspected_at)
             else:
-                known.counted, known.decided = -math.inf, ()
+                known.counted, known.shifts = -math.inf, ()
 
     def _count(self, line: str, now: dt.datetime) -> _Line:
         known = self._lines.get(line)
@@ -131,33 +160,26 @@ class AuditSample:
             for cell in self._store.hourly(line, since=_hour_of(since))
             if cell.verdict is Verdict.PASS
         ]
-        decided = [cell for cell in passed if cell.decision is not None]
-        if known is not None and (known.shifts, known.decided) == (shifts, decided):
-            judged = known.judged
-        else:
-            judged = self._judged(line, shifts) if decided else Counter()
-        found = self._lines[line] = _Line(
-            counted=counted,
-            shifts=shifts,
-            judged=judged,
-            decided=decided,
-            passed=[cell for cell in passed if cell.decision is None],
-            drawn=known.drawn if known is not None else {},
-        )
+        found = _Line(counted=counted, shifts=shifts, judged=[], passed=passed)
+        if known is not None:
+            found.drawn = known.drawn
+        if known is not None and (known.shifts, known.decided) == (shifts, found.decided):
+            found.judged = known.judged
+        elif found.decided:
+            found.judged = self._judged(line, since)
+        self._lines[line] = found
         return found
 
-    def _judged(self, line: str, shifts: Sequence[Shift]) -> Counter[dt.datetime]:
-        """Parts that were drawn at random and have a decision, by the shift of their inspection."""
-        since = shifts[0].since
+    def _judged(self, line: str, since: dt.datetime) -> list[dt.datetime]:
+        """When the parts that were drawn at random and have a decision were inspected."""
         parts = {
             part.id: part.inspected_at
-            for part, review in self._store.decisions(line, since=since)
-            if review.purpose is Purpose.AUDIT
-            and part.verdict is Verdict.PASS
+            for part, _ in self._store.decisions(line, since=since, purpose=Purpose.AUDIT)
+            if part.verdict is Verdict.PASS
             and part.decision is not None
             and part.inspected_at >= since
         }
-        return Counter(_shift_of(at, shifts).since for at in parts.values())
+        return list(parts.values())
 
     def _draw(
         self, line: str, known: _Line, wanted: int, now: dt.datetime
@@ -171,68 +193,137 @@ class AuditSample:
             kept = sorted(self._store.find(query), key=lambda part: place[part.id])
         for shift in reversed(known.shifts):
             own = [part for part in kept if shift.since <= part.inspected_at < shift.until]
-            lacking = _due(shift, wanted, now) - known.judged[shift.since]
-            yield from own[: max(0, lacking)]
-            hours = _hours(known.passed, shift)
-            if lacking > len(own) and hours.total() > len(own):
-                yield from self._draw_from(line, shift, hours, lacking - len(own), own)
+            judged = _within(known.judged, shift)
+            stretches = _stretches(shift, wanted, known.passed, now)
+            is_over = now >= shift.until
+            due = wanted if is_over else round(sum(stretch.due for stretch in stretches))
+            own = own[: max(0, wanted - len(judged))]
+            times = sorted((*judged, *(part.inspected_at for part in own)))
+            # What was drawn last comes first: who judges fewer than are wanted has some of all.
+            if len(times) < due and _undecided(known.passed, shift) > len(own):
+                for stretch in stretches:
+                    until = bisect_left(times, stretch.until)
+                    stretch.taken = until - bisect_left(times, stretch.since)
+                yield from self._draw_from(line, stretches, due - len(times), own, is_over)
+            yield from own
 
     def _draw_from(
         self,
         line: str,
-        shift: Shift,
-        hours: Counter[dt.datetime],
+        stretches: Sequence[_Stretch],
         count: int,
-        without: Collection[StoredInspection],
+        without: Sequence[StoredInspection],
+        is_over: bool,
     ) -> Sequence[StoredInspection]:
-        """So many parts of a shift that were not drawn yet; fewer where there are no more."""
-        query = InspectionQuery(
-            line=line,
-            verdicts=(Verdict.PASS,),
-            is_decided=False,
-            since=shift.since,
-            until=shift.until,
-            order=Order.RANDOM,
-            limit=count + len(without),
-        )
-        taken = {part.id for part in without}
-        if hours.total() <= _SORTED:
-            found = [part for part in self._store.find(query) if part.id not in taken]
-            return found[:count]
-        # Each from a stretch of its own, so that no draw has to look at all parts of the shift.
+        """So many parts of a shift that were not drawn yet, in any order; fewer if it goes on."""
         drawn: list[StoredInspection] = []
-        for hour in self._random.choices(list(hours), list(hours.values()), k=count):
-            length = min(1.0, _PER_STRETCH / hours[hour]) * _HOUR
-            begin = max(shift.since, hour + self._random.random() * (_HOUR - length))
-            end = min(shift.until, begin + length)
-            found = [
-                part
-                for part in self._store.find(replace(query, since=begin, until=end))
-                if part.id not in taken
-            ]
-            drawn += found[:1]
-            taken |= {part.id for part in found[:1]}
+        while len(drawn) < count and any(stretch.passed for stretch in stretches):
+            if is_over:
+                _spread(stretches, count - len(drawn))
+            for stretch, share in self._share_out(stretches, count - len(drawn)):
+                found = self._find(line, stretch, share, (*without, *drawn))
+                if len(found) < share:
+                    stretch.passed = 0.0
+                stretch.taken += len(found)
+                drawn += found
+            if not is_over:
+                break
+        self._random.shuffle(drawn)
         return drawn
 
+    def _share_out(
+        self, stretches: Sequence[_Stretch], count: int
+    ) -> Iterator[tuple[_Stretch, int]]:
+        """How many of so many draws each stretch gets."""
+        able = [stretch for stretch in stretches if stretch.passed]
+        lacks = list(accumulate(stretch.due - stretch.taken for stretch in able))
+        # Where too many were drawn, the stretches around get fewer: midway between the lines that
+        # never fall and lie above and below.
+        above = accumulate(lacks, max)
+        below = reversed(list(accumulate(reversed(lacks), min)))
+        ways = [(high + low) / 2 for high, low in zip(above, below, strict=True)]
+        # Systematic: each gets its share rounded up or down, and on average all of it.
+        scale, begin = count / lacks[-1], self._random.random()
+        ends = [math.floor(min(max(0.0, way * scale), count) + begin) for way in ways]
+        for stretch, (former, end) in zip(able, pairwise((0, *ends[:-1], count)), strict=True):
+            if end > former:
+                yield stretch, end - former
 
-def _due(shift: Shift, wanted: int, now: dt.datetime) -> int:
-    """How many parts of a shift should be judged by now."""
-    over = min(1.0, (now - shift.since) / (shift.until - shift.since))
-    return math.ceil(wanted * over)
+    def _find(
+        self, line: str, stretch: _Stretch, count: int, without: Sequence[StoredInspection]
+    ) -> Sequence[StoredInspection]:
+        """So many parts of a stretch, or of pieces of it; fewer where there are no more."""
+        cuts = _cut(stretch.since, stretch.until, math.ceil(stretch.passed / _SORTED))
+        found: list[StoredInspection] = []
+        pieces = Counter(self._random.choices(list(pairwise(cuts)), k=count))
+        for (since, until), share in pieces.items():
+            taken = {part.id for part in without if since <= part.inspected_at < until}
+            query = InspectionQuery(
+                line=line,
+                verdicts=(Verdict.PASS,),
+                is_decided=False,
+                since=since,
+                until=until,
+                order=Order.RANDOM,
+                limit=share + len(taken),
+            )
+            new = [part for part in self._store.find(query) if part.id not in taken]
+            found += new[:share]
+        return found
 
 
-def _hours(cells: Iterable[HourlyCount], shift: Shift) -> Counter[dt.datetime]:
-    """Parts by hour; an hour in which shifts change belongs to both."""
-    parts: Counter[dt.datetime] = Counter()
-    for cell in cells:
-        if _hour_of(shift.since) <= cell.hour < shift.until:
-            parts[cell.hour] += cell.parts
-    return parts
+def _stretches(
+    shift: Shift, wanted: int, passed: Iterable[HourlyCount], now: dt.datetime
+) -> Sequence[_Stretch]:
+    """Those of a shift that are over; an hour's parts count as if they were spread evenly.
+
+    Due are as many of each as if all of the shift were like the busiest hour of the last day. A
+    line that stands still for a while gives fewer, and no other stretch has to stand for that one.
+    """
+    cuts = _cut(shift.since, shift.until, min(wanted, _STRETCHES))
+    found = [_Stretch(since, until) for since, until in pairwise(cuts) if until <= now]
+    hours: Counter[dt.datetime] = Counter()
+    for cell in passed:
+        hours[cell.hour] += cell.parts
+    for hour, parts in hours.items():
+        end = min(hour + _HOUR, now)
+        for stretch in found:
+            length = min(stretch.until, end) - max(stretch.since, hour)
+            if length > dt.timedelta(0):
+                stretch.passed += parts * (length / (end - hour))
+    most = max(hours.values(), default=0) * ((cuts[1] - cuts[0]) / _HOUR)
+    for stretch in found:
+        if stretch.passed:
+            stretch.due = wanted / (len(cuts) - 1) * min(1.0, stretch.passed / most)
+    return found
+
+
+def _spread(stretches: Iterable[_Stretch], count: int) -> None:
+    """Once a shift is over, so many more are due, in all by what has passed in each stretch."""
+    able = [stretch for stretch in stretches if stretch.passed]
+    due = count + sum(stretch.taken for stretch in able)
+    passed = sum(stretch.passed for stretch in able)
+    for stretch in able:
+        stretch.due = due * stretch.passed / passed
+
+
+def _undecided(passed: Iterable[HourlyCount], shift: Shift) -> int:
+    """Parts without a decision; an hour in which shifts change belongs to both."""
+    return sum(
+        cell.parts
+        for cell in passed
+        if cell.decision is None and _hour_of(shift.since) <= cell.hour < shift.until
+    )
+
+
+def _cut(since: dt.datetime, until: dt.datetime, count: int) -> Sequence[dt.datetime]:
+    """Where so many equal stretches of a time begin, and where the last one ends."""
+    return [since + (until - since) * index / count for index in range(count + 1)]
+
+
+def _within(moments: Iterable[dt.datetime], shift: Shift) -> Sequence[dt.datetime]:
+    return [at for at in moments if shift.since <= at < shift.until]
 
 
 def _hour_of(moment: dt.datetime) -> dt.datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
-
-
-def _shift_of(moment: dt.datetime, shifts: Sequence[Shift]) -> Shift:
-    return shifts[bisect_right(shifts, moment, key=lambda shift: shift.since) - 1]

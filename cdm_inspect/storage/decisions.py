@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cdm_inspect.durable import readable
-from cdm_inspect.records import Review, StoredInspection
+from cdm_inspect.records import Purpose, Review, StoredInspection
 from cdm_inspect.storage.rows import to_record, to_review
 from cdm_inspect.storage.schema import Base, DecisionRow, InspectionRow
 
@@ -18,7 +18,11 @@ _CHUNK = 1000
 
 
 def read_decisions(
-    session: Session, line: str, since: dt.datetime | None, until: dt.datetime | None
+    session: Session,
+    line: str,
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+    purpose: Purpose | None,
 ) -> Sequence[tuple[StoredInspection, Review]]:
     """Oldest first; see `contracts.VerdictStore`.
 
@@ -31,6 +35,8 @@ def read_decisions(
         statement = statement.where(decision.c.decided_at >= since)
     if until is not None:
         statement = statement.where(decision.c.decided_at < until)
+    if purpose is not None:
+        statement = statement.where(decision.c.purpose == purpose.value)
     made = session.execute(statement).all()
     numbers = sorted({row.inspection_id for row in made})
     parts: dict[int, StoredInspection] = {}

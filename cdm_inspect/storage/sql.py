@@ -217,20 +217,20 @@ class SqlStore:
             return [to_review(row) for row in session.scalars(statement)]
 
     def decisions(
-        self, line: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None
+        self,
+        line: str,
+        *,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        purpose: Purpose | None = None,
     ) -> Sequence[tuple[StoredInspection, Review]]:
         """Decisions within a time, with their parts; see `contracts.VerdictStore`."""
         with self.database.reading() as session:
-            return read_decisions(session, line, since, until)
+            return read_decisions(session, line, since, until, purpose)
 
     def record_event(self, event: Event) -> None:
         """Keep an event and its audit entry in one transaction; see `contracts.VerdictStore`."""
-
-        def keep() -> None:
-            with self.database.writing() as session:
-                keep_event(self.database, session, event)
-
-        self.database.persistently(keep)
+        keep_event(self.database, event)
         self._anchor_daily()
 
     def events(

@@ -1,5 +1,6 @@
 """Inspections and decisions, over every database: SQLite always, PostgreSQL where it runs."""
 
+import datetime as dt
 import json
 import threading
 import time
@@ -17,6 +18,7 @@ from cdm_inspect.errors import DecisionConflict, StorageError
 from cdm_inspect.images import decode_heatmap
 from cdm_inspect.records import (
     Decision,
+    Event,
     Inspection,
     InspectionQuery,
     JudgingSetup,
@@ -264,6 +266,31 @@ def test_a_refused_decision_is_in_the_audit_too(store):
         ("decide", "sato"),
         ("refuse", "ito"),
     ]
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_an_event_is_told_once_whatever_becomes_of_the_answer(store, monkeypatch, is_kept):
+    """Of a commit whose answer was lost nobody knows whether the database has it."""
+    dialect, lost = store.engine.dialect, []
+    commit = dialect.do_commit
+
+    def lose(connection):
+        if is_kept or lost:
+            commit(connection)
+        if not lost:
+            lost.append(connection)
+            raise dialect.loaded_dbapi.OperationalError("the database is locked")
+
+    told = Event(action="paint-roof", who="佐藤", line="A", facts={"cost": 1.5, "colour": None})
+    store.record_event(replace(told, who="earlier"))
+    with monkeypatch.context() as patch:
+        patch.setattr(dialect, "do_commit", lose)
+        store.record_event(told)
+    assert lost
+    # Another one, alike but for the time of it.
+    store.record_event(replace(told, at=told.at + dt.timedelta(microseconds=1)))
+    assert [event.who for event in store.events()] == ["佐藤", "佐藤", "earlier"]
+    assert chain(store) == (3, None)
 
 
 def test_the_queue_compares_scores_of_different_scorers_by_their_thresholds(store):

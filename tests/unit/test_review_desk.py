@@ -40,8 +40,8 @@ AUDITOR = Actor("abe", Role.AUDITOR)
 @pytest.fixture
 def desk(store):
     review = LineReviewConfig(second_share=0.5, audit_per_shift=10)
-    # Of one shift a day, nearly all of the current one is over.
-    ends = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=3)
+    # One shift a day; the last one ended a minute ago.
+    ends = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
     plant = ReviewConfig(timezone="UTC", shifts=(ends.time(),))
     lines = {"A": LineConfig(normal="good", review=review)}
     return ReviewDesk(store, ProjectConfig(lines=lines, review=plant))
@@ -122,6 +122,9 @@ def test_samples_are_lent_as_well(store, desk, queue):
     assert len(first) == len(second) == 5
     assert not {part.id for part in first} & {part.id for part in second}
     assert desk.take(SATO, "A", queue, holder="one", count=5) == first
+    *_, shown = first
+    kept = desk.take(SATO, "A", queue, holder="one", count=1, busy=[shown.id])
+    assert [part.id for part in kept] == [shown.id]
     is_passed = [part.verdict is Verdict.PASS for part in (*first, *second)]
     assert set(is_passed) == {queue is Queue.AUDIT}
 
@@ -450,6 +453,31 @@ def test_limit_samples(store, desk):
     desk.mark_limit_sample(KATO, store.get(part.id), "worn", ends=True)
     assert [sample.id for sample in desk.limit_samples("A")] == [other.id]
     assert desk.limit_samples("B") == []
+
+
+def test_of_many_limit_samples_the_newest_are_shown(store, desk):
+    parts = flagged(store, 130)
+    for part in parts:
+        store.record_review(a_review(part.id, reason=""))
+        desk.mark_limit_sample(KATO, store.get(part.id), "just good")
+    shown = [sample.id for sample in desk.limit_samples("A")]
+    assert shown == [part.id for part in reversed(parts)][:100]
+
+
+def test_only_second_opinions_are_read_to_know_how_many_there_are(store, desk, monkeypatch):
+    for part in flagged(store, 4):
+        desk.decide(SATO, said(part))
+    (other,) = desk.take(ITO, "A", Queue.SECOND, holder="two", count=1)
+    desk.decide(ITO, said(other, purpose=Purpose.SECOND))
+    read, decisions = [], store.decisions
+
+    def told(*args, **facts):
+        read.extend(decisions(*args, **facts))
+        return read
+
+    monkeypatch.setattr(store, "decisions", told)
+    assert desk.work("A").second_wanted == 1
+    assert [review.purpose for _, review in read] == [Purpose.SECOND]
 
 
 def test_alarms_are_acknowledged_with_a_reason(store, desk):

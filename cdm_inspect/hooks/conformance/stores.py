@@ -29,6 +29,7 @@ from cdm_inspect.records import (
     InspectionQuery,
     JudgingSetup,
     Order,
+    Purpose,
     StoredInspection,
     Verdict,
 )
@@ -239,6 +240,16 @@ class StoreConformance(PeopleConformance):
             kept = store.get(part.id)
             assert kept is not None
             assert (kept.decision, kept.decided_at) == (Decision.REJECT, second.decided_at)
+
+    def test_purposes_are_told_apart(self, options: dict[str, Any], tmp_path: Path) -> None:
+        """Of the decisions of a line, those that were made for one."""
+        with open_store(self.offer, options, tmp_path) as store:
+            mine, other = (store.append(a_part(n, line="AB"[n]), evidence=None) for n in (0, 1))
+            audit = a_review(mine.id, purpose=Purpose.AUDIT)
+            for review in (a_review(mine.id), audit, a_review(other.id, purpose=Purpose.AUDIT)):
+                store.record_review(review)
+            found = store.decisions("A", purpose=Purpose.AUDIT)
+            assert [review for _, review in found] == [audit]
 
     def test_several_at_once_are_all_kept_in_their_order(
         self, options: dict[str, Any], tmp_path: Path
