@@ -63,7 +63,8 @@ def save_thresholds(
 
     Raises:
         NotAllowed: if the person may not.
-        InvalidOption: if reason, thresholds or costs are none.
+        InvalidOption: if reason, thresholds or costs are none, or these thresholds are in force,
+            whatever the costs.
         CalibrationError: if too little is known, or the calibration in force has changed since
             `what_if` was opened, or is out of date.
         StorageError: if it cannot be written.
@@ -85,6 +86,12 @@ def save_thresholds(
                 f"expected version {former.version} ({former.id}) in force, found version "
                 f"{in_force.version} ({in_force.id}): somebody has set thresholds or calibrated "
                 "since this was opened. Nothing was changed. Open it anew and look again."
+            )
+        if (outcome.review, outcome.reject) == (in_force.threshold, in_force.reject_threshold):
+            raise InvalidOption(
+                f"expected other thresholds than version {in_force.version} has, found the same "
+                f"({_zones(outcome.review, outcome.reject)}): they are in force already. Nothing "
+                "was changed."
             )
         days, parts = _left(store, former)
         chosen = replace(

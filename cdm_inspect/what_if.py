@@ -42,6 +42,7 @@ class Lack(StrEnum):
     DEFECTS = "defects"
     GOOD = "good"
     SEEN = "seen"
+    KEPT = "kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,6 +321,9 @@ def _refusal(reviewed: ReviewedParts) -> str:
 
 def _sentences(reviewed: ReviewedParts) -> dict[Lack, str]:
     """What is missing, each with a sentence for people."""
+    if reviewed.lacking and reviewed.unseen is None:
+        # Whatever else there is too little of was deleted as well.
+        return {Lack.KEPT: f"the judged parts cannot stand for all: {reviewed.lacking}."}
     defects, found = len(reviewed.defective.scores), {}
     if defects < FEWEST_DEFECTS:
         found[Lack.DEFECTS] = (

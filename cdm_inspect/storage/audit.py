@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Row, Select, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from cdm_inspect.contracts import AuditEntry
@@ -27,7 +27,7 @@ from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import StorageError
 from cdm_inspect.records import Decision, Purpose, Tick, untold
 from cdm_inspect.storage.engine import Database
-from cdm_inspect.storage.schema import AuditRow, DecisionRow, InspectionRow, Status
+from cdm_inspect.storage.schema import AuditRow, Base, DecisionRow, InspectionRow, Status
 
 GENESIS = "0" * 64
 # What an entry calls it, and the column of the decision.
@@ -38,6 +38,18 @@ _TOLD = {
     "comment": "comment",
     "reason": "reason",
     "role": "role",
+    "region": "region",
+    "seen_ms": "seen_ms",
+    "purpose": "purpose",
+}
+# What goes without saying, and is left out of an entry.
+_UNTOLD = {"region": None, "seen_ms": None, "purpose": Purpose.QUEUE.value}
+# Likewise of the inspection.
+_JUDGED = {
+    "verdict": "verdict",
+    "image": "sha256",
+    "model": "model",
+    "calibration": "calibration",
 }
 _PAGE = 2000
 _ROWS = 5000
@@ -128,7 +140,7 @@ def first_bad_entry(
 
 
 def unlike_parts(session: Session, tick: Tick = untold) -> list[int]:
-    """Numbers of inspections whose verdict or decisions are not those that the chain tells of.
+    """Numbers of inspections that are not, or whose decisions are not, what the chain tells.
 
     Those that have been deleted since are left out, and so are entries of the first versions, which
     do not name the decision.
@@ -145,48 +157,18 @@ def unlike_parts(session: Session, tick: Tick = untold) -> list[int]:
         decided = [entry for entry in entries if entry.get("action") == "decide"]
         unnamed.update(entry["inspection"] for entry in decided if "client" not in entry)
         by_client = {entry["client"]: entry for entry in decided if "client" in entry}
-        verdicts = _by_key(session, InspectionRow.id, {e["inspection"] for e in by_client.values()})
-        decisions = _by_key(session, DecisionRow.client_id, by_client)
+        numbers = {entry["inspection"] for entry in by_client.values()}
+        parts = _by_key(session, InspectionRow.id, numbers, (*_JUDGED.values(), "version"))
+        columns = (*_TOLD.values(), "decided_at")
+        decisions = _by_key(session, DecisionRow.client_id, by_client, columns)
         for client, entry in by_client.items():
-            number = entry["inspection"]
-            if number not in verdicts:
+            part, found = parts.get(entry["inspection"]), decisions.get(client)
+            if part is None:
                 continue
-            told += client in decisions
-            found = decisions.get(client)
-            is_same = (
-                found is not None
-                and all(
-                    entry.get(name, "") == getattr(found, column) for name, column in _TOLD.items()
-                )
-                and entry.get("purpose", Purpose.QUEUE.value) == found.purpose
-            )
-            if not is_same or verdicts[number].verdict != entry["verdict"]:
-                unlike.add(number)
-    decision = aliased(DecisionRow)
-    newest = (
-        select(func.max(decision.id))
-        .where(decision.inspection_id == InspectionRow.id)
-        .where(decision.purpose != Purpose.SECOND.value)
-        .scalar_subquery()
-    )
-    undone = Decision.UNDO.value
-    stands = func.coalesce(InspectionRow.decision, undone)
-    last_one = func.coalesce(DecisionRow.decision, undone)
-    unlike.update(
-        session.scalars(
-            select(InspectionRow.id)
-            .outerjoin(DecisionRow, DecisionRow.id == newest)
-            # Of most parts nobody has decided anything, and they say so.
-            .where(or_(_IS_DECIDED, InspectionRow.version > 0, InspectionRow.decision.is_not(None)))
-            .where(
-                or_(
-                    stands != last_one,
-                    (stands != undone) & (InspectionRow.reviewer != DecisionRow.reviewer),
-                    (stands != undone) != _IS_DECIDED,
-                )
-            )
-        )
-    )
+            told += found is not None
+            if found is None or not _is_told(entry, found) or not _is_judged(entry, part):
+                unlike.add(entry["inspection"])
+    unlike.update(session.scalars(_standing_otherwise()))
     if session.scalar(select(func.count()).select_from(DecisionRow)) != told:
         texts = session.scalars(select(AuditRow.entry).where(AuditRow.entry.contains("client")))
         clients = {json.loads(text).get("client") for text in texts}
@@ -197,9 +179,62 @@ def unlike_parts(session: Session, tick: Tick = untold) -> list[int]:
     return sorted(unlike)
 
 
-def _by_key(session: Session, key: Any, values: Collection[Any]) -> dict[Any, Any]:
-    rows = session.scalars(select(key.class_).where(key.in_(values))) if values else ()
-    return {getattr(row, key.key): row for row in rows}
+def _is_told(entry: Mapping[str, Any], found: Row[Any]) -> bool:
+    """Whether a decision is what its entry tells."""
+    at = dt.datetime.fromisoformat(entry["at"])
+    # Without a zone it was a time by a clock that nobody knows.
+    return (at.tzinfo is None or at == found.decided_at) and all(
+        entry.get(name, _UNTOLD.get(name, "")) == getattr(found, column)
+        for name, column in _TOLD.items()
+    )
+
+
+def _is_judged(entry: Mapping[str, Any], part: Row[Any]) -> bool:
+    """Whether an inspection that was decided is what the entry of the decision tells."""
+    return part.version > 0 and all(
+        entry[name] == getattr(part, column) for name, column in _JUDGED.items()
+    )
+
+
+def _standing_otherwise() -> Select[Any]:
+    """Inspections on which another decision stands than the last one."""
+    decision = aliased(DecisionRow)
+    made = select(func.count(decision.id)).where(decision.inspection_id == InspectionRow.id)
+    newest = (
+        select(func.max(decision.id))
+        .where(decision.inspection_id == InspectionRow.id)
+        .where(decision.purpose != Purpose.SECOND.value)
+    )
+    undone = Decision.UNDO.value
+    stands = func.coalesce(InspectionRow.decision, undone)
+    last_one = func.coalesce(DecisionRow.decision, undone)
+    at = case((last_one != undone, DecisionRow.decided_at))
+    return (
+        select(InspectionRow.id)
+        .outerjoin(DecisionRow, DecisionRow.id == newest.scalar_subquery())
+        # Of most parts nobody has decided anything, and they say so.
+        .where(or_(_IS_DECIDED, InspectionRow.version > 0, InspectionRow.decision.is_not(None)))
+        .where(
+            or_(
+                stands != last_one,
+                (stands != undone) & (InspectionRow.reviewer != DecisionRow.reviewer),
+                (stands != undone) != _IS_DECIDED,
+                InspectionRow.decided_at.is_distinct_from(at),
+                InspectionRow.version != made.scalar_subquery(),
+            )
+        )
+    )
+
+
+def _by_key(
+    session: Session, key: Any, values: Collection[Any], columns: Sequence[str]
+) -> dict[Any, Row[Any]]:
+    """Some columns of the rows with these keys."""
+    table = Base.metadata.tables[key.class_.__tablename__]
+    # Not through the mapper, of a year there are many.
+    statement = select(table.c[key.key], *(table.c[name] for name in columns if name != key.key))
+    rows = session.execute(statement.where(table.c[key.key].in_(values))) if values else ()
+    return {row[0]: row for row in rows}
 
 
 def _link(number: int, entry: str, previous: str) -> str:

@@ -80,7 +80,8 @@ def test_a_tail_that_was_cut_off_is_found_by_an_anchor(store, upkeep, as_owner, 
     assert verify(upkeep).first_bad == 4
     # Also of a thorough forger.
     as_owner(
-        "UPDATE inspection SET decision = NULL, status = 'waiting' WHERE id > 3",
+        "UPDATE inspection SET decision = NULL, reviewer = '', decided_at = NULL, version = 0, "
+        "status = 'waiting' WHERE id > 3",
         "DELETE FROM decision WHERE id > 3",
     )
     assert verify(upkeep).first_bad == 4
@@ -475,10 +476,23 @@ def test_the_highest_number_is_never_given_again(store, upkeep):
     [
         "UPDATE decision SET decision = 'reject' WHERE inspection_id = 2",
         "UPDATE decision SET comment = 'another' WHERE inspection_id = 2",
+        "UPDATE decision SET decided_at = '2026-01-01 00:00:00.000000' WHERE inspection_id = 2",
+        "UPDATE decision SET seen_ms = 60000 WHERE inspection_id = 2",
+        "UPDATE decision SET seen_ms = NULL WHERE inspection_id = 2",
+        "UPDATE decision SET region = NULL WHERE inspection_id = 2",
+        "UPDATE decision SET purpose = 'audit' WHERE inspection_id = 2",
         "DELETE FROM decision WHERE inspection_id = 2",
         "UPDATE inspection SET verdict = 'pass' WHERE id = 2",
         "UPDATE inspection SET decision = 'reject' WHERE id = 2",
+        "UPDATE inspection SET sha256 = 'another' WHERE id = 2",
+        "UPDATE inspection SET model = 'another' WHERE id = 2",
+        "UPDATE inspection SET calibration = 'another' WHERE id = 2",
         "UPDATE inspection SET reviewer = 'another' WHERE id = 2",
+        "UPDATE inspection SET decided_at = '2026-01-01 00:00:00.000000' WHERE id = 2",
+        "UPDATE inspection SET decided_at = NULL WHERE id = 2",
+        "UPDATE inspection SET version = 2 WHERE id = 2",
+        "UPDATE inspection SET decision = NULL, reviewer = '', decided_at = NULL, "
+        "status = 'waiting', version = 0 WHERE id = 2",
         "UPDATE inspection SET status = 'waiting' WHERE id = 2",
         "INSERT INTO decision (client_id, inspection_id, decision, reviewer, comment, decided_at) "
         "VALUES ('forged', 2, 'accept', 'sato', '', '2026-01-01 00:00:00.000000')",
@@ -492,6 +506,25 @@ def test_records_that_say_other_than_the_chain_are_found(store, upkeep, as_owner
     as_owner(tampering)
     found = verify(upkeep)
     assert (found.first_bad, found.unlike) == (None, (2,))
+
+
+@pytest.mark.parametrize("hours", [0, 9, -3.5])
+def test_decisions_by_any_clock_and_without_anything_beside_are_as_the_chain_tells(
+    store, upkeep, hours
+):
+    zone = dt.timezone(dt.timedelta(hours=hours))
+    for number, microsecond in enumerate((0, 1, 999_999)):
+        at = dt.datetime(2026, 11, 25, 23, 59, 59, microsecond, tzinfo=zone)
+        part = store.append(a_part(number), evidence=None)
+        store.record_review(a_review(part.id, decided_at=at))
+        bare = {"comment": "", "reason": "", "role": "", "region": None, "seen_ms": None}
+        for decision in (Decision.UNSURE, Decision.UNDO, Decision.REJECT):
+            store.record_review(a_review(part.id, decision, decided_at=at, **bare))
+        store.record_review(a_review(part.id, purpose=Purpose.SECOND, seen_ms=0))
+    second = store.append(a_part(9), evidence=None)
+    store.record_review(a_review(second.id, purpose=Purpose.SECOND))
+    found = verify(upkeep)
+    assert (found.first_bad, found.unlike) == (None, ())
 
 
 def test_a_part_that_is_deleted_while_it_is_exported_does_no_harm(store, tmp_path):

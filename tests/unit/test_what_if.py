@@ -1,5 +1,6 @@
 """What other thresholds would cost, how certain that is, and what saving them leaves behind."""
 
+import datetime as dt
 import json
 import math
 import subprocess
@@ -21,6 +22,7 @@ from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Inspection, Review, Verdict
 from cdm_inspect.reviewed import ReviewedParts
+from cdm_inspect.storage import SqlUpkeep
 from cdm_inspect.what_if import FEWEST_DEFECTS, Lack, WhatIf, open_what_if
 
 COSTS = Costs(escape=100.0, false_reject=5.0, review=0.5, defect_share=0.03)
@@ -304,7 +306,7 @@ def store(project):
         yield opened
 
 
-def inspect(store, calibration, scores, decide, name="part"):
+def inspect(store, calibration, scores, decide, name="part", at=None):
     """Judge parts by a calibration, and have a person say of each what `decide` says of it."""
     parts = [
         Inspection(
@@ -318,6 +320,7 @@ def inspect(store, calibration, scores, decide, name="part"):
             threshold=calibration.threshold,
             score=score,
             p_value=calibration.p_value(score),
+            inspected_at=at or dt.datetime.now(dt.UTC),
         )
         for number, score in enumerate(scores)
     ]
@@ -389,6 +392,23 @@ def test_judged_parts_that_cannot_stand_for_all_are_refused(project, store):
     assert unseen.verdict is Verdict.PASS
     assert f"of {unseen.parts} parts" in what_if.refusal
     assert f"only {unseen.judged} have been judged" in what_if.refusal
+
+
+def test_records_that_were_deleted_are_told_and_nothing_else_is(project, store):
+    """Whoever has decided enough is not asked for more decisions."""
+    first = project.calibration("A")
+    old = dt.datetime.now(dt.UTC) - dt.timedelta(days=99)
+    inspect(store, first, [-4.0 - n / 1000 for n in range(500)], lambda _: None, "unseen", old)
+    judged(store, first, bad=FEWEST_DEFECTS - 1)
+    upkeep = SqlUpkeep("sqlite:///cdm-inspect.db", "images/", root=project.root)
+    limits = {"passed": dt.timedelta(days=90)}
+    done = upkeep.prune(limits, is_dry=False, progress=lambda *told: None)
+    assert done.parts["passed"] == 500
+    what_if = open_what_if(project, "A", store)
+    assert what_if.lacks == (Lack.KEPT,)
+    assert "of 649 inspected parts so many records have been deleted" in what_if.refusal
+    assert "judge" not in what_if.refusal.removeprefix("the judged parts")
+    assert what_if.curves()["refusal"] == what_if.refusal
 
 
 def test_a_line_that_nobody_has_judged_can_be_opened(project, store):
@@ -487,6 +507,23 @@ def test_of_two_who_save_the_second_must_look_again(project, store, what_if):
     with pytest.raises(CalibrationError, match=r"expected version 1 .* found version 2"):
         save_thresholds(project, store, what_if, actor=QA, review=1.1, reject=2.0, reason=REASON)
     assert len(store.events()) == 1
+
+
+@pytest.mark.parametrize("costs", [None, COSTS])
+def test_thresholds_that_are_in_force_are_no_new_version(project, store, what_if, costs):
+    """Another press of the button, also where the costs are others."""
+    saved = save_thresholds(
+        project, store, what_if, actor=QA, review=1.0, reject=None, reason=REASON
+    )
+    again = open_what_if(project, "A", store)
+    facts = dict(actor=QA, reason=REASON, costs=costs)
+    with pytest.raises(InvalidOption, match=r"pass below 1, .* in force already\. Nothing was"):
+        save_thresholds(project, store, again, review=1.0, reject=None, **facts)
+    assert project.calibration("A").id == saved.id
+    assert len(store.events()) == 1
+    # One of the two is enough.
+    other = save_thresholds(project, store, again, review=1.0, reject=9.0, **facts)
+    assert other.version == 3
 
 
 def test_killed_before_the_file_the_record_has_more_than_there_is(
