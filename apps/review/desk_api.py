@@ -64,6 +64,7 @@ class TakeRequest(_Asked):
     holder: Holder
     count: Annotated[int, Field(ge=1, le=_MOST_PARTS)]
     busy: Annotated[list[Number], Field(max_length=_MOST_PARTS)] = []
+    lost: Annotated[list[Number], Field(max_length=_MOST_PARTS)] = []
 
 
 class ReleaseRequest(_Asked):
@@ -188,6 +189,7 @@ def _take(actor: Actor, asked: TakeRequest) -> dict[str, Any]:
         order=asked.order,
         count=asked.count,
         busy=asked.busy,
+        lost=asked.lost,
     )
     is_blind = asked.queue is Queue.SECOND
     return {

@@ -148,6 +148,22 @@ def test_whoever_leaves_gives_back_what_was_lent(server, plant, ask, post, hire)
         assert post("tanaka", "release", {"holder": "screen-else"}, token=token)[0] == 401
 
 
+def test_a_part_that_a_screen_cannot_show_is_lent_to_others(post, store):
+    def take(**changes):
+        _, answer = post("tanaka", "take", taking(holder="screen-lost", **changes))
+        return [part["id"] for part in answer["parts"]]
+
+    first, second, third = take(count=3)
+    assert take(count=3, lost=[second]) == [first, third]
+    lent = [part.id for part in store.claim("A", "screen-of-the-test", count=1000)]
+    store.release("screen-of-the-test")
+    assert second in lent
+    assert not {first, third} & set(lent)
+    assert take(count=3, lost=[second]) == [first, third]
+    assert take(count=3) == [first, second, third]
+    assert post("tanaka", "release", {"holder": "screen-lost"})[0] == 200
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -170,6 +186,7 @@ def test_whoever_leaves_gives_back_what_was_lent(server, plant, ask, post, hire)
         json.dumps(taking(line="x" * 65)),
         json.dumps(taking(role="engineer")),
         json.dumps(taking(busy=[0])),
+        json.dumps(taking(lost=[0])),
     ],
 )
 def test_what_the_desk_does_not_send(post, body):

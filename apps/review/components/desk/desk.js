@@ -9,6 +9,7 @@ import { button, el, fill } from "./dom.js";
 import { Facts } from "./facts.js";
 import { Keys, isWriting, keyName } from "./keys.js";
 import { Help } from "./help.js";
+import { Notices } from "./notices.js";
 import { Outbox } from "./outbox.js";
 import { Panes } from "./panes.js";
 import { Later, Pictures, load } from "./pictures.js";
@@ -21,6 +22,7 @@ const REFILL = 7; // below this many, more are asked for
 const PRELOADED = 5;
 const ASK_AGAIN_MS = 4000;
 const TRIES = 3; // for a photograph that is missing
+const LOST_MS = 3 * 60_000; // until a lost one is tried again
 const DECISIONS = ["accept", "reject", "unsure"];
 
 class Desk {
@@ -37,12 +39,13 @@ class Desk {
     this.round = 0; // counts the times that everything began anew
     this.isDrained = false; // the server has nothing more to show
     this.pictures = new Pictures();
+    this.notices = new Notices();
     this.keys = new Keys();
     this.panes = new Panes(data.words);
     this.tools = new Tools(this);
     this.facts = new Facts(this);
     this.help = new Help(this);
-    this.skipped = new Set(); // numbers of parts whose photograph is lost
+    this.lost = new Map(); // number of a part whose photograph is lost → when it was found to be
     this.undoneAt = -Infinity;
     this.isResting = false; // nobody is here, and no part is kept
     this.givenBack = null; // the part on the screen, where it was given back
@@ -68,20 +71,6 @@ class Desk {
 
   build(root) {
     this.head = el("div", { className: "head", "aria-live": "polite" });
-    this.told = el("span");
-    this.wayIn = el("a", { className: "way-in", hidden: true }); // a kiosk has no address bar
-    this.banner = el("div", { className: "banner", role: "status", hidden: true }, this.told, this.wayIn);
-    this.message = el("div", { className: "message", role: "alert", hidden: true });
-    this.refused = el("ul");
-    this.refusals = el(
-      "div",
-      { className: "message refusals", role: "alert", hidden: true },
-      this.refused,
-      button("OK", () => {
-        this.refused.replaceChildren();
-        this.refusals.hidden = true;
-      }),
-    );
     this.empty = el("div", { className: "empty", hidden: true });
     this.buttons = Object.fromEntries(
       [...DECISIONS, "undo"].map((name) => [
@@ -93,9 +82,7 @@ class Desk {
     const main = el(
       "div",
       { className: "main" },
-      this.banner,
-      this.message,
-      this.refusals,
+      ...this.notices.nodes,
       this.head,
       this.panes.node,
       this.empty,
@@ -147,7 +134,7 @@ class Desk {
     this.queue = [];
     this.history = [];
     this.decided.clear();
-    this.skipped.clear();
+    this.lost.clear();
     this.pictures = new Pictures(); // numbers may be those of another store
     this.turn += 1;
     this.round += 1;
@@ -194,10 +181,34 @@ class Desk {
     this.givenBack = null;
     if (part !== this.current) return;
     if (parts.some((other) => other.id === part.id && other.version === part.version)) return;
+    this.drop();
+    this.notices.refuse(fill(this.words.given_back, { part: part.id }));
+  }
+
+  /** Nothing is on the screen until the next part. */
+  drop() {
     this.turn += 1;
     this.current = null;
     this.blank();
-    this.refuse(fill(this.words.given_back, { part: part.id }));
+  }
+
+  /**
+   * Whether the part on the screen may be on another one: it came up after the server was asked, and
+   * of few flagged parts a screen keeps its share and what it has said it shows.
+   */
+  isShared(parts, asked) {
+    const part = this.current;
+    if (!part || asked.queue !== "flagged" || asked.busy.includes(part.id)) return false;
+    if (parts.some((other) => other.id === part.id)) return false;
+    // What was taken back here stays. So does what somebody has begun with: should two decide it,
+    // the second is told.
+    return !this.decided.has(part.id) && !this.facts.isBegun;
+  }
+
+  /** Numbers of parts that this screen cannot show, for now. */
+  get unshowable() {
+    const now = performance.now();
+    return [...this.lost].filter(([, at]) => now - at < LOST_MS).map(([id]) => id);
   }
 
   /** Ask for more parts, where few are left; asking also renews the loan of those that are here. */
@@ -205,40 +216,47 @@ class Desk {
     if (this.asking || this.isResting || !this.data.token) return;
     if (!isDue && this.queue.length >= REFILL) return;
     this.asking = true;
-    const { round } = this;
+    const { round, outbox, unshowable } = this;
+    const { token } = this.data;
+    const asked = {
+      line: this.data.line,
+      queue: this.tools.queue,
+      order: this.tools.order,
+      holder: this.holder,
+      // Of those that come some may be decided already, and not yet known to be.
+      count: Math.min(MOST, AHEAD + outbox.undecided.size + unshowable.length),
+      busy: [this.current?.id, ...outbox.undecided].filter(Boolean).slice(0, MOST),
+      lost: unshowable.slice(0, MOST),
+    };
     try {
-      const found = await server.take(this.data.token, {
-        line: this.data.line,
-        queue: this.tools.queue,
-        order: this.tools.order,
-        holder: this.holder,
-        // Of those that come some may be decided already, and not yet known to be.
-        count: Math.min(MOST, AHEAD + this.outbox.undecided.size + this.skipped.size),
-        busy: [this.current?.id, ...this.outbox.undecided].filter(Boolean).slice(0, MOST),
-      });
+      const found = await server.take(token, asked);
       if (round !== this.round) return;
       this.isReachable = true;
       this.work = found.work;
-      this.receive(found.parts);
+      this.receive(found.parts, asked);
     } catch (error) {
       if (round !== this.round) return;
       if (error instanceof server.Unreachable) this.isReachable = false;
       else if (error instanceof server.LoggedOut) this.outbox.state = "logged-out";
-      else this.tell(this.said(error));
+      else this.notices.tell(this.said(error));
     } finally {
       if (round === this.round) this.asking = false;
+      // Lent to a name that was given up meanwhile.
+      else server.release(token, asked.holder);
       this.report();
     }
   }
 
-  receive(parts) {
+  receive(parts, asked) {
     this.takeUp(parts);
+    if (this.isShared(parts, asked)) this.drop();
     this.renewAddresses(parts);
     const waits = this.outbox.undecided;
+    const { unshowable } = this;
     const fresh = parts.filter(
       (part) =>
         !waits.has(part.id) &&
-        !this.skipped.has(part.id) &&
+        !unshowable.includes(part.id) &&
         !(this.decided.get(part.id) >= part.version),
     );
     // The part on the screen stays, whatever the server thinks of it meanwhile.
@@ -292,7 +310,11 @@ class Desk {
       this.show(found);
       return;
     }
-    this.tell(this.words.picture_retry);
+    if (found && this.lost.has(part.id)) {
+      this.skip(part); // still
+      return;
+    }
+    this.notices.tell(this.words.picture_retry);
     if (found) {
       part.tries = (part.tries ?? 0) + 1;
       this.pictures.forget(part);
@@ -304,17 +326,19 @@ class Desk {
     }, 1000);
   }
 
-  /** A part that cannot be seen is left to others; the rest goes on. */
+  /** A part that cannot be seen is left to others, and tried again later; the rest goes on. */
   skip(part) {
-    this.skipped.add(part.id);
+    if (!this.lost.has(part.id)) this.notices.refuse(fill(this.words.picture_lost, { part: part.id }));
+    this.lost.set(part.id, performance.now());
+    this.pictures.forget(part);
     this.queue = this.queue.filter((other) => other !== part);
-    this.refuse(fill(this.words.picture_lost, { part: part.id }));
-    this.tell("");
+    this.notices.tell("");
     this.next();
   }
 
   show(found) {
-    this.tell("");
+    this.notices.tell("");
+    this.lost.delete(this.current.id);
     this.compared = null;
     this.facts.show(this.current);
     this.panes.show(this.current, found);
@@ -386,7 +410,7 @@ class Desk {
   undo() {
     if (!this.data.token) return;
     const last = this.history.find((entry) => entry.state !== "undone" && entry.state !== "refused");
-    if (!last || !this.canUndo) return this.tell(this.words.nothing_to_undo);
+    if (!last || !this.canUndo) return this.notices.tell(this.words.nothing_to_undo);
     // Pressed twice it was meant once.
     if (performance.now() - this.undoneAt < this.data.settings.min_look_ms) return this.hint();
     this.undoneAt = performance.now();
@@ -417,7 +441,8 @@ class Desk {
   onanswer(kept, answer) {
     const { decision } = kept;
     const entry = this.history.find((other) => other.client_id === decision.client_id);
-    if (entry && entry.state === "sent") entry.state = answer.status === "stored" ? "stored" : "refused";
+    if (entry && answer.status !== "stored") entry.state = "refused"; // also if it was taken back
+    else if (entry?.state === "sent") entry.state = "stored";
     if (answer.status !== "stored") this.onrefusal(decision, this.said(answer));
     this.node.dataset.answered = Number(this.node.dataset.answered ?? 0) + 1;
     this.facts.tellHistory();
@@ -428,21 +453,15 @@ class Desk {
     const number = decision.inspection_id;
     this.decided.delete(number);
     const undone = this.history.find((entry) => entry.client_id === decision.undoes);
-    if (undone) undone.state = "stored";
+    if (undone?.state === "undone") undone.state = "stored";
     this.queue = this.queue.filter((part) => part.id !== number);
     if (this.current?.id === number) this.next();
-    this.refuse(fill(this.words.not_recorded, { part: number, why }));
+    this.notices.refuse(fill(this.words.not_recorded, { part: number, why }));
   }
 
   /** What the server says; before it, of what kind that is, in the language of the page. */
   said({ kind, message }) {
     return [this.data.errors[kind], message].filter(Boolean).join(" ");
-  }
-
-  /** Stays on the screen until somebody has read it. */
-  refuse(text) {
-    this.refused.append(el("li", { textContent: text }));
-    this.refusals.hidden = false;
   }
 
   press(event) {
@@ -534,29 +553,9 @@ class Desk {
 
   /** How much there is to do, and whether the server hears us. */
   report() {
-    const { outbox, words, work } = this;
-    this.node.dataset.unsent = outbox.waiting.length;
-    this.tools.tellWork(work);
-    const isAway = outbox.state === "unreachable" || this.isReachable === false;
-    let text = "";
-    if (outbox.state === "logged-out") text = words.logged_out;
-    else if (isAway) text = words.away;
-    if (!outbox.isKept && this.data.token) text += ` ${words.nothing_kept}`;
-    const others = outbox.waiting.filter((kept) => kept.name !== this.data.name);
-    if (others.length) {
-      text += ` ${fill(words.of_others, { n: others.length, name: others[0].name })}`;
-    }
-    if (text && outbox.waiting.length) text += ` ${fill(words.unsent, { n: outbox.waiting.length })}`;
-    this.banner.hidden = !text;
-    this.told.textContent = text;
-    this.wayIn.hidden = outbox.state !== "logged-out" || !this.data.token;
-    this.wayIn.textContent = words.log_in;
-    this.wayIn.href = `/cdm/login?next=${encodeURIComponent(location.pathname + location.search)}`;
-  }
-
-  tell(text) {
-    this.message.hidden = !text;
-    this.message.textContent = text;
+    this.node.dataset.unsent = this.outbox.waiting.length;
+    this.tools.tellWork(this.work);
+    this.notices.report(this);
   }
 
   /** A press that decided nothing, for nobody can have seen the part. */

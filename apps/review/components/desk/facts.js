@@ -65,6 +65,11 @@ export class Facts {
     return this.input.value.trim();
   }
 
+  /** Whether something is being said of the part, or about to be. */
+  get isBegun() {
+    return Boolean(this.reason || this.region || this.input.value) || this.input.matches(":focus");
+  }
+
   /** Another part; what was said of the last one goes with it. */
   show(part) {
     if (part?.id === this.part?.id && part !== null) {

@@ -22,6 +22,7 @@ export class Outbox {
     this.isKept = true; // whether the browser lets us keep things
     this.isSending = false;
     this.session = { token: "", name: "" };
+    this.ended = new Set(); // tokens of sessions that are over
     this.timer = setInterval(() => this.send(), RETRY_MS);
     this.read();
   }
@@ -77,16 +78,17 @@ export class Outbox {
     try {
       for (const kept of [...this.waiting]) {
         const part = kept.decision.inspection_id;
-        if (stuck.has(part)) continue;
+        if (stuck.has(part) || this.isStranded(kept)) continue;
+        const { token } = kept;
         try {
           const waited_ms = Math.max(0, Date.now() - kept.at);
-          this.settle(kept, await decide(kept.token, { ...kept.decision, waited_ms }));
+          this.settle(kept, await decide(token, { ...kept.decision, waited_ms }));
         } catch (error) {
+          if (error instanceof LoggedOut) this.ended.add(token);
+          if (this.isStranded(kept)) continue; // whoever is here may decide the part
           stuck.add(part);
-          if (error instanceof LoggedOut) {
-            // Decisions of another person wait for them.
-            if (kept.name === this.session.name) state = "logged-out";
-          } else if (error instanceof Unreachable) {
+          if (error instanceof LoggedOut) state = "logged-out";
+          else if (error instanceof Unreachable) {
             state = "unreachable";
             if (error.isAway) break;
           } else this.settle(kept, { status: "refused", kind: error.kind, message: error.message });
@@ -111,9 +113,18 @@ export class Outbox {
     this.onanswer(kept, answer);
   }
 
+  /**
+   * Whether a decision waits for somebody else to log in here, as their session is over. Until then
+   * its part is for others; if they decide it, the server tells the person of the conflict.
+   */
+  isStranded(kept) {
+    return kept.name !== this.session.name && this.ended.has(kept.token);
+  }
+
   /** Numbers of parts that were decided here and are not yet known to be recorded. */
   get undecided() {
-    return new Set(this.waiting.map((kept) => kept.decision.inspection_id));
+    const sent = this.waiting.filter((kept) => !this.isStranded(kept));
+    return new Set(sent.map((kept) => kept.decision.inspection_id));
   }
 
   end() {

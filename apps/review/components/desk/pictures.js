@@ -15,22 +15,45 @@ export class Later extends Error {
 /** A decoded picture; null where there is none that could be shown. */
 export async function load(address) {
   if (!address) return null;
+  const image = await decoded(address);
+  if (image) return image;
+  // Missing or damaged, or is the server away?
+  let answer;
+  let data;
+  try {
+    answer = await fetch(address);
+    data = await answer.blob();
+  } catch (error) {
+    throw new Later();
+  }
+  if (answer.status === 404) return null;
+  if (!answer.ok) throw new Later(answer.status);
+  // It is here now, and kept by the browser: what failed may have been that one request.
+  const again = await decoded(address);
+  if (again) return again;
+  if (await isPicture(data)) throw new Later();
+  return null;
+}
+
+/** The picture under an address; null if it cannot be fetched or shown. */
+async function decoded(address) {
   const image = new Image();
   image.src = address;
   try {
     await image.decode();
     return image;
   } catch (error) {
-    // Missing or damaged, or is the server away?
+    return null;
   }
-  let answer;
+}
+
+async function isPicture(data) {
   try {
-    answer = await fetch(address);
+    (await createImageBitmap(data)).close();
+    return true;
   } catch (error) {
-    throw new Later();
+    return false;
   }
-  if (answer.ok || answer.status === 404) return null;
-  throw new Later(answer.status);
 }
 
 export class Pictures {
