@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import assets
 import streamlit as st
+from session import entered
 
 # The parts of a component are modules of their own, under an address that changes with them.
 _LOADER = """
@@ -73,7 +74,26 @@ def show_part(data: Mapping[str, Any]) -> None:
     _PART(key="part", data=dict(data))
 
 
-def show_thresholds(data: Mapping[str, Any]) -> dict[str, float | None] | None:
-    """Two thresholds on their curves; where a person has put them, None before."""
-    found = _THRESHOLDS(key="thresholds", data=dict(data), on_thresholds_change=lambda: None)
-    return found.thresholds  # type: ignore[no-any-return]
+class Pair(TypedDict):
+    """Thresholds: parts are reviewed from one on, and rejected from the other; None is never."""
+
+    review: float
+    reject: float | None
+
+
+def show_thresholds(key: str, data: Mapping[str, Any]) -> None:
+    """Two thresholds on their curves; see `moved_thresholds`."""
+    _THRESHOLDS(key=key, data=dict(data), on_thresholds_change=lambda: None)
+
+
+def moved_thresholds(key: str, revision: str) -> Pair | None:
+    """Where a person has moved them on the board of that key.
+
+    Args:
+        key: of the board.
+        revision: that they have to have been moved from; None if they were not.
+    """
+    found = (entered(key) or {}).get("thresholds")
+    if found is None or found["revision"] != revision:
+        return None
+    return {"review": found["review"], "reject": found["reject"]}

@@ -17,9 +17,9 @@ function nearestPlace(score, cuts) {
   return best;
 }
 
-/** What a pair of places brings a day; the formulas are those of `WhatIf.curves`. */
+/** What a pair of places brings a day, by the formulas of `WhatIf.curves`; null: nobody can say. */
 function figuresOf(curves, { review, reject }) {
-  if (!curves.good || !curves.defective) return null;
+  if (curves.refusal) return null;
   const c = curves.constants;
   const p = c.defect_share;
   const never = reject === curves.thresholds.length;

@@ -6,7 +6,7 @@
  *
  * data:
  *   curves      what `WhatIf.curves` returns; its docstring has the formulas of `figuresOf`
- *   thresholds  {review, reject} to begin with, a null reject for "never"; null: those in force
+ *   thresholds  {review, reject}, a null reject for "never"
  *   revision    thresholds are read when the component appears, and when this is another than
  *               before; in between they are the person's
  *   language    of numbers, such as "ja"
@@ -24,7 +24,8 @@
  *     escapes, false_rejects, reviews, cost   its rows, each a day
  *     over_capacity     people have time for {reviews} only
  * state:
- *   thresholds  {review, reject} when a threshold is let go; a null reject for "never"
+ *   thresholds  {review, reject, revision} when a threshold is let go: where they are, and what
+ *               the revision of those was that they were moved from
  */
 
 import { el } from "../desk/dom.js";
@@ -53,7 +54,7 @@ const TOUCH = 48;
 const FAR = 10;
 
 export function mount(root, data, set) {
-  const view = new View(root, (chosen) => set("thresholds", chosen));
+  const view = new View(root, (moved) => set("thresholds", moved));
   view.update(data);
   return view;
 }
@@ -77,12 +78,14 @@ class View {
 
   /** Takes in new data; a threshold under somebody's finger stays there. */
   update(data) {
-    const isKept = this.data && (this.dragged || this.data.revision === data.revision);
-    const start = isKept ? this.chosen() : (data.thresholds ?? data.curves.in_force);
+    const isSame = this.data?.revision === data.revision;
+    const start = isSame || this.dragged ? this.chosen() : data.thresholds;
+    // The page has put them elsewhere: it has to hear where they are, moved any further or not.
+    if (this.dragged && !isSame) this.unsent = true;
     this.data = data;
     this.words = data.words;
     this.numbers = numbersOf(data);
-    this.end = data.curves.thresholds.length; // the place after the last one is "never"
+    this.never = data.curves.thresholds.length; // a place after the last one
     // With other costs the grid may be another; the thresholds stay what they are.
     this.places = placesOf(start, data.curves.thresholds);
     this.draw();
@@ -98,7 +101,7 @@ class View {
   chosen() {
     const cuts = this.data.curves.thresholds;
     const { review, reject } = this.places;
-    return { review: cuts[review], reject: reject === this.end ? null : cuts[reject] };
+    return { review: cuts[review], reject: reject === this.never ? null : cuts[reject] };
   }
 
   /** Draws everything anew. */
@@ -144,8 +147,8 @@ class View {
     const { review, reject } = this.places;
     const found =
       which === "review"
-        ? clamp(place, 0, Math.min(reject, this.end - 1))
-        : clamp(place, review, this.end);
+        ? clamp(place, 0, Math.min(reject, this.never - 1))
+        : clamp(place, review, this.never);
     if (found === this.places[which]) return false;
     this.places[which] = found;
     this.move();
@@ -175,12 +178,12 @@ class View {
     const cuts = this.data.curves.thresholds;
     const place = this.places[which];
     const group = this.handles[which];
-    const score = cuts[Math.min(place, this.end - 1)];
-    const told = place === this.end ? this.words.never : this.numbers.score(score);
+    const score = cuts[Math.min(place, this.never - 1)];
+    const told = place === this.never ? this.words.never : this.numbers.score(score);
     group.setAttribute("aria-label", this.words[`${which}_threshold`]);
     group.setAttribute("aria-orientation", "horizontal");
     group.setAttribute("aria-valuemin", cuts[0]);
-    group.setAttribute("aria-valuemax", cuts[this.end - 1]);
+    group.setAttribute("aria-valuemax", cuts[this.never - 1]);
     group.setAttribute("aria-valuenow", score);
     group.setAttribute("aria-valuetext", told);
     group.querySelector(".handle-label").textContent = `${this.words[which]} ${told}`;
@@ -203,7 +206,7 @@ class View {
   }
 
   settle() {
-    if (this.unsent) this.send(this.chosen());
+    if (this.unsent) this.send({ ...this.chosen(), revision: this.data.revision });
     this.unsent = false;
   }
 
@@ -214,7 +217,7 @@ class View {
     const start = this.across(event);
     const grabbed = this.nearer(start);
     const offset = start - this.axis.placeX(this.places[grabbed ?? "review"]);
-    const before = JSON.stringify(this.places);
+    const before = JSON.stringify(this.chosen());
     this.dragged = { which: grabbed };
     if (grabbed) this.handles[grabbed].focus();
     const follow = (moved) => {
@@ -229,7 +232,7 @@ class View {
       this.picture.removeEventListener("pointercancel", letGo);
       if (this.dragged.which) this.handles[this.dragged.which].focus();
       this.dragged = null;
-      this.unsent ||= before !== JSON.stringify(this.places);
+      this.unsent ||= before !== JSON.stringify(this.chosen());
       this.settle();
     };
     // The picture stays when its parts are drawn anew.
