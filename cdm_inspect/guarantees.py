@@ -13,11 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 from scipy.stats import beta
 
 from cdm_inspect.errors import CalibrationError
+from cdm_inspect.quantities import at_most
 
 CONFIDENCE = 0.95
 
@@ -54,15 +56,20 @@ class Guarantee:
         return self.bound <= self.asked + _ROUNDING
 
     @property
+    def confidence_told(self) -> str:
+        """The confidence as it was asked for; rounded, 99.5 % could be told as a certainty."""
+        return f"{Decimal(str(self.confidence)):%}"
+
+    @property
     def sentence(self) -> str:
         """What can be claimed, and what the rest would take."""
         claim = (
-            f"at most {self.bound:.2%} of good parts are flagged, at {self.confidence:.0%} "
+            f"at most {at_most(self.bound)} of good parts are flagged, at {self.confidence_told} "
             f"confidence, for parts drawn like the {self.parts} held-out ones, {self.above} of "
             "which are flagged"
         )
         if self.average is not None:
-            claim += f"; {self.average:.2%} on average over calibrations"
+            claim += f"; {at_most(self.average)} on average over calibrations"
         if self.is_kept:
             return claim
         return (

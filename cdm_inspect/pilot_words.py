@@ -75,10 +75,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "does it know how sure it is? (1: exactly)",
         "不確かさの正しさ (1: 正確)",
     ),
-    "endpoint_escape_rate": ("escapes at the operating point", "運用しきい値での見逃し率"),
+    "endpoint_escape_rate": ("escapes at the operating point", "運用しきい値での不良品の見逃し率"),
     "endpoint_false_reject_rate": (
         "false rejects at the operating point",
-        "運用しきい値での過検出率",
+        "運用しきい値での良品の過検出率",
     ),
     "endpoint_cost_per_1000": (
         "misjudgement cost of 1,000 parts",

@@ -1,8 +1,9 @@
-"""Durations and counts as people write them."""
+"""Durations, counts and shares as people write and read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import ROUND_CEILING, Decimal
 
 from cdm_inspect.errors import InvalidOption
 
@@ -24,6 +25,12 @@ def parse_count(text: str) -> int:
         InvalidOption: if it is none of these, or below 1.
     """
     return max(1, round(_parse_suffixed(text, {"k": 1e3, "K": 1e3, "M": 1e6}, "a count like 200k")))
+
+
+def at_most(share: float) -> str:
+    """A share that is an upper bound, in hundredths of a percent: never told as less than it is."""
+    exact = Decimal(repr(float(share))) * 100
+    return f"{exact.quantize(Decimal('0.01'), ROUND_CEILING)}%"
 
 
 def _parse_suffixed(text: str, units: Mapping[str, float], expected: str) -> float:

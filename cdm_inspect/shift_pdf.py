@@ -38,6 +38,7 @@ from cdm_inspect.pdf_pages import (
     table,
     write_pages,
 )
+from cdm_inspect.quantities import at_most
 from cdm_inspect.shift_wording import (
     Picture,
     Wording,
@@ -117,7 +118,7 @@ def _counts(statistics: LineStatistics, word: Wording) -> Table:
 
 def _rates(statistics: LineStatistics, word: Wording) -> list[Flowable]:
     escapes = statistics.escapes
-    bound = "–" if escapes.upper is None else word("at_most", bound=_percent(escapes.upper))
+    bound = "–" if escapes.upper is None else word("at_most", bound=at_most(escapes.upper))
     rows = [
         *(
             (word(name), _percent(rate.rate), _interval(rate), f"{rate.n:,}")

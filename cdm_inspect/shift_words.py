@@ -34,7 +34,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "flag_rate": ("flagged of inspected", "要確認率"),
     "false_reject_rate": (
         "false rejects: accepted of flagged parts that were accepted or rejected",
-        "過検出率：要確認品のうち、人の判定が合格のもの（保留を除く）",
+        "要確認品の過検出率：人の判定が合格のもの（保留を除く）",
     ),
     "escape_rate": (
         "escapes among passed parts (upper end: one-sided 95 % bound)",
@@ -62,7 +62,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "flag_chart": ("Share of flagged parts, by {unit}", "要確認率（{unit}ごと）"),
     "false_reject_chart": (
         "False rejects among decided flagged parts, by {unit} of inspection",
-        "過検出率（検査時刻の {unit}ごと）",
+        "要確認品の過検出率（検査時刻の {unit}ごと）",
     ),
     "hour": ("hour", "1 時間"),
     "chart_key": (

@@ -188,8 +188,8 @@ def describe_alarm(alarm: JsonObject) -> str:
     what = "parts look" if alarm["chart"] == _ODDNESS else "photographs are"
     at = dt.datetime.fromisoformat(alarm["at"]).astimezone(dt.UTC)
     return (
-        f"{what} {alarm['direction']} since about inspection {alarm['since_inspection']} (found "
-        f"at inspection {alarm['inspection']}, {at:%Y-%m-%d %H:%M:%S} UTC)"
+        f"{what} {alarm['direction']} since about part {alarm['since_inspection']} (found "
+        f"at part {alarm['inspection']}, {at:%Y-%m-%d %H:%M:%S} UTC)"
     )
 
 

@@ -17,6 +17,7 @@ from cdm_inspect.guarantees import Guarantee
 from cdm_inspect.line_models import CalibrationFacts, LineModels, Misfit, ModelFacts
 from cdm_inspect.line_reports import EvaluationsCompared, Report
 from cdm_inspect.pilot_words import WORDS as PILOT_WORDS
+from cdm_inspect.quantities import at_most
 
 Word = Callable[..., str]
 Row = dict[str, Any]
@@ -84,14 +85,14 @@ def promise(found: Guarantee, word: Word) -> str:
     claims = [
         word(
             "models.claim",
-            bound=f"{found.bound:.2%}",
-            confidence=f"{found.confidence:.0%}",
+            bound=at_most(found.bound),
+            confidence=found.confidence_told,
             parts=found.parts,
             above=found.above,
         )
     ]
     if found.average is not None:
-        claims.append(word("models.claim_average", average=f"{found.average:.2%}"))
+        claims.append(word("models.claim_average", average=at_most(found.average)))
     if not found.is_kept:
         needed = found.parts_needed
         claims.append(word("models.claim_short", asked=f"{found.asked:.2%}", needed=needed))
@@ -150,7 +151,7 @@ def version_rows(found: LineModels, word: Word, zone: Zone) -> list[Row]:
     ]
 
 
-def export_rows(found: LineModels, word: Word) -> list[Row]:
+def export_rows(found: LineModels, word: Word, zone: Zone) -> list[Row]:
     """What was exported, and whether it still fits."""
     return [
         {
@@ -158,7 +159,7 @@ def export_rows(found: LineModels, word: Word) -> list[Row]:
             word("models.runtime"): export.exporter or NOTHING,
             word("models.fits"): _fit(export.fits, export.thresholds_differ, word),
             word("models.model"): export.model or NOTHING,
-            word("models.made_at"): export.made_at.replace("T", " ")[:16] or NOTHING,
+            word("models.made_at"): _written(export.made_at, zone),
             word("models.why"): ""
             if export.misfit is None
             else word(
@@ -365,6 +366,14 @@ def _reading(pair: Any, better: int) -> str:
     if pair.low is None or pair.high is None or pair.low <= 0 <= pair.high:
         return "unclear"
     return "better" if pair.difference * better > 0 else "worse"
+
+
+def _written(text: str, zone: Zone) -> str:
+    """A time of a file; as it is, where it is none."""
+    try:
+        return at(dt.datetime.fromisoformat(text), zone)
+    except (ValueError, OverflowError):
+        return text or NOTHING
 
 
 def _rule(rule: str, word: Word) -> str:

@@ -15,7 +15,7 @@ Say = Callable[..., str]
 
 _DIGITS = 12
 # What a sentence may name as it is.
-_NAMES = ("action", "inspection", "line", "parts", "first", "last", "backup", "shift", "user")
+_NAMES = ("action", "inspection", "line", "parts", "first", "last", "shift", "user")
 
 
 def short(digest: str) -> str:
@@ -31,7 +31,7 @@ def moment(text: object, zone: dt.tzinfo | None) -> str:
         return "" if text is None else str(text)
 
 
-def sentence(entry: Mapping[str, Any], word: Say) -> str:
+def sentence(entry: Mapping[str, Any], word: Say, zone: dt.tzinfo | None) -> str:
     """What an entry tells, for people; its texts are theirs, and never markup."""
     facts = entry.get("facts")
     told = {**(facts if isinstance(facts, Mapping) else {}), **entry}
@@ -41,6 +41,7 @@ def sentence(entry: Mapping[str, Any], word: Say) -> str:
         key if key in WORDS else "audit.did.other",
         **{name: told.get(name, "") for name in _NAMES},
         **_kinds(told, word),
+        backup=moment(told.get("backup"), zone),
         who=_person(entry, word),
         decision=_named(f"audit.decision.{decision}", decision, word),
         judged=", ".join(
@@ -106,7 +107,7 @@ def rows(
             word("audit.number"): link.number,
             word("audit.when"): moment(link.entry.get("at"), zone),
             word("audit.who"): str(link.entry.get("who", "")),
-            word("audit.what"): sentence(link.entry, word),
+            word("audit.what"): sentence(link.entry, word, zone),
             word("audit.hash"): short(link.hash),
         }
         for link in entries

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,8 @@ APP = review_app().parent
 CATALOGUE = tomllib.loads((APP / "words.toml").read_text("utf-8"))
 # Texts whose names are put together: by the kind of what is shown, or all below a prefix at once.
 BY_KIND = re.compile(r"word\(\s*f\"([a-z_.]*)\{")
+# What says a text by its name.
+SAYING = ("word", "say", "speech")
 
 
 def texts(table, prefix=""):
@@ -24,15 +27,30 @@ def texts(table, prefix=""):
             yield from texts(value, f"{prefix}{name}.")
 
 
+def said(call):
+    """Names that a call says a text by: one, or one of two."""
+    func = call.func
+    if getattr(func, "id", getattr(func, "attr", "")) not in SAYING or not call.args:
+        return set()
+    first = call.args[0]
+    branches = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
+    return {each.value for each in branches if isinstance(each, ast.Constant)}
+
+
 def named_in_the_app():
-    """Names of texts in the sources, and beginnings of names that are put together."""
+    """Names of texts in the sources, and beginnings of names that are put together.
+
+    A name without a dot may be anything, such as a field of a table: it counts where it is said.
+    """
     names, beginnings = set(), set()
     for file in APP.rglob("*.py"):
         source = file.read_text("utf-8")
         beginnings |= set(BY_KIND.findall(source))
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if isinstance(node, ast.Constant) and "." in str(node.value):
                 names.add(node.value)
+            if isinstance(node, ast.Call):
+                names |= said(node)
             if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
                 beginnings.add(str(node.values[0].value))
             if (
@@ -186,6 +204,34 @@ def test_pages_of_plugins_stand_beside_ours(install, plant_folder, serve, sit_do
     page.get_by_role("radio", name="日本語").click()
     page.goto(f"{server.url}/plugin-shift")
     expect(page.get_by_text(re.compile("400 parts, (en|ja)"))).to_be_visible()
+
+
+def _fail(kind):
+    from views import failure
+
+    from cdm_inspect import errors
+
+    failure.show(getattr(errors, kind)("found 3, expected 4."))
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_of_records"),
+    [
+        *(("StorageError", True), ("StoreUnreachable", True), ("DamagedFile", True)),
+        *(("ConfigError", False), ("NotCalibrated", False), ("CheckpointCorrupt", False)),
+        *(("NotAllowed", False), ("DecisionConflict", False), ("CdmInspectError", False)),
+    ],
+)
+def test_only_of_the_records_it_is_said_that_they_cannot_be_read(monkeypatch, kind, is_of_records):
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.syspath_prepend(str(APP))
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    app = AppTest.from_function(_fail, args=(kind,), default_timeout=60).run()
+    assert not app.exception
+    [headline] = [error.value for error in app.error]
+    assert ("records" in headline) == is_of_records
+    assert app.text[0].value.endswith(" found 3, expected 4.")
 
 
 @pytest.mark.browser

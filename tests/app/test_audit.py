@@ -1,6 +1,7 @@
 """The page Audit: who did what, in sentences, and the state of the chain when somebody asks."""
 
 import sqlite3
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -165,19 +166,19 @@ def test_every_known_kind_has_a_sentence_in_both_languages(monkeypatch):
     ]
     for language in ("en", "ja"):
         speech = Speech(language)
-        told = [chronicle.sentence(entry, speech) for entry in entries]
+        told = [chronicle.sentence(entry, speech, None) for entry in entries]
         assert len(set(told)) == len(entries)
         assert "0123456789ab" in told[0]
         assert "tanaka" in told[3]
         assert speech("audit.decision.undo") in told[4]
-    told = chronicle.sentence(entries[1], Speech("ja"))
+    told = chronicle.sentence(entries[1], Speech("ja"), None)
     assert "機械判定が合格の部品" in told
     assert "passed" not in told
     alarm = {"action": "acknowledge-alarm", "who": "佐藤", "facts": {"alarm": "exposure/17"}}
-    assert chronicle.sentence(alarm, Speech("ja")).endswith("明るさ（検査番号 17 で検出）")
+    assert chronicle.sentence(alarm, Speech("ja"), None).endswith("明るさ（部品番号 17 で検出）")
     # A name that is none of ours stays as it is.
     alarm["facts"]["alarm"] = "humidity/17"
-    assert chronicle.sentence(alarm, Speech("ja")).endswith("humidity/17")
+    assert chronicle.sentence(alarm, Speech("ja"), None).endswith("humidity/17")
     from words import WORDS
 
     told_of = {key.removeprefix("audit.did.") for key in WORDS if key.startswith("audit.did.")}
@@ -200,6 +201,7 @@ def test_only_who_was_not_allowed_is_said_not_to_have_been(monkeypatch):
             kind: chronicle.sentence(
                 {**refused, "facts": {"decision": "accept", **({"kind": kind} if kind else {})}},
                 speech,
+                None,
             )
             # The first versions have kept no kind; of one that nobody knows no more is said.
             for kind in ("", "SomethingElse", "NotAllowed", "DecisionConflict", "InvalidOption")
@@ -222,6 +224,23 @@ def test_where_two_do_not_agree_nobody_is_said_to_be_unsure(monkeypatch):
         "purpose": "disagreement",
         "at": "2026-03-02T01:00:00+00:00",
     }
-    told = chronicle.sentence(entry, Speech("en"))
+    told = chronicle.sentence(entry, Speech("en"), None)
     assert told == "Two people did not agree on part 4; the program left it open · disagreement"
-    assert "二人の判定が一致せず" in chronicle.sentence(entry, Speech("ja"))
+    assert "二人の判定が一致せず" in chronicle.sentence(entry, Speech("ja"), None)
+
+
+def test_the_backup_that_was_restored_has_the_time_of_the_plant(monkeypatch):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import chronicle
+    from words import Speech
+
+    entry = {"action": "restore", "backup": "2026-11-26T18:30:00.123456+00:00"}
+    link = AuditEntry(number=1, entry={**entry, "at": entry["backup"]}, hash="f" * 64)
+    zone = ZoneInfo("Asia/Tokyo")
+    for language, told in (("en", "of 2026-11-27 03:30:00"), ("ja", "2026-11-27 03:30:00 の")):
+        speech = Speech(language)
+        [row] = chronicle.rows([link], speech, zone)
+        assert told in chronicle.sentence(entry, speech, zone)
+        assert told in row[speech("audit.what")]
+        assert row[speech("audit.when")] == "2026-11-27 03:30:00"
+    assert "nonsense" in chronicle.sentence({**entry, "backup": "nonsense"}, Speech("en"), zone)

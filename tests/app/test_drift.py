@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,10 +16,12 @@ from cdm_inspect.images import Envelope
 from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Inspection, Verdict
+from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.watching import drift
 
 MODEL = "0123456789ab"
 QUALITY, OPERATOR = Actor("伊藤", Role.QA), Actor("suzuki", Role.OPERATOR)
+ROOT = Actor("root", Role.ENGINEER)
 PROJECT = """\
 [lines.A]
 normal = "good"
@@ -96,25 +99,44 @@ def inspect(root, exposures, start=0):
             store.append(part, evidence=None)
 
 
+@pytest.fixture
+def look(open_view, monkeypatch):
+    """Open the page as somebody, with the session that their browser sends."""
+
+    def start(root, actor, *, epoch=0, since=None):
+        from streamlit.runtime.context import ContextProxy, StreamlitCookies
+
+        session = Signer(plant_secret(root)).session(actor, epoch, now=since)
+        monkeypatch.setattr(ContextProxy, "cookies", StreamlitCookies({"cdm_session": session}))
+        return open_view(root, "drift", actor)
+
+    return start
+
+
+def acknowledged(root):
+    with open_project(root).open_store() as store:
+        return store.events(line="A", action="acknowledge-alarm")
+
+
 def acknowledge(app, reason):
     """Say in the first form that is open what was done."""
     app.text_input[0].set_value(reason)
     app.press("Acknowledge")
 
 
-def test_the_first_and_the_latest_alarm_are_acknowledged_each_for_itself(plant, open_view):
+def test_the_first_and_the_latest_alarm_are_acknowledged_each_for_itself(plant, look):
     inspect(plant, [0.3] * 60)
     found = drift(open_project(plant, line="A"), "A")
     first, latest = found["alarms"]
     calls = found["charts"]["exposure"]["calls"]
     assert calls > 2
-    app = open_view(plant, "drift", QUALITY)
+    app = look(plant, QUALITY)
     told = app.texts()
     assert f"Brightness: alarms since the calibration: {calls}" in told
     assert [text.value for text in app.warning] == ["Alarms that nobody has acknowledged: 2"]
     for which, alarm in (("First", first), ("Latest", latest)):
-        assert f"{which} alarm · Brightness: darker since about inspection" in told
-        assert f"(found at {alarm['inspection']}, " in told
+        assert f"{which} alarm · Brightness: darker since about part" in told
+        assert f"(found at part {alarm['inspection']}, " in told
     acknowledge(app, "lamp replaced")
     assert [text.value for text in app.warning] == ["Alarms that nobody has acknowledged: 1"]
     assert "lamp replaced" in app.texts()
@@ -122,15 +144,13 @@ def test_the_first_and_the_latest_alarm_are_acknowledged_each_for_itself(plant, 
     assert not app.warning
     assert not app.text_input
     assert "Nobody has acknowledged" not in app.texts()
-    with open_project(plant).open_store() as store:
-        events = store.events(line="A", action="acknowledge-alarm")
-    assert [(event.facts["alarm"], event.reason) for event in reversed(events)] == [
+    assert [(event.facts["alarm"], event.reason) for event in reversed(acknowledged(plant))] == [
         (f"exposure/{first['inspection']}", "lamp replaced"),
         (f"exposure/{latest['inspection']}", "shutter stuck"),
     ]
     # The lamp fails once more: the page says so, though the first alarm was seen to.
     inspect(plant, [0.3] * 30, start=60)
-    assert [text.value for text in open_view(plant, "drift", QUALITY).warning] == [
+    assert [text.value for text in look(plant, QUALITY).warning] == [
         "Alarms that nobody has acknowledged: 1"
     ]
 
@@ -144,19 +164,18 @@ def test_an_alarm_that_nobody_has_seen_is_told_to_all(plant, open_view):
         assert not app.text_input
 
 
-def test_what_is_acknowledged_is_what_was_on_the_screen(plant, open_view):
+def test_what_is_acknowledged_is_what_was_on_the_screen(plant, look):
     """While a change lasts, the chart calls again and again: also while somebody writes."""
     inspect(plant, [0.3] * 60)
     project = open_project(plant, line="A")
     _, shown = drift(project, "A")["alarms"]
-    app = open_view(plant, "drift", QUALITY)
+    app = look(plant, QUALITY)
     inspect(plant, [0.3] * 30, start=60)
     assert drift(project, "A")["alarms"][-1] != shown
     app.text_input[1].set_value("shutter stuck")
     app.button[1].click().run()
     assert not app.exception
-    with project.open_store() as store:
-        (event,) = store.events(line="A", action="acknowledge-alarm")
+    (event,) = acknowledged(plant)
     assert (event.facts["alarm"], event.reason) == (
         f"exposure/{shown['inspection']}",
         "shutter stuck",
@@ -164,18 +183,65 @@ def test_what_is_acknowledged_is_what_was_on_the_screen(plant, open_view):
     assert [text.value for text in app.warning] == ["Alarms that nobody has acknowledged: 2"]
 
 
-def test_times_are_those_of_the_plant(plant, open_view):
+@pytest.mark.parametrize("how", ["barred", "demoted", "expired", "logged out"])
+def test_who_has_lost_the_right_acknowledges_nothing_from_an_open_page(plant, look, hire, how):
     inspect(plant, [0.3] * 60)
-    app = open_view(plant, "drift", QUALITY)
+    accounts = hire(plant, mori="engineer", sato="qa")
+    sato = next(user for user in accounts.users() if user.name == "sato")
+    hours = open_project(plant).config.review.session_hours if how == "expired" else 0
+    since = time.time() - hours * 3600 - 60
+    app = look(plant, sato.actor, epoch=sato.epoch, since=since)
+    if how == "barred":
+        accounts.change("sato", is_active=False, by=ROOT, record=lambda _: None)
+    elif how == "demoted":
+        accounts.change("sato", role=Role.OPERATOR, by=ROOT, record=lambda _: None)
+    elif how == "logged out":
+        import access
+
+        access.leave(Signer(plant_secret(plant)).session(sato.actor, sato.epoch, now=since))
+    acknowledge(app, "lamp replaced")
+    assert acknowledged(plant) == []
+    assert "✖ The alarm was not acknowledged: you are no longer logged in." in app.texts()
+
+
+@pytest.mark.browser
+def test_who_was_barred_is_told_so_and_nothing_is_acknowledged(plant, hire, serve, open_page):
+    inspect(plant, [0.3] * 60)
+    accounts = hire(plant, mori="engineer", sato="qa")
+    server = serve(plant)
+    page = open_page()
+    page.goto(f"{server.url}/cdm/login?next=/drift%3Fline%3DA")
+    page.locator("#name").fill("sato")
+    page.locator("#password").fill("korrekt-pferd-batterie")
+    page.locator("button").click()
+    page.get_by_label("What was found or done").first.fill("lamp replaced")
+    accounts.change("sato", is_active=False, by=ROOT, record=lambda _: None)
+    page.get_by_role("button", name="Acknowledge").first.click()
+    page.get_by_text("The alarm was not acknowledged").wait_for()
+    page.get_by_text("Your session is over.").wait_for()
+    assert acknowledged(plant) == []
+
+
+def test_times_are_those_of_the_plant(plant, look):
+    inspect(plant, [0.3] * 60)
+    app = look(plant, QUALITY)
     acknowledge(app, "lamp replaced")
     zone = ZoneInfo("Asia/Kathmandu")
     for alarm in drift(open_project(plant, line="A"), "A")["alarms"]:
         at = dt.datetime.fromisoformat(alarm["at"]).astimezone(zone)
-        assert f"(found at {alarm['inspection']}, {at:%Y-%m-%d %H:%M})" in app.texts()
-    with open_project(plant).open_store() as store:
-        (event,) = store.events(line="A", action="acknowledge-alarm")
+        assert f"(found at part {alarm['inspection']}, {at:%Y-%m-%d %H:%M})" in app.texts()
+    (event,) = acknowledged(plant)
     assert f"acknowledged by 伊藤, {event.at.astimezone(zone):%Y-%m-%d %H:%M}" in app.texts()
     assert "UTC" not in app.texts()
+
+
+def test_a_part_has_one_name_in_japanese(plant, open_view):
+    inspect(plant, [0.3] * 60)
+    app = open_view(plant, "drift", QUALITY, state={"language": "ja"})
+    charts = app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")
+    told = "\n".join([app.texts(), *(chart.proto.spec for chart in charts)])
+    assert "検査番号" not in told
+    assert re.search(r"部品番号 \d+ 付近から暗くなった（部品番号 \d+、", told)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from urllib.parse import quote
 
 import pytest
 
@@ -79,6 +80,20 @@ def page(open_view, plant):
     return show
 
 
+@pytest.fixture
+def visit(plant, serve, open_page):
+    """Open an address of the plant in a browser, as an engineer."""
+
+    def start(address):
+        server, page = serve(plant), open_page(locale="en-GB")
+        page.goto(f"{server.url}/cdm/login?next={quote(address)}")
+        page.locator("#name").fill("mori")
+        page.locator("button").click()
+        return server, page
+
+    return start
+
+
 def numbers(app):
     """Of the parts in the list; none where it says that there is none."""
     if not app.dataframe:
@@ -135,6 +150,22 @@ def test_the_form_asks_and_the_address_tells(page, plant):
     named(app.text_input, "Part number").set_value("61")
     app.press("Find")
     assert app.subheader[0].value == "Part 61"
+    # A number that was gone to is nothing to the next search.
+    app.press("Clear")
+    assert named(app.text_input, "Part number").value == ""
+    named(app.text_input, "Lot").set_value("L-0")
+    app.press("Find")
+    assert "part" not in app.query_params
+    assert not app.subheader
+
+
+def test_what_was_typed_and_not_sent_is_cleared_too(page):
+    app = page()
+    for label in ("Serial", "Lot", "Part number"):
+        named(app.text_input, label).set_value("61")
+    app.press("Clear")
+    app.press("Find")
+    assert dict(app.query_params) == {"line": "A"}
 
 
 @pytest.mark.parametrize(
@@ -223,9 +254,8 @@ def test_facts_of_a_part(plant, monkeypatch):
 def test_a_correction_takes_a_second_press(page, plant):
     number = number_of(plant, "SN-10")
     app = page(part=str(number))
-    named([box for box in app.selectbox if box.form_id == "history-change"], "Decision").set_value(
-        Decision.REJECT
-    )
+    of_change = [box for box in app.selectbox if box.form_id.startswith("history-change")]
+    named(of_change, "Decision").set_value(Decision.REJECT)
     named(app.selectbox, "Reason").set_value("burr")
     named(app.text_input, "Comment").set_value("seen again")
     app.press("Go on")
@@ -280,6 +310,114 @@ def test_a_limit_sample_and_a_hold_take_a_reason(page, plant):
         *("unmark-limit-sample", "end hold", "hold", "mark-limit-sample"),
     ]
     assert {link.entry["who"] for link in entries} == {"伊藤"}
+
+
+def test_what_was_typed_for_one_part_is_nothing_to_another(page, plant):
+    first, second = number_of(plant, "SN-1"), number_of(plant, "SN-10")
+    app = page(part=str(first))
+    for button, place in (("Make it a limit sample", -2), ("Keep it from being deleted", -1)):
+        app.query_params["part"] = str(first)
+        app.run()
+        app.text_input[place].set_value("customer claim 77")
+        app.press(button)
+        app.query_params["part"] = str(second)
+        app.run()
+        assert f"Part {second}" in [each.value for each in app.subheader]
+        assert not [each.value for each in app.text_input if each.value]
+        app.press(button)
+        assert "Say why first" in app.texts()
+    with open_project(plant).open_store() as store:
+        assert store.events(inspection_id=second) == []
+        assert store.get(second).hold == ""
+
+
+@pytest.mark.browser
+def test_what_was_typed_and_not_sent_is_nothing_to_another_part(plant, visit):
+    from playwright.sync_api import expect
+
+    first, second = number_of(plant, "SN-1"), number_of(plant, "SN-10")
+    _, page = visit(f"/history?line=A&part={first}")
+    expect(page.get_by_role("heading", name=f"Part {first}")).to_be_visible()
+    fields = page.get_by_label("Comment").or_(page.get_by_label("Why", exact=True))
+    expect(fields).to_have_count(3)
+    for field in fields.all():
+        field.fill("customer claim 77")
+    page.get_by_text("Search", exact=True).click()
+    page.get_by_label("Part number").fill(str(second))
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_role("heading", name=f"Part {second}")).to_be_visible()
+    expect(fields).to_have_count(3)
+    for field in fields.all():
+        expect(field).to_have_value("")
+    expect(page.get_by_label("Part number")).to_have_value("")
+
+
+def test_a_reason_is_used_up_when_it_is_recorded(page, plant):
+    app = page(part=str(number_of(plant, "SN-1")))
+    for label, opposite, place in (
+        ("Make it a limit sample", "Limit sample no longer", -2),
+        ("Keep it from being deleted", "Keep it from being deleted", -1),
+    ):
+        app.text_input[place].set_value("case 17")
+        app.press(label)
+        assert "✔ recorded" in app.texts()
+        app.press(opposite)
+        assert "Say why first" in app.texts()
+
+
+@pytest.mark.browser
+def test_another_line_begins_with_its_newest_parts(visit):
+    from playwright.sync_api import expect
+
+    asked = "after=66&part=3&serial=SN-1&from=2026-03-01&shift=1"
+    server, page = visit(f"/history?kiosk=1&line=A&{asked}")
+    expect(page.get_by_role("heading", name="Part 3")).to_be_visible()
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="Line B").click()
+    expect(page.get_by_role("heading", name="History: B")).to_be_visible()
+    expect(page.get_by_text("1 parts, newest first")).to_be_visible()
+    expect(page.get_by_role("heading", name="Part 3")).to_have_count(0)
+    assert page.url == f"{server.url}/history?kiosk=1&line=B"
+    page.go_back()
+    expect(page.get_by_role("heading", name="Part 3")).to_be_visible()
+    assert page.url == f"{server.url}/history?kiosk=1&line=A&{asked}"
+
+
+@pytest.mark.browser
+def test_what_was_asked_for_stays_in_the_form_until_it_is_cleared(visit):
+    _, page = visit("/history?line=A")
+    # While a page is drawn anew, fields of before may stand beside its own.
+    shown = """([serial, lot]) => {
+      const values = [...document.querySelectorAll("[data-testid=stForm] input[type=text]")]
+        .filter((input) => /^(Serial|Lot)/.test(input.ariaLabel))
+        .map((input) => input.value);
+      return values.length === 2 && values[0] === serial && values[1] === lot;
+    }"""
+    for label, text, values in (
+        ("Serial", "SN-1*", ["SN-1*", ""]),
+        ("Lot", "L-7", ["SN-1*", "L-7"]),
+    ):
+        page.get_by_label(label).fill(text)
+        page.get_by_role("button", name="Find").click()
+        page.wait_for_function(shown, arg=values)
+        page.wait_for_function("(text) => location.search.includes(text)", arg=text.strip("*"))
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_function(shown, arg=["", ""])
+    page.wait_for_function("() => location.search === '?line=A'")
+
+
+@pytest.mark.browser
+def test_another_line_leaves_the_shift_of_a_report(visit):
+    from playwright.sync_api import expect
+
+    _, page = visit("/report?line=A&day=2026-03-02&shift=2")
+    times = page.get_by_text("2026-03-02 14:00 – 2026-03-02 22:00")
+    expect(times).to_be_visible()
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="Line B").click()
+    expect(page.get_by_role("heading", name="Shift report: B")).to_be_visible()
+    expect(times).to_be_visible()
+    page.wait_for_url(lambda url: "line=B" in url and "shift=2" in url)
 
 
 def test_who_may_not_is_told_and_may_correct_what_is_their_own(page, plant):

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import shutil
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,10 +12,12 @@ from cdm_inspect.artefact import MANIFEST
 from cdm_inspect.calibration import Expiry
 from cdm_inspect.cli.launching import review_app
 from cdm_inspect.diagnosis import WARNINGS
+from cdm_inspect.guarantees import choose_threshold
 from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
-from cdm_inspect.line_models import Misfit
+from cdm_inspect.line_models import ExportFacts, LineModels, Misfit
 from cdm_inspect.pilot_report import write_pilot_report
 from cdm_inspect.project import open_project
+from cdm_inspect.quantities import at_most
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +78,56 @@ def test_what_is_promised_and_what_it_would_take(page, plant, language):
     told = page(plant, language=language).texts()
     label = {"en": "Promised: At most ", "ja": "保証: 検証用の良品"}[language]
     (promised,) = (line for line in told.splitlines() if line.startswith(label))
-    assert f"{found.false_reject_bound:.2%}" in promised
+    assert at_most(found.false_reject_bound) in promised
     # Twelve held-out parts carry no more than that.
     assert "10.00%" in promised
     assert str(found.parts_needed) in promised
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.995, 0.99999999])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_no_more_confidence_is_told_than_was_asked_for(monkeypatch, confidence, language):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import charts_models
+    from words import Speech
+
+    _, found = choose_threshold([0.1, 0.2, 0.3], 0.01, confidence)
+    asked = {0.5: "50%", 0.9: "90%", 0.95: "95%", 0.995: "99.5%", 0.99999999: "99.999999%"}
+    told = charts_models.promise(found, Speech(language))
+    assert f" {asked[confidence]} " in told
+    assert f" at {asked[confidence]} confidence" in found.sentence
+
+
+def test_an_export_was_made_by_the_clocks_of_the_plant(monkeypatch):
+    monkeypatch.syspath_prepend(str(review_app().parent))
+    import charts_models
+    from words import Speech
+
+    export = ExportFacts(
+        name="onnx",
+        exporter="onnx",
+        model="m",
+        calibration="c",
+        made_at="2026-11-26T18:30:00+00:00",
+        fits=True,
+        thresholds_differ=False,
+        problem="",
+        misfit=None,
+    )
+    found = LineModels(
+        line="A",
+        preset="small",
+        scorer="fused",
+        model=None,
+        calibration=None,
+        problem="",
+        error=None,
+        versions=(),
+        exports=(export, replace(export, made_at=""), replace(export, made_at="yesterday")),
+        running=(),
+    )
+    rows = charts_models.export_rows(found, Speech("en"), ZoneInfo("Asia/Tokyo"))
+    assert [row["Made"] for row in rows] == ["2026-11-27 03:30", "–", "yesterday"]
 
 
 def test_what_is_wrong_is_told_in_japanese(page, plant):
@@ -98,7 +147,7 @@ def test_what_is_wrong_is_told_in_japanese(page, plant):
     assert "holds for" not in app.texts()
     assert "しきい値の決め方: 手動設定" in app.texts()
     versions = app.table("しきい値の決め方")
-    assert list(versions["しきい値の決め方"]) == ["手動設定", "過検出率の上限"]
+    assert list(versions["しきい値の決め方"]) == ["手動設定", "良品の過検出率の上限"]
     assert list(versions["作成者"]) == ["伊藤 (品質担当)", "cdm-inspect calibrate"]
     (why,) = app.table("ラインとの一致")["問題"]
     assert why.startswith("ファイルを使用できません。詳細：")
@@ -130,7 +179,9 @@ def test_evaluations_stand_side_by_side(page, plant):
     assert sorted(shown["Name"]) == ["A-fused", "again"]
     app = page(plant, models_kind="compare")
     compared = app.table("The first is")
-    assert list(compared["Measure"]) == ["Escapes", "False rejects", "Image AUROC"]
+    assert list(compared["Measure"]) == [
+        *("Escapes among defective parts", "False rejects among good parts", "Image AUROC"),
+    ]
     # The same model by the same thresholds: nothing tells them apart.
     assert set(compared["The first is"]) == {"not clearly different"}
     assert "8 good, 12 defective" in app.texts()

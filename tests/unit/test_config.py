@@ -2,7 +2,7 @@ import pytest
 
 from cdm_inspect.config import IdentityConfig, LineConfig, load_project
 from cdm_inspect.errors import ConfigError, InvalidOption, UnknownLine
-from cdm_inspect.quantities import parse_count, parse_duration
+from cdm_inspect.quantities import at_most, parse_count, parse_duration
 
 
 def write(root, text):
@@ -144,3 +144,18 @@ def test_bad_durations(text):
 def test_counts():
     assert parse_count("200k") == 200_000
     assert parse_count("2M") == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [
+        (0.005049, "0.51%"),
+        (0.005, "0.50%"),
+        (0.07, "7.00%"),
+        (1e-9, "0.01%"),
+        (0, "0.00%"),
+        (1.0, "100.00%"),
+    ],
+)
+def test_an_upper_bound_is_never_told_as_less_than_it_is(share, told):
+    assert at_most(share) == told

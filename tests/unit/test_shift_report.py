@@ -20,6 +20,7 @@ from cdm_inspect.config.review import LineReviewConfig, ReviewConfig
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.hooks.conformance.specimens import a_part, a_review
 from cdm_inspect.line_statistics import summarise_line
+from cdm_inspect.quantities import at_most
 from cdm_inspect.records import Decision, Purpose, Verdict
 from cdm_inspect.shift_report import COLUMNS, collect_pictures, write_shift_report
 from cdm_inspect.shift_wording import ShiftFacts
@@ -158,7 +159,7 @@ def test_the_pdf_tells_what_was_counted(shift, tmp_path, language):
         SHIFT.name,
         "2026-10-05 14:00 – 2026-10-05 22:00",
         f"{rate.rate:.2%}{rate.lower:.2%} – {rate.upper:.2%}",
-        f"{statistics.escapes.upper:.2%}",
+        at_most(statistics.escapes.upper),
         {"en": "Dent", "ja": "打痕"}[language],
         "no-longer-listed",
         facts.head.hash,

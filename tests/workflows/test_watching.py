@@ -92,7 +92,7 @@ def test_a_line_that_changes_is_found_and_told_since_when(run, project):
     assert 285 <= alarm["since_inspection"] <= 320
     done = run("--project", project.root, "drift", "--line", "A")
     assert done.returncode == 0, done.stderr
-    assert "parts look odder since about inspection" in done.stderr + done.stdout
+    assert "parts look odder since about part" in done.stderr + done.stdout
 
 
 def test_parts_that_look_less_odd_are_a_change_as_well(project):

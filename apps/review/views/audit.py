@@ -124,7 +124,7 @@ def _show_entries(entries: Sequence[AuditEntry], zone: dt.tzinfo | None) -> None
     )
     for index in event.selection.rows:
         link = found[index]
-        st.text(chronicle.sentence(link.entry, word))
+        st.text(chronicle.sentence(link.entry, word, zone))
         told = {"number": link.number, "hash": link.hash, "entry": link.entry}
         st.code(json.dumps(told, ensure_ascii=False, indent=2), language="json", wrap_lines=True)
 

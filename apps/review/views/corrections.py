@@ -63,18 +63,24 @@ def _change(
     choices = [each for each in Decision if each is not part.decision]
     if part.decision is None:
         choices.remove(Decision.UNDO)
-    with st.form("history-change"):
+    # Keys name the part and its state: what was typed for one is nothing to another.
+    at = f"{part.id}-{part.version}"
+    with st.form(f"history-change-{at}"):
         decision = st.selectbox(
             word("history.decision"),
             choices,
             format_func=lambda each: histories.decision_text(each, word),
+            key=f"history-decision-{at}",
         )
         reason = st.selectbox(
             word("desk.reasons"),
             ("", *reasons),
             format_func=lambda code: reasons.get(code, word("history.no_reason")),
+            key=f"history-reason-{at}",
         )
-        comment = st.text_input(word("desk.comment"), max_chars=_LONGEST)
+        comment = st.text_input(
+            word("desk.comment"), max_chars=_LONGEST, key=f"history-comment-{at}"
+        )
         if not st.form_submit_button(word("history.go_on")):
             return
     review = Review(
@@ -114,23 +120,27 @@ def _mark(counter: ReviewDesk, part: StoredInspection, actor: Actor, *, is_marke
     if part.decision not in (Decision.ACCEPT, Decision.REJECT):
         st.text(word("history.mark_undecided"))
         return
-    with st.form("history-mark"):
+    at = f"{'unmark' if is_marked else 'mark'}-{part.id}"
+    with st.form(f"history-{at}", clear_on_submit=True):
         st.text(word("history.is_marked" if is_marked else "history.is_not_marked"))
-        reason = st.text_input(word("history.why"), max_chars=_LONGEST)
+        reason = st.text_input(word("history.why"), max_chars=_LONGEST, key=f"history-why-{at}")
         if st.form_submit_button(word("history.unmark" if is_marked else "history.mark")):
             _do_with(reason, lambda: counter.mark_limit_sample(actor, part, reason, ends=is_marked))
 
 
 def _hold(part: StoredInspection, actor: Actor) -> None:
     st.subheader(word("history.hold"), anchor=False)
-    with st.form("history-hold"):
+    at = f"hold-{part.id}"
+    with st.form(f"history-{at}", clear_on_submit=True):
         st.text(part.hold or word("history.is_not_held"))
-        reason = st.text_input(word("history.why"), max_chars=_LONGEST)
+        reason = st.text_input(word("history.why"), max_chars=_LONGEST, key=f"history-why-{at}")
         if st.form_submit_button(word("history.hold_begin")):
             _do_with(reason, lambda: desk.plant().hold(actor, part, reason, ends=False))
     if part.hold:
-        with st.form("history-hold-end"):
-            former = st.selectbox(word("history.hold_which"), part.hold.split("; "))
+        with st.form(f"history-end-{at}"):
+            former = st.selectbox(
+                word("history.hold_which"), part.hold.split("; "), key=f"history-former-{at}"
+            )
             if st.form_submit_button(word("history.hold_end")):
                 _do(lambda: desk.plant().hold(actor, part, former, ends=True))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+import access
 import desk
 import streamlit as st
 from charts import drift_chart
 from charts_models import at
-from session import explained, notify, word
+from session import entered, explained, notify, word
 
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.people import Actor, Right
@@ -91,7 +92,7 @@ def _show_alarm(
         return
     st.text(f"✖ {word('alarm_open')}")
     if actor is not None and actor.may(Right.ACKNOWLEDGE):
-        _show_form(counter, line, actor, name)
+        _show_form(counter, line, name)
 
 
 def _name(alarm: JsonObject) -> str:
@@ -99,18 +100,24 @@ def _name(alarm: JsonObject) -> str:
     return f"{alarm['chart']}/{alarm['inspection']}"
 
 
-def _show_form(counter: ReviewDesk, line: str, actor: Actor, name: str) -> None:
+def _show_form(counter: ReviewDesk, line: str, name: str) -> None:
     with st.form(f"alarm-{name}", border=False):
         st.text_input(word("acknowledge_why"), max_chars=1000, key=f"why-{name}")
         # Of the alarm that was on the screen: meanwhile the chart may have called again.
         st.form_submit_button(
-            word("acknowledge"), on_click=_acknowledge, args=(counter, line, actor, name)
+            word("acknowledge"), on_click=_acknowledge, args=(counter, line, name)
         )
 
 
-def _acknowledge(counter: ReviewDesk, line: str, actor: Actor, name: str) -> None:
+def _acknowledge(counter: ReviewDesk, line: str, name: str) -> None:
     try:
-        counter.acknowledge(actor, line, name, st.session_state[f"why-{name}"])
+        # This runs before the page is drawn again: whoever it was drawn for may have lost the
+        # right, or left, since.
+        actor = access.current()
+        if actor is None:
+            notify("error", word("acknowledged_by_nobody"))
+            return
+        counter.acknowledge(actor, line, name, entered(f"why-{name}"))
     except CdmInspectError as error:
         notify("error", explained(error))
     else:

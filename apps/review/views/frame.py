@@ -11,11 +11,13 @@ import access
 import addresses
 import components
 import streamlit as st
-from session import LANGUAGE_COOKIE, enter, entered, keep, kept, language, word
+from session import LANGUAGE_COOKIE, enter, entered, keep, kept, language, show_notice, word
 from words import LANGUAGES
 
 from cdm_inspect.people import Actor
 
+OF_ONE_LINE = ("verdict", "decision", "reviewer", "from", "until", "shift", "after", "part")
+"""What History asks for in the address of one line; a serial or a lot is looked for on others."""
 _MARKUP, _LITERAL = re.compile(r"([!-/:-@[-`{-~])"), r"\\\1"
 # Streamlit's own margins leave a third of a small screen empty. Its captions lack contrast.
 _STYLE = """<style>
@@ -65,7 +67,7 @@ def show_head(lines: Sequence[str], actor: Actor | None) -> str:
         )
         # So that it is the same one after a reload, on every page, and through a login.
         if line != (asked or lines[0]):
-            addresses.say(line=line)
+            _turn_to(str(line), is_another=line != kept("line"))
         keep("line", line)
         show_person(actor)
     return str(line)
@@ -84,6 +86,14 @@ def _choose_line(lines: Sequence[str]) -> str | None:
     elif entered("line") not in lines:
         enter("line", asked or lines[0])
     return asked
+
+
+def _turn_to(line: str, *, is_another: bool) -> None:
+    """Name a line in the address, at once, so that the browser's way back has no step between."""
+    query = st.query_params.to_dict()
+    if is_another:
+        query = {name: value for name, value in query.items() if name not in OF_ONE_LINE}
+    st.query_params.from_dict({**query, "line": line})
 
 
 def show_person(actor: Actor | None) -> None:
@@ -121,6 +131,7 @@ def show_title(title: str, line: str) -> None:
 def show_login() -> None:
     """To whoever has to say who they are, or again: nothing of the plant."""
     _show_languages()
+    show_notice()
     st.title("cdm-inspect")
     if access.mode() is not access.Mode.OIDC:
         st.text(word("login.over"))

@@ -20,10 +20,6 @@ from views import failure, frame, part
 
 _PAGE = 50
 _FINGER = 44  # pixels
-_FIELDS = (
-    *("serial", "lot", "verdict", "decision", "reviewer"),
-    *("from", "until", "shift", "after", "part"),
-)
 _SELECTED = "history-selected"
 _NONE = "none"
 _DECISIONS = {
@@ -53,7 +49,8 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
 
 def _ask(line: str, config: ReviewConfig) -> None:
     """The form; nothing is looked for before it is sent."""
-    with st.form("history", border=False):
+    # Cleared, so that a part that was gone to is not gone to again by the next search.
+    with st.form("history", clear_on_submit=True, border=False):
         left, middle, right = st.columns(3)
         asked: dict[str, str | int | None] = {
             "serial": left.text_input(
@@ -87,7 +84,7 @@ def _ask(line: str, config: ReviewConfig) -> None:
     if is_cleared:
         asked, verdicts = {}, []
     if is_sent or is_cleared:
-        addresses.say(**dict.fromkeys(_FIELDS))
+        addresses.say(**dict.fromkeys(("serial", "lot", *frame.OF_ONE_LINE)))
         addresses.say(**asked, verdict=",".join(verdicts), line=line)
         st.rerun()
 

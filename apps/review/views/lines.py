@@ -12,6 +12,7 @@ from session import language, word
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.line_statistics import LineStatistics, Rate, ReviewerFigures
 from cdm_inspect.people import Actor
+from cdm_inspect.quantities import at_most
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.shifts import shift_at
 from views import failure, frame
@@ -97,7 +98,7 @@ def _show_counts(figures: LineStatistics) -> None:
 
 def _show_rates(figures: LineStatistics) -> None:
     escapes = figures.escapes
-    bound = word(f"lines.{escapes.lacking}") if escapes.lacking else f"≤ {escapes.upper:.2%}"
+    bound = word(f"lines.{escapes.lacking}") if escapes.lacking else f"≤ {at_most(escapes.upper)}"
     told = word(
         "lines.escapes_told",
         n=escapes.audited,

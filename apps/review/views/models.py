@@ -42,7 +42,7 @@ def show(counter: ReviewDesk, line: str, actor: Actor | None) -> None:
         )
     _show_rows("running", tables.running_rows(found, word, zone))
     _show_rows("versions", tables.version_rows(found, word, zone))
-    _show_rows("exported", tables.export_rows(found, word))
+    _show_rows("exported", tables.export_rows(found, word, zone))
     model_reports.show(line, zone)
     _show_all_lines(zone)
 

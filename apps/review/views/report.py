@@ -13,6 +13,7 @@ from session import keep, kept, language, word
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.line_statistics import LineStatistics, Rate
 from cdm_inspect.people import Actor, Right
+from cdm_inspect.quantities import at_most
 from cdm_inspect.reporting import FORMATS, MadeReport, last_shift
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.shifts import Shift, shift_of
@@ -80,7 +81,7 @@ def _figures(line: str, since: dt.datetime, until: dt.datetime) -> LineStatistic
 
 def _preview(figures: LineStatistics) -> None:
     counts, escapes = figures.counts, figures.escapes
-    upper = "–" if escapes.upper is None else f"≤ {escapes.upper:.2%}"
+    upper = "–" if escapes.upper is None else f"≤ {at_most(escapes.upper)}"
     rows = [
         ("lines.inspected", f"{counts.inspected:,}"),
         ("lines.flagged", f"{counts.flagged:,}"),
