@@ -22,7 +22,7 @@ from cdm_inspect.errors import CalibrationError, CdmInspectError, InvalidOption,
 from cdm_inspect.guarantees import guarantee_of
 from cdm_inspect.people import Actor, Right
 from cdm_inspect.project import Project
-from cdm_inspect.records import Event, JsonObject
+from cdm_inspect.records import Event, JsonObject, hour_of
 from cdm_inspect.watching import LineWatch, charts_of
 from cdm_inspect.what_if import Outcome, WhatIf
 
@@ -178,7 +178,8 @@ def _chosen(
         false_reject_bound=guarantee.bound,
         parts_needed=guarantee.parts_needed,
         version=0,
-        made_at=dt.datetime.now(dt.UTC),
+        # Stations take up what is newer, also where the clock has been set back.
+        made_at=max(dt.datetime.now(dt.UTC), former.made_at + dt.timedelta.resolution),
     )
 
 
@@ -219,7 +220,7 @@ def _left(store: VerdictStore, former: Calibration) -> tuple[float | None, int |
         CalibrationError: if it is out of date.
     """
     # With the whole hour that it was made in: it may end a little early, never late.
-    hour = former.made_at.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    hour = hour_of(former.made_at)
     counts = store.hourly(former.line, since=hour)
     judged = sum(count.parts for count in counts if count.calibration == former.id)
     drifted = ""

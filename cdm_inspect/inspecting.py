@@ -15,7 +15,7 @@ from typing import Any
 from cdm_inspect.calibration import Calibration, load_calibration
 from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.delivery import Deliveries, delivering
-from cdm_inspect.errors import STRANGERS, CalibrationError, CdmInspectError, StorageError
+from cdm_inspect.errors import STRANGERS, CdmInspectError, NotCalibrated, StorageError
 from cdm_inspect.images import find_images
 from cdm_inspect.inspection import Inspector
 from cdm_inspect.project import Project
@@ -25,6 +25,7 @@ from cdm_inspect.records import (
     JudgingSetup,
     PartImage,
     StoredInspection,
+    hour_of,
 )
 from cdm_inspect.watching import LineWatch, charts_of
 
@@ -148,6 +149,10 @@ class Recorder:
         return stored
 
 
+_FileState = tuple[int, int, int]
+"""Time of the last change, size and number; of another file at least one of them is another."""
+
+
 class _InForce:
     """The file of the calibration in force, read again once it has been replaced.
 
@@ -158,7 +163,8 @@ class _InForce:
     def __init__(self, folder: Path, inspector: Inspector[Any]) -> None:
         self._folder, self._inspector = folder, inspector
         self._file = folder / f"{inspector.calibration.scorer}.json"
-        self._seen: os.stat_result | None = None
+        self._settled: _FileState | None = None
+        self._told: _FileState | None = None
 
     def newer(self) -> Calibration | None:
         """What is to be judged by from now on, if that has changed since the last time."""
@@ -167,31 +173,38 @@ class _InForce:
         except OSError:
             return None  # a station may have none but the one that was exported
         # Somebody may be copying it here.
-        if self._is_known(found) or 0 <= time.time() - found.st_mtime < _WRITTEN_FOR_S:
+        is_fresh = 0 <= time.time() - found.st_mtime < _WRITTEN_FOR_S
+        state = found.st_mtime_ns, found.st_size, found.st_ino
+        if is_fresh or state == self._settled:
             return None
-        self._seen = found
         current = self._inspector.calibration
         try:
             calibration = load_calibration(self._folder, current.scorer, current.model)
             if calibration.scoring_id != current.scoring_id:
-                raise CalibrationError("more has changed than thresholds.")
+                raise NotCalibrated("more has changed than thresholds.")
         except CdmInspectError as error:
+            # What could not be read is read again with the next part.
+            if isinstance(error, NotCalibrated):
+                self._settled = state
+            self._tell(state, str(error))
+            return None
+        # Settled once it is in force: the store may fail while it is taken up.
+        if calibration.made_at > current.made_at:
+            return calibration
+        self._settled = state
+        return None
+
+    def _tell(self, state: _FileState, why: str) -> None:
+        if state != self._told:
             _log.warning(
                 "%s is another now: %s Line %s goes on with calibration %s; start again to have "
                 "the other.",
                 self._file,
-                error,
+                why,
                 self._inspector.line,
-                current.id,
+                self._inspector.calibration.id,
             )
-            return None
-        return calibration if calibration.made_at > current.made_at else None
-
-    def _is_known(self, found: os.stat_result) -> bool:
-        return self._seen is not None and all(
-            getattr(found, name) == getattr(self._seen, name)
-            for name in ("st_mtime_ns", "st_size", "st_ino")
-        )
+        self._told = state
 
 
 def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:
@@ -211,7 +224,7 @@ def _judged(store: VerdictStore, line: str, calibration: Calibration) -> int:
     made in, the same one may have been in force before.
     """
     made = calibration.made_at
-    next_hour = made.replace(minute=0, second=0, microsecond=0) + dt.timedelta(hours=1)
+    next_hour = hour_of(made) + dt.timedelta(hours=1)
     first = store.count(
         InspectionQuery(line=line, calibration=calibration.id, since=made, until=next_hour)
     )

@@ -19,7 +19,7 @@ from cdm_inspect.errors import CdmInspectError, CheckpointCorrupt
 from cdm_inspect.guarantees import Guarantee
 from cdm_inspect.model_manifest import read_manifest
 from cdm_inspect.project import Project
-from cdm_inspect.records import Event, InspectionQuery, JsonObject, Order, StoredInspection
+from cdm_inspect.records import Event, InspectionQuery, JsonObject, Order, StoredInspection, hour_of
 
 _NEWEST = 500
 """Inspections that are looked at for what has judged lately."""
@@ -295,7 +295,7 @@ def _time(text: object) -> dt.datetime | None:
 
 def _calibration(store: VerdictStore, found: Calibration) -> CalibrationFacts:
     # The store counts by hours.
-    hour = found.made_at.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    hour = hour_of(found.made_at)
     counts = store.hourly(found.line, since=hour)
     judged = sum(count.parts for count in counts if count.calibration == found.id)
     days = found.expiry_days

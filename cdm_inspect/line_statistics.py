@@ -35,6 +35,7 @@ from cdm_inspect.records import (
     Review,
     StoredInspection,
     Verdict,
+    hour_of,
 )
 from cdm_inspect.shifts import Shift, shifts_between
 
@@ -282,7 +283,7 @@ def _read_cells(
 ) -> Sequence[HourlyCount]:
     """Hourly counts; of the hours that the ends of the window cut, only what lies within."""
     cells = []
-    first = since.replace(minute=0, second=0, microsecond=0)
+    first = hour_of(since)
     for cell in store.hourly(line, since=first, until=until):
         begin, end = max(cell.hour, since), min(cell.hour + HOUR, until)
         if end - begin < HOUR:
@@ -359,7 +360,7 @@ def _strata(
     for part, review in decisions.audits:
         # The oddest are those that people are unsure of; until it is settled each is an escape.
         if review.decision in (*JUDGED, Decision.UNSURE):
-            hour = part.inspected_at.replace(minute=0, second=0, microsecond=0)
+            hour = hour_of(part.inspected_at)
             name = _shift_of(max(hour, since), shifts).name
             audited[name] += 1
             escapes[name] += review.decision is not Decision.ACCEPT

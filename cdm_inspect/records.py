@@ -299,6 +299,11 @@ class InspectionQuery:
     limit: int = 100
 
 
+def hour_of(moment: dt.datetime) -> dt.datetime:
+    """The beginning of the hour that an aware moment lies in, UTC; stores count parts by it."""
+    return moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class HourlyCount:
     """How many parts of a line were inspected in an hour, with one verdict and decision.

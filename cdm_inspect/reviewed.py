@@ -243,12 +243,15 @@ def _short(counted: Mapping[Cell, int], left: Mapping[Cell, int]) -> set[str]:
     cannot stand for them.
     """
     alike: Counter[tuple[str, Verdict]] = Counter()
-    for (calibration, verdict, _), parts in counted.items():
-        alike[calibration, verdict] += parts
+    missing: Counter[tuple[str, Verdict]] = Counter()
+    for cell in {*counted, *left}:
+        alike[cell[:2]] += counted[cell]
+        missing[cell[:2]] += counted[cell] - left[cell]
     found = set()
     for cell, parts in counted.items():
         calibration, verdict, decision = cell
-        gone = parts - left[cell]
+        # A part that was decided since the count is gone from one cell, and one more in another.
+        gone = min(parts - left[cell], missing[calibration, verdict])
         needed = _FEWEST if decision in _JUDGED else _FEWEST_LEFT
         # Parts that the machine does not judge may never have had a score.
         if verdict is Verdict.UNDECIDED or left[cell] >= needed:

@@ -12,21 +12,23 @@ from rich.markup import escape
 
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.durable import as_json
+from cdm_inspect.errors import STRANGERS, CdmInspectError
 from cdm_inspect.health import Check, check_health
 from cdm_inspect.records import JsonObject
+from cdm_inspect.runtime.onnx_graph import onnx_runtime
 
 _BYTES = ("free", "total")
 _STATES = {True: "[green]good[/green]", False: "[red]wrong[/red]", None: "-"}
 
 
 def doctor(context: typer.Context) -> None:
-    """Say whether machine, store, files, record and plugins are as they should be; 1 if not."""
+    """Say whether machine, store, files, anchors and plugins are as they should be; 1 if not."""
     state: Context = context.obj
     project = state.open()
     with ExitStack() as opened:
         checks = [
             *check_health(project, lambda: opened.enter_context(project.open_store())),
-            Check(name="devices", is_good=None, facts=find_devices()),
+            check_devices(),
         ]
     rows = project.registry.rows
     refused = [row for row in rows if row.status in ("refused", "partly refused")]
@@ -51,19 +53,33 @@ def doctor(context: typer.Context) -> None:
         raise typer.Exit(1)
 
 
-def find_devices() -> JsonObject:
+def check_devices() -> Check:
     """GPUs that PyTorch sees, and providers of ONNX Runtime; of what is not installed nothing."""
-    found: JsonObject = {}
-    if find_spec("torch") is not None:
-        import torch
+    facts, problems = {}, []
+    for package, look in (("torch", _find_gpus), ("onnxruntime", _find_providers)):
+        if find_spec(package) is None:
+            continue
+        try:
+            facts[package] = look()
+        except CdmInspectError as error:
+            problems.append(str(error))
+        except STRANGERS as error:
+            problems.append(
+                f"{package} cannot be loaded: {type(error).__name__}: {error}. Install it again."
+            )
+    is_good = False if problems else None
+    return Check(name="devices", is_good=is_good, facts=facts, problem=" ".join(problems))
 
-        gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
-        found["cuda"] = [torch.cuda.get_device_name(number) for number in gpus]
-    if find_spec("onnxruntime") is not None:
-        import onnxruntime
 
-        found["onnxruntime"] = onnxruntime.get_available_providers()
-    return found
+def _find_gpus() -> list[str]:
+    import torch
+
+    gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    return [torch.cuda.get_device_name(number) for number in gpus]
+
+
+def _find_providers() -> list[str]:
+    return list(onnx_runtime().get_available_providers())
 
 
 def _told(facts: JsonObject) -> str:

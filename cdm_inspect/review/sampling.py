@@ -24,6 +24,7 @@ from cdm_inspect.records import (
     Review,
     StoredInspection,
     Verdict,
+    hour_of,
 )
 from cdm_inspect.shifts import Shift, shift_at, shifts_between
 
@@ -157,7 +158,7 @@ class AuditSample:
         since = shifts[0].since
         passed = [
             cell
-            for cell in self._store.hourly(line, since=_hour_of(since))
+            for cell in self._store.hourly(line, since=hour_of(since))
             if cell.verdict is Verdict.PASS
         ]
         found = _Line(counted=counted, shifts=shifts, judged=[], passed=passed)
@@ -312,7 +313,7 @@ def _undecided(passed: Iterable[HourlyCount], shift: Shift) -> int:
     return sum(
         cell.parts
         for cell in passed
-        if cell.decision is None and _hour_of(shift.since) <= cell.hour < shift.until
+        if cell.decision is None and hour_of(shift.since) <= cell.hour < shift.until
     )
 
 
@@ -323,7 +324,3 @@ def _cut(since: dt.datetime, until: dt.datetime, count: int) -> Sequence[dt.date
 
 def _within(moments: Iterable[dt.datetime], shift: Shift) -> Sequence[dt.datetime]:
     return [at for at in moments if shift.since <= at < shift.until]
-
-
-def _hour_of(moment: dt.datetime) -> dt.datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)

@@ -106,6 +106,21 @@ class OnnxGraph:
 
 def _runtime(provider: str) -> Any:
     """ONNX Runtime, if it is there and has the provider."""
+    runtime = onnx_runtime()
+    if provider != CPU and hasattr(runtime, "preload_dlls"):
+        runtime.preload_dlls()
+    found = runtime.get_available_providers()
+    if provider not in found:
+        raise PluginUnavailable(_advice(provider, found))
+    return runtime
+
+
+def onnx_runtime() -> Any:
+    """The module of ONNX Runtime.
+
+    Raises:
+        PluginUnavailable: if it is missing or damaged.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -118,11 +133,6 @@ def _runtime(provider: str) -> Any:
             "ONNX Runtime is damaged, as it is after one of its two packages was removed. Run: "
             "pip install --force-reinstall onnxruntime (or onnxruntime-gpu)."
         )
-    if provider != CPU and hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()
-    found = onnxruntime.get_available_providers()
-    if provider not in found:
-        raise PluginUnavailable(_advice(provider, found))
     return onnxruntime
 
 

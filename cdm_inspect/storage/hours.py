@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from cdm_inspect.durable import readable
-from cdm_inspect.records import Decision, HourlyCount, Verdict
+from cdm_inspect.records import Decision, HourlyCount, Verdict, hour_of
 from cdm_inspect.storage.schema import Base, HourlyRow
 
 Cell = tuple[str, dt.datetime, str, str, str]
@@ -22,8 +22,7 @@ _CELL = ("line", "hour", "verdict", "decision", "calibration")
 
 def cell(line: str, at: dt.datetime, verdict: str, decision: str | None, calibration: str) -> Cell:
     """Where a part is counted."""
-    hour = at.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
-    return line, hour, verdict, decision or "", calibration
+    return line, hour_of(at), verdict, decision or "", calibration
 
 
 def add(session: Session, changes: Iterable[tuple[Cell, int]]) -> None:

@@ -167,6 +167,36 @@ def test_a_station_whose_clock_is_a_month_ahead_loses_no_decision(store, add, ju
     assert (found.inspected, found.reviewed) == (20, 20)
 
 
+def test_a_decision_made_meanwhile_is_no_deleted_record(store, add, judge):
+    facts = dict(line="A", calibration="c")
+    passed = add(60, NOW - dt.timedelta(hours=3), score=0.5, p_value=0.5, **facts)
+    flagged = add(
+        40, NOW - dt.timedelta(hours=3), score=2.0, p_value=0.01, verdict=Verdict.REVIEW, **facts
+    )
+    for part in passed[:30]:
+        judge(part, Decision.ACCEPT, Purpose.AUDIT)
+    for part in flagged[:38]:
+        judge(part, Decision.REJECT)
+    before = collect_reviewed(store, "A", {"c"})
+
+    class Busy:
+        """The store, in which a part is decided between the count and the reading."""
+
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+        def find(self, query):
+            if store.get(flagged[-1].id).decision is None:
+                judge(flagged[-1], Decision.REJECT)
+            return store.find(query)
+
+    meanwhile = collect_reviewed(Busy(), "A", {"c"})
+    assert meanwhile.is_usable
+    assert meanwhile.reviewed == before.reviewed + 1
+    assert meanwhile.inspected == pytest.approx(before.inspected, abs=1)
+    assert meanwhile.defect_share == pytest.approx(before.defect_share, rel=0.1)
+
+
 def test_parts_that_nobody_has_judged_take_next_to_no_memory(store, add):
     def peak():
         collect_reviewed(store, "A", {"c"})

@@ -526,6 +526,17 @@ def test_thresholds_that_are_in_force_are_no_new_version(project, store, what_if
     assert other.version == 3
 
 
+def test_thresholds_are_newer_than_those_before_though_the_clock_was_set_back(
+    project, store, what_if
+):
+    former = replace(
+        what_if.calibration, made_at=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=9)
+    ).save(project.calibration_folder("A"))
+    again = open_what_if(project, "A", store)
+    saved = save_thresholds(project, store, again, actor=QA, review=1.0, reject=None, reason=REASON)
+    assert saved.made_at > former.made_at
+
+
 def test_killed_before_the_file_the_record_has_more_than_there_is(
     project, store, what_if, monkeypatch
 ):

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from cdm_inspect import inspecting
 from cdm_inspect.assembly import open_inspector
+from cdm_inspect.errors import StoreUnreachable
 from cdm_inspect.images import find_images
 from cdm_inspect.inspecting import recording
 from cdm_inspect.project import open_project
@@ -64,7 +66,7 @@ def test_thresholds_come_into_force_with_the_next_part(plant, parts, put, caplog
     assert not caplog.records
 
 
-def test_what_changes_scores_is_taken_up_at_the_next_start(plant, parts, put, caplog):
+def test_what_changes_scores_is_taken_up_at_the_next_start(plant, parts, put, caplog, monkeypatch):
     inspector = open_inspector(plant, "A")
     former = inspector.calibration
     file = plant.calibration_folder("A") / f"{former.scorer}.json"
@@ -77,14 +79,44 @@ def test_what_changes_scores_is_taken_up_at_the_next_start(plant, parts, put, ca
         assert f"goes on with calibration {former.id}" in told
         caplog.clear()
         file.write_bytes(whole[:200])
-        assert record.file(next(parts)).calibration == former.id
-        assert not caplog.records  # it may still be written
+        aged(file, seconds=0)
+        with monkeypatch.context() as patched:
+            patched.setattr(inspecting, "_WRITTEN_FOR_S", 3600.0)
+            assert record.file(next(parts)).calibration == former.id
+            assert not caplog.records  # it may still be written
         aged(file)
         assert [record.file(next(parts)).calibration for _ in range(2)] == [former.id] * 2
         [told] = [entry.getMessage() for entry in caplog.records]
         assert "is damaged" in told
         file.unlink()
         assert record.file(next(parts)).calibration == former.id
+
+
+def test_a_store_that_fails_meanwhile_costs_no_thresholds(plant, parts, put, monkeypatch):
+    inspector = open_inspector(plant, "A")
+    with recording(plant, inspector) as record:
+        saved = put(inspector.calibration, threshold=-1e6, reject_threshold=None)
+
+        def away(setup):
+            raise StoreUnreachable("the store does not answer.")
+
+        part = next(parts)
+        with monkeypatch.context() as patched:
+            patched.setattr(record._store, "record_setup", away)
+            with pytest.raises(StoreUnreachable):
+                record.file(part)
+        assert record.file(part).calibration == saved.id
+
+
+def test_what_could_not_be_read_for_a_moment_is_read_again(plant, parts, put):
+    inspector = open_inspector(plant, "A")
+    saved = put(inspector.calibration, threshold=-1e6, reject_threshold=None)
+    (state,) = plant.calibration_folder("A").glob(f"{saved.scorer}-*.safetensors")
+    aside = state.rename(state.with_suffix(".aside"))
+    with recording(plant, inspector) as record:
+        assert record.file(next(parts)).calibration != saved.id
+        aside.rename(state)
+        assert record.file(next(parts)).calibration == saved.id
 
 
 def test_an_older_one_is_not_taken_up(plant, parts, put):
