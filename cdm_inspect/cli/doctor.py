@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import typer
 from rich.filesize import decimal
@@ -13,9 +14,11 @@ from rich.markup import escape
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.durable import as_json
 from cdm_inspect.errors import STRANGERS, CdmInspectError
-from cdm_inspect.health import Check, check_health
-from cdm_inspect.records import JsonObject
-from cdm_inspect.runtime.onnx_graph import onnx_runtime
+
+if TYPE_CHECKING:
+    from cdm_inspect.health import Check
+    from cdm_inspect.hooks import Registry
+    from cdm_inspect.records import JsonObject
 
 _BYTES = ("free", "total")
 _STATES = {True: "[green]good[/green]", False: "[red]wrong[/red]", None: "-"}
@@ -23,22 +26,16 @@ _STATES = {True: "[green]good[/green]", False: "[red]wrong[/red]", None: "-"}
 
 def doctor(context: typer.Context) -> None:
     """Say whether machine, store, files, anchors and plugins are as they should be; 1 if not."""
+    from cdm_inspect.health import check_health
+
     state: Context = context.obj
     project = state.open()
     with ExitStack() as opened:
         checks = [
             *check_health(project, lambda: opened.enter_context(project.open_store())),
             check_devices(),
+            check_plugins(project.registry),
         ]
-    rows = project.registry.rows
-    refused = [row for row in rows if row.status in ("refused", "partly refused")]
-    plugins = Check(
-        name="plugins",
-        is_good=not refused,
-        facts={row.name: row.status for row in rows},
-        problem=" ".join(f"{row.name}: {row.reason}" for row in refused),
-    )
-    checks.append(plugins)
     state.screen.table(
         "doctor",
         ("what", "state", "found"),
@@ -55,30 +52,54 @@ def doctor(context: typer.Context) -> None:
 
 def check_devices() -> Check:
     """GPUs that PyTorch sees, and providers of ONNX Runtime; of what is not installed nothing."""
-    facts, problems = {}, []
+    from cdm_inspect.health import Check
+
+    facts: JsonObject = {}
+    problems = []
     for package, look in (("torch", _find_gpus), ("onnxruntime", _find_providers)):
-        if find_spec(package) is None:
-            continue
         try:
-            facts[package] = look()
+            found = look()
         except CdmInspectError as error:
             problems.append(str(error))
         except STRANGERS as error:
             problems.append(
                 f"{package} cannot be loaded: {type(error).__name__}: {error}. Install it again."
             )
+        else:
+            facts |= {} if found is None else {package: found}
     is_good = False if problems else None
     return Check(name="devices", is_good=is_good, facts=facts, problem=" ".join(problems))
 
 
-def _find_gpus() -> list[str]:
-    import torch
+def check_plugins(registry: Registry) -> Check:
+    """Whether all that is installed and allowed is sound."""
+    from cdm_inspect.health import Check
 
+    refused = [row for row in registry.rows if row.status in ("refused", "partly refused")]
+    return Check(
+        name="plugins",
+        is_good=not refused,
+        facts={row.name: row.status for row in registry.rows},
+        problem=" ".join(f"{row.name}: {row.reason}" for row in refused),
+    )
+
+
+def _find_gpus() -> list[str] | None:
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        return None
     gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
     return [torch.cuda.get_device_name(number) for number in gpus]
 
 
-def _find_providers() -> list[str]:
+def _find_providers() -> list[str] | None:
+    from cdm_inspect.runtime.onnx_graph import onnx_runtime
+
+    if find_spec("onnxruntime") is None:
+        return None
     return list(onnx_runtime().get_available_providers())
 
 

@@ -274,7 +274,7 @@ def open_page(browser):
     # A server that a test kills; a person who is turned away.
     expected = re.compile(
         "ERR_CONNECTION_RE(FUSED|SET)|ERR_EMPTY_RESPONSE|WebSocket|status of 40[13]"
-        "|No response received|server is not responding"
+        "|No response received|server is not responding|dynamically imported module"
     )
 
     def note(request):

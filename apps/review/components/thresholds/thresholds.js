@@ -83,6 +83,7 @@ class View {
     // The page has put them elsewhere: it has to hear where they are, moved any further or not.
     if (this.dragged && !isSame) this.unsent = true;
     this.data = data;
+    this.root.dataset.revision = data.revision;
     this.words = data.words;
     this.numbers = numbersOf(data);
     this.never = data.curves.thresholds.length; // a place after the last one
