@@ -170,6 +170,8 @@ class Board:
                 seen = self.pair()
             except Error as error:
                 seen = error  # the board of the former line leaves later than the new one comes
+        # What a run of the page has left out goes when it is over.
+        self.page.locator('[data-test-script-state="notRunning"]').wait_for()
 
     def move(self, key="PageDown", times=2):
         """Move the threshold for review; the pair, once the page has heard of it."""
