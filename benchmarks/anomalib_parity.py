@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cdm_inspect import workflows
-from cdm_inspect.comparison import compare_auroc
+from cdm_inspect.evaluation.paired_tests import compare_auroc
 from cdm_inspect.project import open_project
 
 

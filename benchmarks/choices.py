@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from cdm_inspect.assembly import build_scorer, good_parts_of, load_line_model
 from cdm_inspect.errors import CheckpointMismatch
-from cdm_inspect.fitting import fit_scorer
+from cdm_inspect.evaluation.bootstrap import image_intervals
 from cdm_inspect.images import find_labelled, read_image, thin_labelled
-from cdm_inspect.intervals import image_intervals
 from cdm_inspect.project import open_project
+from cdm_inspect.scoring.fitting import fit_scorer
 from cdm_inspect.scoring.pooling import Pooling, candidates, won_pairs
+from cdm_inspect.workflows.assembly import build_scorer, good_parts_of, load_line_model
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from cdm_inspect.config import (
     TrainingConfig,
 )
 from cdm_inspect.images import load_good_parts
-from cdm_inspect.training import Training
+from cdm_inspect.model.training import Training
 
 
 def main() -> None:

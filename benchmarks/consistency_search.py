@@ -18,11 +18,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cdm_inspect.checkpoint import load_model
 from cdm_inspect.config import ConsistencyConfig, LineConfig, TrainingConfig
-from cdm_inspect.diagnosis import diagnose_model
 from cdm_inspect.images import load_good_parts
-from cdm_inspect.training import Training
+from cdm_inspect.model.checkpoint import load_model
+from cdm_inspect.model.diagnosis import diagnose_model
+from cdm_inspect.model.training import Training
 
 SETTINGS: dict[str, dict] = {
     "off": {"weight": 0.0},

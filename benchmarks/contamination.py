@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cdm_inspect import workflows
-from cdm_inspect.contamination import find_contamination
 from cdm_inspect.images import find_images, find_labelled, spread_evenly
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.contamination import find_contamination
 
 ARMS = ("contaminated", "cleaned", "clean")
 

@@ -27,9 +27,9 @@ from rich.table import Table
 from sklearn.metrics import precision_recall_curve
 
 from cdm_inspect import workflows
+from cdm_inspect.calibration.guarantees import choose_threshold
+from cdm_inspect.calibration.operating_point import by_cost
 from cdm_inspect.config import CostsConfig
-from cdm_inspect.guarantees import choose_threshold
-from cdm_inspect.operating_point import by_cost
 from cdm_inspect.project import open_project
 
 LINES = 2000

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from cdm_inspect.assembly import open_inspector
-from cdm_inspect.drift import ChartState
 from cdm_inspect.images import Acquisition, Envelope, find_labelled, read_image
+from cdm_inspect.monitoring.cusum import ChartState
+from cdm_inspect.monitoring.drift import charts_of, normal_scores
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
-from cdm_inspect.watching import charts_of, normal_scores
+from cdm_inspect.workflows.assembly import open_inspector
 
 LONGEST = 200
 

@@ -27,11 +27,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cdm_inspect.calibration import conformal_p_value
-from cdm_inspect.contracts import ExporterOffer
-from cdm_inspect.hooks import Registry
+from cdm_inspect.calibration.record import conformal_p_value
 from cdm_inspect.images import Preparation, damage, decode_image
-from cdm_inspect.inspection import find_regions
+from cdm_inspect.inspection.inspector import find_regions
+from cdm_inspect.plugins import Registry
+from cdm_inspect.plugins.contracts import ExporterOffer
 
 BASE = "PyTorch eager"
 FORMS = {
@@ -106,9 +106,9 @@ def scoring_graph(arguments: argparse.Namespace):
     import torch
 
     from cdm_inspect.builtin import cdm_inspect_scorers
-    from cdm_inspect.diffusion import PRESETS, ConsistentDenoiser
-    from cdm_inspect.line_scorer import LineScorer
-    from cdm_inspect.scoring_graph import ScoringGraph
+    from cdm_inspect.model.diffusion import PRESETS, ConsistentDenoiser
+    from cdm_inspect.scoring.graph import ScoringGraph
+    from cdm_inspect.scoring.line_scorer import LineScorer
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

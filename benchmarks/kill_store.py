@@ -24,10 +24,10 @@ from typing import Any
 
 from sqlalchemy import event
 
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.records import InspectionQuery
 from cdm_inspect.storage import SqlStore
 from cdm_inspect.storage.audit import first_bad_entry
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 # What Python tells of before it happens.
 _AUDITED = ("os.rename", "os.mkdir", "os.remove", "tempfile.mkstemp", "os.utime")

@@ -19,13 +19,13 @@ from rich.progress import track
 from rich.table import Table
 
 from cdm_inspect import workflows
-from cdm_inspect.assembly import open_inspector
 from cdm_inspect.cli.steps import exports_of
-from cdm_inspect.contracts import ExporterOffer
 from cdm_inspect.errors import ExportMismatch
 from cdm_inspect.images import find_labelled
+from cdm_inspect.inspection.exported.station import open_station
+from cdm_inspect.plugins.contracts import ExporterOffer
 from cdm_inspect.project import open_project
-from cdm_inspect.runtime.station import open_station
+from cdm_inspect.workflows.assembly import open_inspector
 
 FORMS = (
     ("onnx", "fp32"),

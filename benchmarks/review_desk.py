@@ -37,9 +37,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import create_engine, text
 
-from cdm_inspect.hooks.conformance.recorded_line import record_line
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
+from cdm_inspect.testing.recorded_line import record_line
 
 LINES = ("A", "B", "C", "D")
 GAPS = (0.015, 0.05, 0.1)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cdm_inspect.builtin import cdm_inspect_scorers
-from cdm_inspect.diffusion import PRESETS, ConsistentDenoiser
+from cdm_inspect.model.diffusion import PRESETS, ConsistentDenoiser
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from review_desk import FLAGS, Server, chromium
 
 from cdm_inspect import workflows
-from cdm_inspect.demo import DemoCounts, draw_plate, write_demo_line
+from cdm_inspect.images.demo_line import DemoCounts, draw_plate, write_demo_line
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Purpose, Review, Verdict
 

@@ -24,7 +24,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cdm_inspect.hooks.conformance.specimens import a_part
 from cdm_inspect.records import (
     Decision,
     Inspection,
@@ -35,6 +34,7 @@ from cdm_inspect.records import (
 )
 from cdm_inspect.storage import SqlStore, SqlUpkeep
 from cdm_inspect.storage.audit import add_entry
+from cdm_inspect.testing.specimens import a_part
 
 LINES = ("A", "B")
 BEGAN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

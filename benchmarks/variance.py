@@ -24,10 +24,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from cdm_inspect.checkpoint import load_model
-from cdm_inspect.diffusion import ancestral_step, karras_sigmas
 from cdm_inspect.images import find_images, read_image
-from cdm_inspect.scoring.statistics import box_blur
+from cdm_inspect.model.checkpoint import load_model
+from cdm_inspect.model.diffusion import ancestral_step, karras_sigmas
+from cdm_inspect.scoring.pixel_statistics import box_blur
 
 SIGMAS = (0.1, 0.2, 0.4, 0.8)
 KINDS = ("learnt", "s2J", "variation")

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from cdm_inspect.assembly import open_inspector
 from cdm_inspect.images import find_labelled, overlay_heatmap, read_image, read_mask, to_display
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.assembly import open_inspector
 
 
 def main() -> None:

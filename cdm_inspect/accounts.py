@@ -23,8 +23,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cdm_inspect.errors import AccessError, CdmInspectError, NotAllowed, StorageError
-from cdm_inspect.people import Actor, Right, Role
 from cdm_inspect.records import Event
+from cdm_inspect.roles import Actor, Right, Role
 from cdm_inspect.signing import locked, read_private, write_private
 from cdm_inspect.throttle import LoginThrottle
 

@@ -8,7 +8,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from cdm_inspect.contracts import (
+from cdm_inspect.inspection.exported.onnx_options import OnnxOptions
+from cdm_inspect.plugins import hookimpl
+from cdm_inspect.plugins.contracts import (
     DatasetPart,
     Denoiser,
     Exporter,
@@ -21,8 +23,6 @@ from cdm_inspect.contracts import (
     StoreUpkeep,
     VerdictStore,
 )
-from cdm_inspect.hooks import hookimpl
-from cdm_inspect.runtime.options import OnnxOptions
 from cdm_inspect.scoring.options import (
     BiasOptions,
     FeaturesOptions,
@@ -91,7 +91,7 @@ def _build_fused(denoiser: Denoiser, options: FusedOptions) -> Scorer:
 
 
 def _build_onnx(options: OnnxOptions) -> Exporter:
-    from cdm_inspect.onnx_export import OnnxExporter
+    from cdm_inspect.inspection.exported.onnx_exporter import OnnxExporter
 
     return OnnxExporter(options)
 

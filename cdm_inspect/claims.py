@@ -8,7 +8,7 @@ from typing import Any
 from cdm_inspect.accounts import checked_name
 from cdm_inspect.config.review import OidcConfig
 from cdm_inspect.errors import AccessError
-from cdm_inspect.people import Actor
+from cdm_inspect.roles import Actor
 
 _NO_TIME = 1e12
 """Seconds since 1970 that no honest token names."""

@@ -13,18 +13,24 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ValidationError
 
-from cdm_inspect.calibration import conformal_p_value
-from cdm_inspect.checkpoint import ModelCard, TrainedModel, dump_tensors, load_model, parse_tensors
+from cdm_inspect.calibration.record import conformal_p_value
 from cdm_inspect.config import LineConfig, mistakes
-from cdm_inspect.contracts import ScoreBatch, ScorerOffer
-from cdm_inspect.diffusion import TiledDenoiser
 from cdm_inspect.errors import CheckpointMismatch, ConfigError, ImageError, TooFewImages
-from cdm_inspect.fitting import fit_scorer
-from cdm_inspect.hooks import Registry, build_options
 from cdm_inspect.images import GoodParts, PartOrigin, Preparation, choose_held_out
-from cdm_inspect.line_scorer import LineScorer
+from cdm_inspect.model.checkpoint import (
+    ModelCard,
+    TrainedModel,
+    dump_tensors,
+    load_model,
+    parse_tensors,
+)
+from cdm_inspect.model.diffusion import TiledDenoiser
+from cdm_inspect.model.training import Training
+from cdm_inspect.plugins import Registry, build_options
+from cdm_inspect.plugins.contracts import ScoreBatch, ScorerOffer
 from cdm_inspect.records import FloatArray, JsonObject, Tick, TrainingTick, untold
-from cdm_inspect.training import Training
+from cdm_inspect.scoring.fitting import fit_scorer
+from cdm_inspect.scoring.line_scorer import LineScorer
 
 _FORMAT = 1
 _MULTIPLE = 8

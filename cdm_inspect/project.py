@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from cdm_inspect.calibration import Calibration, load_calibration
+from cdm_inspect.calibration.record import Calibration, load_calibration
 from cdm_inspect.config import ProjectConfig, load_project
-from cdm_inspect.contracts import StoreOffer, StoreUpkeep, VerdictStore
 from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
-from cdm_inspect.hooks import Registry, build_options
-from cdm_inspect.model_manifest import model_id
+from cdm_inspect.model.manifest import model_id
+from cdm_inspect.plugins import Registry, build_options
+from cdm_inspect.plugins.contracts import StoreOffer, StoreUpkeep, VerdictStore
 
 
 @dataclass(frozen=True, kw_only=True)

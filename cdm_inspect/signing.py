@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from cdm_inspect.durable import write_durably
 from cdm_inspect.errors import AccessError, StorageError
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.files import write_durably
+from cdm_inspect.roles import Actor, Role
 
 if TYPE_CHECKING:
     from itsdangerous import Signer as Seal

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from cdm_inspect import workflows
-from cdm_inspect.demo import DemoCounts, write_demo_line
+from cdm_inspect.images.demo_line import DemoCounts, write_demo_line
 from cdm_inspect.project import open_project
 
 PROJECT = """\

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cdm_inspect.claims import is_expired, role_of_claims
 from cdm_inspect.cli.launching import ADDRESS_VARIABLE, LOCAL, OIDC_VARIABLE
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.people import Actor
+from cdm_inspect.roles import Actor
 
 COOKIE = "cdm_session"
 

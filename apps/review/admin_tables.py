@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cdm_inspect.accounts import User
-from cdm_inspect.health import Check
-from cdm_inspect.hooks.registry import PluginRow
-from cdm_inspect.people import Right, Role, rights_of
+from cdm_inspect.monitoring.health import Check
+from cdm_inspect.plugins.registry import PluginRow
+from cdm_inspect.roles import Right, Role, rights_of
 
 Word = Callable[..., str]
 Row = dict[str, Any]

@@ -11,10 +11,10 @@ from typing import Any
 
 import altair as alt
 
-from cdm_inspect.line_statistics import LineStatistics
-from cdm_inspect.p_charts import PChart
+from cdm_inspect.monitoring.drift import directions
+from cdm_inspect.monitoring.p_chart import PChart
+from cdm_inspect.monitoring.summary import LineStatistics
 from cdm_inspect.records import Decision, JsonObject, Verdict
-from cdm_inspect.watching import directions
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7f7f7f"
 Word = Callable[..., str]

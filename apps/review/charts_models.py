@@ -13,11 +13,11 @@ import altair as alt
 from charts import BLUE, ORANGE
 from words import WORDS
 
-from cdm_inspect.guarantees import Guarantee
-from cdm_inspect.line_models import CalibrationFacts, LineModels, Misfit, ModelFacts
-from cdm_inspect.line_reports import EvaluationsCompared, Report
-from cdm_inspect.pilot_words import WORDS as PILOT_WORDS
-from cdm_inspect.quantities import at_most
+from cdm_inspect.calibration.guarantees import Guarantee
+from cdm_inspect.config.units import at_most
+from cdm_inspect.review.line_status import CalibrationFacts, LineModels, Misfit, ModelFacts
+from cdm_inspect.review.report_index import EvaluationsCompared, Report
+from cdm_inspect.workflows.reports.pilot_words import WORDS as PILOT_WORDS
 
 Word = Callable[..., str]
 Row = dict[str, Any]

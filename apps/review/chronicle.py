@@ -8,7 +8,7 @@ from typing import Any
 
 from words import WORDS
 
-from cdm_inspect.contracts import AuditEntry
+from cdm_inspect.plugins.contracts import AuditEntry
 from cdm_inspect.records import Purpose
 
 Say = Callable[..., str]

@@ -13,23 +13,23 @@ from functools import cached_property
 from pathlib import Path
 
 from cdm_inspect.accounts import USERS_FILE, Accounts
-from cdm_inspect.by_hand import save_thresholds
-from cdm_inspect.contracts import AuditEntry, ChainState, PageOffer
-from cdm_inspect.costs import Costs
-from cdm_inspect.demo_process import DemoProcess, require_administrator
-from cdm_inspect.health import Check, check_health
-from cdm_inspect.line_models import LineModels, describe_line
-from cdm_inspect.line_reports import LineReports, find_reports
-from cdm_inspect.line_statistics import LineStatistics, summarise_line
-from cdm_inspect.people import Actor
+from cdm_inspect.calibration.costs import Costs
+from cdm_inspect.calibration.what_if import WhatIf, open_what_if
+from cdm_inspect.config.shifts import Shift
+from cdm_inspect.monitoring.drift import drift
+from cdm_inspect.monitoring.health import Check, check_health
+from cdm_inspect.monitoring.summary import LineStatistics, summarise_line
+from cdm_inspect.plugins.contracts import AuditEntry, ChainState, PageOffer
 from cdm_inspect.project import Project, open_project
 from cdm_inspect.records import Event, JsonObject, Review, StepTick, StoredInspection
-from cdm_inspect.reporting import FOLDER, MadeReport, make_shift_report
 from cdm_inspect.review import ReviewDesk, check_audit, hold_part, read_audit
-from cdm_inspect.shifts import Shift
+from cdm_inspect.review.demo_process import DemoProcess, require_administrator
+from cdm_inspect.review.line_status import LineModels, describe_line
+from cdm_inspect.review.report_index import LineReports, find_reports
+from cdm_inspect.review.shift_report.making import FOLDER, MadeReport, make_shift_report
+from cdm_inspect.review.thresholds import save_thresholds
+from cdm_inspect.roles import Actor
 from cdm_inspect.signing import Signer, plant_secret
-from cdm_inspect.watching import drift
-from cdm_inspect.what_if import WhatIf, open_what_if
 
 PROJECT_VARIABLE = "CDM_INSPECT_PROJECT"
 _UNKNOWN_S = 60.0

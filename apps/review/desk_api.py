@@ -33,9 +33,9 @@ from cdm_inspect.errors import (
     NotAllowed,
     StoreUnreachable,
 )
-from cdm_inspect.people import Actor
 from cdm_inspect.records import Decision, Order, Region, Review, StoredInspection
 from cdm_inspect.review import PURPOSES, Queue
+from cdm_inspect.roles import Actor
 
 PREFIX = "/cdm/desk"
 TOKEN_HEADER = "x-desk-token"  # noqa: S105 - its name

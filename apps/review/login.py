@@ -21,7 +21,7 @@ from words import LANGUAGES, Speech
 
 from cdm_inspect.accounts import checked_name
 from cdm_inspect.errors import AccessError, CdmInspectError
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.roles import Actor, Role
 
 _LONGEST_FORM = 8192
 # Browsers take `//host` and `/\\host` for another place, and leave out tabs and line breaks.

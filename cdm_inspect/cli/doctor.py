@@ -12,12 +12,12 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from cdm_inspect.cli.steps import Context
-from cdm_inspect.durable import as_json
 from cdm_inspect.errors import STRANGERS, CdmInspectError
+from cdm_inspect.files import as_json
 
 if TYPE_CHECKING:
-    from cdm_inspect.health import Check
-    from cdm_inspect.hooks import Registry
+    from cdm_inspect.monitoring.health import Check
+    from cdm_inspect.plugins import Registry
     from cdm_inspect.records import JsonObject
 
 _BYTES = ("free", "total")
@@ -26,7 +26,7 @@ _STATES = {True: "[green]good[/green]", False: "[red]wrong[/red]", None: "-"}
 
 def doctor(context: typer.Context) -> None:
     """Say whether machine, store, files, anchors and plugins are as they should be; 1 if not."""
-    from cdm_inspect.health import check_health
+    from cdm_inspect.monitoring.health import check_health
 
     state: Context = context.obj
     project = state.open()
@@ -52,7 +52,7 @@ def doctor(context: typer.Context) -> None:
 
 def check_devices() -> Check:
     """GPUs that PyTorch sees, and providers of ONNX Runtime; of what is not installed nothing."""
-    from cdm_inspect.health import Check
+    from cdm_inspect.monitoring.health import Check
 
     facts: JsonObject = {}
     problems = []
@@ -73,7 +73,7 @@ def check_devices() -> Check:
 
 def check_plugins(registry: Registry) -> Check:
     """Whether all that is installed and allowed is sound."""
-    from cdm_inspect.health import Check
+    from cdm_inspect.monitoring.health import Check
 
     refused = [row for row in registry.rows if row.status in ("refused", "partly refused")]
     return Check(
@@ -96,7 +96,7 @@ def _find_gpus() -> list[str] | None:
 
 
 def _find_providers() -> list[str] | None:
-    from cdm_inspect.runtime.onnx_graph import onnx_runtime
+    from cdm_inspect.inspection.exported.onnx_graph import onnx_runtime
 
     if find_spec("onnxruntime") is None:
         return None

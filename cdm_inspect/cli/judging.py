@@ -14,14 +14,14 @@ from rich.markup import escape
 
 from cdm_inspect.cli.arguments import Device, Line, Overrides, ScorerName
 from cdm_inspect.cli.steps import Context
-from cdm_inspect.durable import sha256_of
+from cdm_inspect.config.units import parse_duration
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.quantities import parse_duration
+from cdm_inspect.files import sha256_of
 from cdm_inspect.records import inspection_json
 
 if TYPE_CHECKING:
-    from cdm_inspect.arrivals import Stop
-    from cdm_inspect.inspection import Inspector
+    from cdm_inspect.inspection.folder_watch import Stop
+    from cdm_inspect.inspection.inspector import Inspector
     from cdm_inspect.project import Project
 
 Runtime = Annotated[str, typer.Option(help="torch, or the name that the line was exported under.")]
@@ -59,8 +59,8 @@ def watch(
     overrides: Overrides = None,
 ) -> None:
     """Judge what arrives in a folder, each photograph once, until Ctrl-C."""
-    from cdm_inspect.arrivals import Arrivals
-    from cdm_inspect.inspecting import inspect_with
+    from cdm_inspect.inspection.folder_watch import Arrivals
+    from cdm_inspect.inspection.recorder import inspect_with
 
     state: Context = context.obj
     project = state.open(line, overrides)
@@ -96,7 +96,7 @@ def inspect_paths(
     is_quiet: bool = False,
 ) -> list[dict[str, Any]]:
     """Judge and store parts; a line for each unless quiet, then a summary."""
-    from cdm_inspect.inspecting import expand_paths, inspect_with
+    from cdm_inspect.inspection.recorder import expand_paths, inspect_with
 
     inspector = open_inspector(project, line, scorer=scorer, device=device, runtime=runtime)
     total = sum(1 for _ in expand_paths(paths))
@@ -117,10 +117,10 @@ def open_inspector(
 ) -> Inspector[Any]:
     """By the trained model, or by what was exported of it, which needs no torch."""
     if runtime == "torch":
-        from cdm_inspect.assembly import open_inspector
+        from cdm_inspect.workflows.assembly import open_inspector
 
         return open_inspector(project, line, scorer=scorer, device=device)
-    from cdm_inspect.runtime.station import open_station
+    from cdm_inspect.inspection.exported.station import open_station
 
     if device != "auto":
         raise InvalidOption(
@@ -147,7 +147,7 @@ def _pause(text: str) -> float:
 
 def _stopped_by_signals() -> Stop:
     """Set by Ctrl-C or a request to end, after the part in hand; a second one ends at once."""
-    from cdm_inspect.arrivals import Stop
+    from cdm_inspect.inspection.folder_watch import Stop
 
     stop = Stop()
 

@@ -12,9 +12,9 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from cdm_inspect.admission import digest_of
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.config import PROJECT_FILE, load_project
+from cdm_inspect.config.plugin_allow_list import digest_of
 from cdm_inspect.errors import (
     STRANGERS,
     CdmInspectError,
@@ -23,7 +23,7 @@ from cdm_inspect.errors import (
     PluginFailed,
     PluginInvalid,
 )
-from cdm_inspect.hooks import Registry
+from cdm_inspect.plugins import Registry
 
 
 # Typer used to stand on Click and now has a copy of its own: contexts and commands are `Any` here.
@@ -90,7 +90,7 @@ def _as_command(made: Any, name: str, summary: str) -> Any:
 
 
 def _offers(ctx: Any) -> dict[str, Any]:
-    from cdm_inspect.contracts import CommandOffer
+    from cdm_inspect.plugins.contracts import CommandOffer
 
     if "plugin_commands" not in ctx.meta:
         root = Path(ctx.params.get("project") or ".")
@@ -164,7 +164,7 @@ def _digest(registry: Registry, name: str) -> str | None:
 
 def deliver(context: typer.Context) -> None:
     """Tell sinks the verdicts that wait for them."""
-    from cdm_inspect.delivery import deliver as deliver_all
+    from cdm_inspect.inspection.outbox import deliver as deliver_all
 
     state: Context = context.obj
     project = state.open()
@@ -196,8 +196,8 @@ def import_parts(
     ] = None,
 ) -> None:
     """Bring a collection of photographs into train/good, test/LABEL and ground_truth/LABEL."""
-    from cdm_inspect.collecting import import_collection
-    from cdm_inspect.contracts import ReaderOffer
+    from cdm_inspect.images.import_collection import import_collection
+    from cdm_inspect.plugins.contracts import ReaderOffer
 
     state: Context = context.obj
     offer = _registry(state.root).named(ReaderOffer, reader)
@@ -228,7 +228,7 @@ def new_plugin(
     directory: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
 ) -> None:
     """Write the skeleton of a plugin: a package that works, with its tests."""
-    from cdm_inspect.authoring import write_skeleton
+    from cdm_inspect.plugins.skeleton import write_skeleton
 
     state: Context = context.obj
     folder = write_skeleton(name, kind, directory)

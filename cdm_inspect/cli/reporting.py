@@ -17,7 +17,7 @@ from cdm_inspect.errors import InvalidOption
 
 if TYPE_CHECKING:
     from cdm_inspect.config import ProjectConfig
-    from cdm_inspect.shifts import Shift
+    from cdm_inspect.config.shifts import Shift
 
 
 class Format(StrEnum):
@@ -53,7 +53,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a shift, the last one that is over, and anchor the audit chain."""
-    from cdm_inspect.reporting import FOLDER, FORMATS, make_shift_report
+    from cdm_inspect.review.shift_report.making import FOLDER, FORMATS, make_shift_report
 
     state: Context = context.obj
     project = state.open()
@@ -81,8 +81,8 @@ def report(
 
 
 def _shift(config: ProjectConfig, day: dt.datetime | None, number: int | None) -> Shift:
-    from cdm_inspect.reporting import last_shift
-    from cdm_inspect.shifts import shift_of
+    from cdm_inspect.config.shifts import shift_of
+    from cdm_inspect.review.shift_report.making import last_shift
 
     if day is None and number is None:
         return last_shift(config, dt.datetime.now(dt.UTC))

@@ -41,7 +41,7 @@ def serve(
     try:
         import uvicorn
 
-        from cdm_inspect.serving import Service
+        from cdm_inspect.inspection.http_service import Service
     except ModuleNotFoundError as error:
         raise InvalidOption(
             f"serving needs {error.name}. Run: pip install 'cdm-inspect[station]'."

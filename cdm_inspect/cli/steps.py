@@ -14,7 +14,7 @@ from cdm_inspect.cli.rendering import Screen
 
 if TYPE_CHECKING:
     from cdm_inspect.config import ProjectConfig
-    from cdm_inspect.contracts import VerdictStore
+    from cdm_inspect.plugins.contracts import VerdictStore
     from cdm_inspect.project import Project
     from cdm_inspect.records import JsonObject, TrainingTick
 
@@ -61,7 +61,7 @@ def check(
 ) -> dict[str, Any]:
     """Read every good part; a table of what is usable, what is odd, and each problem."""
     from cdm_inspect import workflows
-    from cdm_inspect.check_report import write_check_report
+    from cdm_inspect.workflows.reports.check_report import write_check_report
 
     with state.screen.counting("check") as tick:
         report = workflows.check(project, line, tick=tick)
@@ -106,7 +106,7 @@ def _find_contamination(
     state: Context, project: Project, line: str, budget: str, device: str
 ) -> dict[str, Any]:
     """Train on each half, judge the other, and list the parts that look least like good ones."""
-    from cdm_inspect.contamination import find_contamination
+    from cdm_inspect.workflows.contamination import find_contamination
 
     with state.screen.counting(f"contamination {line}") as tick:
         found = find_contamination(
@@ -257,8 +257,8 @@ def pilot(
     device: str,
 ) -> dict[str, Any]:
     """Run what is left of a pilot; a table of differences, the answer, and where the page is."""
-    from cdm_inspect.pilot import plan_pilot, run_pilot
-    from cdm_inspect.pilot_report import endpoint_name, write_pilot_report
+    from cdm_inspect.workflows.pilot.running import plan_pilot, run_pilot
+    from cdm_inspect.workflows.reports.pilot_report import endpoint_name, write_pilot_report
 
     plan, good = plan_pilot(
         project, line, budget=budget, seeds=seeds, parts=parts, data=data, labelled=labelled
@@ -297,7 +297,7 @@ def pilot(
 def drift(state: Context, project: Project, line: str, **options: Any) -> dict[str, Any]:
     """Follow what was inspected; says what the charts promise and what they have found."""
     from cdm_inspect import workflows
-    from cdm_inspect.watching import alarms_by_chart, describe_alarm
+    from cdm_inspect.monitoring.drift import alarms_by_chart, describe_alarm
 
     document = workflows.drift(project, line, **options)
     rows = [

@@ -13,8 +13,8 @@ import typer
 from rich.markup import escape
 
 from cdm_inspect.cli.steps import Context
+from cdm_inspect.config.units import parse_duration
 from cdm_inspect.errors import InvalidOption, StorageError
-from cdm_inspect.quantities import parse_duration
 
 if TYPE_CHECKING:
     from cdm_inspect.records import InspectionQuery
@@ -227,7 +227,7 @@ def export(
     until: Until = None,
 ) -> None:
     """Write inspections and decisions as a table, for spreadsheets and data tools."""
-    from cdm_inspect.record_export import export_records
+    from cdm_inspect.monitoring.record_table import export_records
 
     state: Context = context.obj
     query = _query(line, lot, serial, since, until)

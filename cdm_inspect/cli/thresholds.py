@@ -9,7 +9,7 @@ from cdm_inspect.cli.steps import Context
 from cdm_inspect.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from cdm_inspect.calibration import Calibration
+    from cdm_inspect.calibration.record import Calibration
     from cdm_inspect.project import Project
 
 _VERSION = ("version", "id", "made_at", "rule", "threshold", "reject_threshold")
@@ -67,7 +67,7 @@ def calibrate(
 ) -> dict[str, Any]:
     """Set the thresholds; a table of what they are, why, and what can be promised."""
     from cdm_inspect import workflows
-    from cdm_inspect.calibration import read_history
+    from cdm_inspect.calibration.record import read_history
 
     history = read_history(project.calibration_folder(line), scorer)
     before = history[-1].get("rule") if history else None
@@ -83,7 +83,7 @@ def calibrate(
 
 def explain(state: Context, project: Project, line: str, scorer: str) -> dict[str, Any]:
     """The calibration in force with its rule, data and points, and the versions before it."""
-    from cdm_inspect.calibration import read_history
+    from cdm_inspect.calibration.record import read_history
 
     calibration = project.calibration(line, scorer)
     history = read_history(project.calibration_folder(line), scorer)

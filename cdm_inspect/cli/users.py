@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.roles import Actor, Role
 
 if TYPE_CHECKING:
     from cdm_inspect.accounts import User

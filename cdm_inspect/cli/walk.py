@@ -22,7 +22,7 @@ def walk_demo(state: Context, directory: Path, *, budget: str | None, seed: int)
         budget: training time; None means the demo's own.
         seed: of the synthetic photographs.
     """
-    from cdm_inspect.demo import write_demo_project
+    from cdm_inspect.images.demo_line import write_demo_project
     from cdm_inspect.project import open_project
 
     screen, line = state.screen, "A"

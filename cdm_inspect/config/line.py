@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from cdm_inspect.config.review import LineReviewConfig
 from cdm_inspect.config.sections import Amount, Cost, Positive, Section, Share, checked
-from cdm_inspect.quantities import parse_count, parse_duration
+from cdm_inspect.config.units import parse_count, parse_duration
 
 
 class ConsistencyConfig(Section):

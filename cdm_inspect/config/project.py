@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from cdm_inspect.admission import Allowed
 from cdm_inspect.config.line import ImagesConfig, LineConfig
+from cdm_inspect.config.plugin_allow_list import Allowed
 from cdm_inspect.config.review import ReviewConfig
 from cdm_inspect.config.sections import Section, checked
+from cdm_inspect.config.units import parse_duration
 from cdm_inspect.errors import UnknownLine
-from cdm_inspect.quantities import parse_duration
 
 PROJECT_FILE = "cdm-inspect.toml"
 

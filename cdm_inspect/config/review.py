@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from cdm_inspect.config.sections import Section, Share
-from cdm_inspect.people import Role
+from cdm_inspect.roles import Role
 
 _MOST_REASONS = 9
 """Each has a number key."""

@@ -1,7 +1,6 @@
 """Photographs: found, read strictly, prepared, and split; heat maps as files and pictures."""
 
 from cdm_inspect.images.acquisition import CHARTED, Acquisition, Envelope, find_odd_photographs
-from cdm_inspect.images.alike import find_near_duplicates, join_groups
 from cdm_inspect.images.dataset import (
     FoundParts,
     GoodParts,
@@ -42,6 +41,7 @@ from cdm_inspect.images.manifest import (
     PartDecision,
     load_manifest,
 )
+from cdm_inspect.images.near_duplicates import find_near_duplicates, join_groups
 from cdm_inspect.images.preparation import Preparation, Shape
 from cdm_inspect.images.resampling import resampled
 from cdm_inspect.images.synthesis import KINDS, SyntheticPart, battery, damage

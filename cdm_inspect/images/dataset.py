@@ -13,9 +13,9 @@ import numpy as np
 
 from cdm_inspect.config import LineConfig
 from cdm_inspect.errors import TooFewImages, UnreadableImage
-from cdm_inspect.images.alike import find_near_duplicates, join_groups
 from cdm_inspect.images.folder import find_images, read_images
 from cdm_inspect.images.manifest import Manifest
+from cdm_inspect.images.near_duplicates import find_near_duplicates, join_groups
 from cdm_inspect.images.preparation import Preparation, Shape
 from cdm_inspect.records import FloatArray, ImageProblem, PartImage, Tick, untold
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from cdm_inspect.contracts import GOOD, DatasetPart
 from cdm_inspect.errors import ImageError
+from cdm_inspect.plugins.contracts import GOOD, DatasetPart
 
 _COLUMNS = ("image", "label", "mask", "split", "object")
 

@@ -1,5 +1,6 @@
 """What the review app asks and tells. Loads without torch, and knows nothing of Streamlit."""
 
+from cdm_inspect.review.audit import check_audit, hold_part, read_audit
 from cdm_inspect.review.desk import (
     FLAGGED,
     LIMIT_SAMPLE,
@@ -10,7 +11,6 @@ from cdm_inspect.review.desk import (
     ReviewDesk,
     Work,
 )
-from cdm_inspect.review.keeping import check_audit, hold_part, read_audit
 from cdm_inspect.review.pictures import (
     Picture,
     heatmap_picture,

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cdm_inspect.config import LineReviewConfig, ProjectConfig
-from cdm_inspect.contracts import VerdictStore
 from cdm_inspect.errors import CdmInspectError, DecisionConflict, InvalidOption, NotAllowed
-from cdm_inspect.people import Actor, Right
+from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.records import (
     Decision,
     Event,
@@ -25,10 +24,11 @@ from cdm_inspect.records import (
     StoredInspection,
     Verdict,
 )
-from cdm_inspect.review.alike import Lookalikes
-from cdm_inspect.review.loans import Loans, Shares
+from cdm_inspect.review.leases import Loans, Shares
 from cdm_inspect.review.rules import JUDGED, check_subject, opponents, permit
 from cdm_inspect.review.sampling import AuditSample
+from cdm_inspect.review.similar_parts import Lookalikes
+from cdm_inspect.roles import Actor, Right
 
 FLAGGED = (Verdict.REVIEW, Verdict.REJECT, Verdict.UNDECIDED)
 LIMIT_SAMPLE, NO_LIMIT_SAMPLE = "mark-limit-sample", "unmark-limit-sample"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cdm_inspect.errors import DecisionConflict, NotAllowed
-from cdm_inspect.people import Actor, Right
 from cdm_inspect.records import (
     Decision,
     Purpose,
@@ -14,6 +13,7 @@ from cdm_inspect.records import (
     Verdict,
     standing_review,
 )
+from cdm_inspect.roles import Actor, Right
 
 JUDGED = (Decision.ACCEPT, Decision.REJECT)
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
 from cdm_inspect.config import ReviewConfig
-from cdm_inspect.contracts import VerdictStore
+from cdm_inspect.config.shifts import Shift, shift_at, shifts_between
+from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.records import (
     Decision,
     HourlyCount,
@@ -26,7 +27,6 @@ from cdm_inspect.records import (
     Verdict,
     hour_of,
 )
-from cdm_inspect.shifts import Shift, shift_at, shifts_between
 
 _BACK = dt.timedelta(days=1)
 _HOUR = dt.timedelta(hours=1)

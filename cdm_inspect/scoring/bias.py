@@ -16,11 +16,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser
+from cdm_inspect.plugins.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity
-from cdm_inspect.scoring.levels import DensityScorer, restoring_level
+from cdm_inspect.scoring.level_scorer import DensityScorer, restoring_level
 from cdm_inspect.scoring.options import BiasOptions
-from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
+from cdm_inspect.scoring.pixel_statistics import PixelStatistics, box_blur
 
 _RIDGE = 0.1
 # Means over hundreds of pixels are small: a hundredth would already be a large one.

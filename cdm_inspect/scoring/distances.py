@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from cdm_inspect.contracts import Denoiser
 from cdm_inspect.errors import ConfigError, PluginUnavailable
-from cdm_inspect.scoring.sharing import level
+from cdm_inspect.plugins.contracts import Denoiser
+from cdm_inspect.scoring.shared_evaluations import level
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 

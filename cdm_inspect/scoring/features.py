@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser
+from cdm_inspect.plugins.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
-from cdm_inspect.scoring.levels import DensityScorer
+from cdm_inspect.scoring.level_scorer import DensityScorer
 from cdm_inspect.scoring.options import FeaturesOptions
-from cdm_inspect.scoring.sharing import level
+from cdm_inspect.scoring.shared_evaluations import level
 
 _STRIDE = 4
 _RIDGE = 0.1

@@ -19,17 +19,17 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import DamagedParts, Denoiser, ScoreBatch
+from cdm_inspect.plugins.contracts import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.bias import BiasScorer
 from cdm_inspect.scoring.inpainting import InpaintingScorer
-from cdm_inspect.scoring.levels import LevelScorer
+from cdm_inspect.scoring.level_scorer import LevelScorer
 from cdm_inspect.scoring.options import FusedOptions
+from cdm_inspect.scoring.pixel_statistics import ValueScale, box_blur
 from cdm_inspect.scoring.pooling import Area, is_worth_it, with_peaks, won_pairs
 from cdm_inspect.scoring.residual import ResidualScorer
 from cdm_inspect.scoring.score_norm import ScoreNormScorer
-from cdm_inspect.scoring.sharing import SharedEvaluations
-from cdm_inspect.scoring.statistics import ValueScale, box_blur
+from cdm_inspect.scoring.shared_evaluations import SharedEvaluations
 
 # Further votes in all, at most, for each member there is.
 _VOTES = 3

@@ -18,10 +18,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser, Posterior
-from cdm_inspect.diffusion import checkerboard, masked_sigma
 from cdm_inspect.errors import CheckpointMismatch
-from cdm_inspect.scoring.levels import LevelScorer, noise_bank
+from cdm_inspect.model.diffusion import checkerboard, masked_sigma
+from cdm_inspect.plugins.contracts import Denoiser, Posterior
+from cdm_inspect.scoring.level_scorer import LevelScorer, noise_bank
 from cdm_inspect.scoring.options import InpaintingOptions
 
 

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser
-from cdm_inspect.diffusion import ancestral_step, u_statistic
-from cdm_inspect.scoring.levels import LevelScorer, noise_bank
+from cdm_inspect.model.diffusion import ancestral_step, u_statistic
+from cdm_inspect.plugins.contracts import Denoiser
+from cdm_inspect.scoring.level_scorer import LevelScorer, noise_bank
 from cdm_inspect.scoring.options import MartingaleOptions
-from cdm_inspect.scoring.sharing import level
+from cdm_inspect.scoring.shared_evaluations import level
 
 # Of m^2 / sigma^2 on good parts, by order of magnitude: above it the scale is logarithmic.
 _USUAL = 1e-3

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser
+from cdm_inspect.plugins.contracts import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity
-from cdm_inspect.scoring.levels import DensityScorer
+from cdm_inspect.scoring.level_scorer import DensityScorer
 from cdm_inspect.scoring.options import PathOptions
-from cdm_inspect.scoring.sharing import level
+from cdm_inspect.scoring.shared_evaluations import level
 
 _RIDGE = 0.1
 _FLOOR = 1e-6

@@ -11,9 +11,9 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from cdm_inspect.contracts import ScoreBatch
+from cdm_inspect.plugins.contracts import ScoreBatch
 from cdm_inspect.records import FloatArray
-from cdm_inspect.scoring.statistics import box_blur
+from cdm_inspect.scoring.pixel_statistics import box_blur
 
 _SMOOTH = (1, 5, 9, 17)
 _TOP = (1e-6, 0.001, 0.003, 0.01, 0.03, 0.1)

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser
-from cdm_inspect.diffusion import karras_sigmas, sample_dpm_solver
 from cdm_inspect.errors import CheckpointMismatch
+from cdm_inspect.model.diffusion import karras_sigmas, sample_dpm_solver
+from cdm_inspect.plugins.contracts import Denoiser
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.distances import (
     DISTANCES,
@@ -29,7 +29,7 @@ from cdm_inspect.scoring.distances import (
     backbone_distance,
     feature_distance,
 )
-from cdm_inspect.scoring.levels import LevelScorer, noise_bank
+from cdm_inspect.scoring.level_scorer import LevelScorer, noise_bank
 from cdm_inspect.scoring.options import ReconstructionOptions
 
 # Below this the restoration changes less than an 8-bit grey step; see method notes on levels.

@@ -25,12 +25,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import Denoiser, Posterior
+from cdm_inspect.plugins.contracts import Denoiser, Posterior
 from cdm_inspect.records import FloatArray
-from cdm_inspect.scoring.levels import LevelScorer, noise_bank, restoring_level
+from cdm_inspect.scoring.level_scorer import LevelScorer, noise_bank, restoring_level
 from cdm_inspect.scoring.options import ResidualOptions
-from cdm_inspect.scoring.sharing import level
-from cdm_inspect.scoring.statistics import PixelStatistics
+from cdm_inspect.scoring.pixel_statistics import PixelStatistics
+from cdm_inspect.scoring.shared_evaluations import level
 
 # Mean and standard deviation of |z| for standard normal z.
 _HALF_NORMAL_MEAN = math.sqrt(2 / math.pi)

@@ -17,13 +17,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cdm_inspect.contracts import DamagedParts, Denoiser, ScoreBatch
+from cdm_inspect.plugins.contracts import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.density import EvidenceDensity
-from cdm_inspect.scoring.levels import DensityScorer, restoring_level
+from cdm_inspect.scoring.level_scorer import DensityScorer, restoring_level
 from cdm_inspect.scoring.options import ScoreNormOptions
+from cdm_inspect.scoring.pixel_statistics import ValueScale
 from cdm_inspect.scoring.pooling import with_peaks
-from cdm_inspect.scoring.statistics import ValueScale
 
 # Added to the standardised variances: neighbouring levels say nearly the same.
 _RIDGE = 0.1

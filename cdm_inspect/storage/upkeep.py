@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from cdm_inspect.contracts import AuditEntry, ChainState, Copied, Pruned
 from cdm_inspect.errors import StorageError
+from cdm_inspect.plugins.contracts import AuditEntry, ChainState, Copied, Pruned
 from cdm_inspect.records import InspectionQuery, StepTick
 from cdm_inspect.storage import audit, copies, retention
 from cdm_inspect.storage.audit import AnchorFile

@@ -12,9 +12,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cdm_inspect.assembly import TrainedInspector, open_inspector
-from cdm_inspect.detectability import draw_detectability, measure_detectability
-from cdm_inspect.durable import as_json, to_json, write_durably
 from cdm_inspect.errors import (
     ImageError,
     InvalidOption,
@@ -22,8 +19,8 @@ from cdm_inspect.errors import (
     StorageError,
     UnreadableImage,
 )
-from cdm_inspect.evaluation import ScoredPart, evaluate_scores
-from cdm_inspect.evaluation_report import draw_evaluation, write_evaluation_report
+from cdm_inspect.evaluation.metrics import ScoredPart, evaluate_scores
+from cdm_inspect.files import as_json, to_json, write_durably
 from cdm_inspect.images import (
     LabelledPart,
     find_labelled,
@@ -32,8 +29,7 @@ from cdm_inspect.images import (
     thin_labelled,
     to_display,
 )
-from cdm_inspect.inspecting import inspect_with
-from cdm_inspect.line_reports import JudgedPart, compare_judged, judged_parts
+from cdm_inspect.inspection.recorder import inspect_with
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     FloatArray,
@@ -42,7 +38,11 @@ from cdm_inspect.records import (
     Tick,
     untold,
 )
-from cdm_inspect.robustness import measure_robustness
+from cdm_inspect.review.report_index import JudgedPart, compare_judged, judged_parts
+from cdm_inspect.workflows.assembly import TrainedInspector, open_inspector
+from cdm_inspect.workflows.detectability import draw_detectability, measure_detectability
+from cdm_inspect.workflows.reports.evaluation_report import draw_evaluation, write_evaluation_report
+from cdm_inspect.workflows.robustness import measure_robustness
 
 # How much more often a detector may let defects pass and still be called no worse.
 MARGIN = 0.02

@@ -6,27 +6,27 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 
-from cdm_inspect.assembly import (
-    build_scorer,
-    check_scorer_fits,
-    good_parts_of,
-    load_line_model,
-)
-from cdm_inspect.calibration import Calibration, equal_calibrations
-from cdm_inspect.checkpoint import load_model
-from cdm_inspect.fitting import fit_scorer, score_damaged
+from cdm_inspect.calibration.operating_point import by_cost, by_false_reject
+from cdm_inspect.calibration.record import Calibration, equal_calibrations
+from cdm_inspect.calibration.reviewed_sample import ReviewedParts, collect_reviewed
 from cdm_inspect.images import (
     Acquisition,
     Envelope,
     load_good_parts,
     load_manifest,
 )
-from cdm_inspect.operating_point import by_cost, by_false_reject
+from cdm_inspect.model.checkpoint import load_model
+from cdm_inspect.model.training import Training
+from cdm_inspect.monitoring.drift import charts_of
 from cdm_inspect.project import Project
 from cdm_inspect.records import Tick, TrainingReport, TrainingTick, untold
-from cdm_inspect.reviewed import ReviewedParts, collect_reviewed
-from cdm_inspect.training import Training
-from cdm_inspect.watching import charts_of
+from cdm_inspect.scoring.fitting import fit_scorer, score_damaged
+from cdm_inspect.workflows.assembly import (
+    build_scorer,
+    check_scorer_fits,
+    good_parts_of,
+    load_line_model,
+)
 
 
 def train(

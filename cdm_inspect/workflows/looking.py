@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torchvision.utils import save_image
 
-from cdm_inspect.assembly import good_parts_of, load_line_model
-from cdm_inspect.checkpoint import load_model
-from cdm_inspect.diagnosis import diagnose_model, mean_function, restore
-from cdm_inspect.diffusion import SAMPLERS, SIGMA_MAX, karras_sigmas
-from cdm_inspect.durable import to_json, write_durably
 from cdm_inspect.errors import CheckpointMismatch, InvalidOption
-from cdm_inspect.figures import draw_diagnosis
+from cdm_inspect.files import to_json, write_durably
 from cdm_inspect.images import spread_evenly
+from cdm_inspect.model.checkpoint import load_model
+from cdm_inspect.model.diagnosis import diagnose_model, mean_function, restore
+from cdm_inspect.model.diffusion import SAMPLERS, SIGMA_MAX, karras_sigmas
 from cdm_inspect.project import Project
 from cdm_inspect.records import FloatArray, JsonObject, Tick, untold
+from cdm_inspect.workflows.assembly import good_parts_of, load_line_model
+from cdm_inspect.workflows.reports.figures import draw_diagnosis
 
 
 def diagnose(

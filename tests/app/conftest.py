@@ -21,11 +21,11 @@ import pytest
 from cdm_inspect import workflows
 from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
-from cdm_inspect.demo import draw_plate
-from cdm_inspect.hooks.conformance.recorded_line import record_line
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.images.demo_line import draw_plate
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, Purpose, Review, Verdict
+from cdm_inspect.roles import Actor, Role
+from cdm_inspect.testing.recorded_line import record_line
 
 PROJECT = """\
 [lines.A]

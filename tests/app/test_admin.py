@@ -7,12 +7,12 @@ import pytest
 
 from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.cli.launching import OIDC_VARIABLE, review_app
-from cdm_inspect.health import Check, Problem
-from cdm_inspect.hooks import PluginRow
-from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
-from cdm_inspect.hooks.registry import _KINDS, Trouble
-from cdm_inspect.people import Actor, Right, Role, rights_of
+from cdm_inspect.monitoring.health import Check, Problem
+from cdm_inspect.plugins import PluginRow
+from cdm_inspect.plugins.registry import _KINDS, Trouble
 from cdm_inspect.project import open_project
+from cdm_inspect.roles import Actor, Right, Role, rights_of
+from cdm_inspect.testing.specimens import a_part, evidence_of
 
 ENGINEER, OPERATOR = Actor("佐藤", Role.ENGINEER), Actor("suzuki", Role.OPERATOR)
 PASSWORD = "korrekt-pferd-batterie"
@@ -76,7 +76,7 @@ def test_what_is_wrong_stands_above_the_table(page, plant):
 
 def test_what_is_wrong_is_told_in_the_readers_language(page, plant, monkeypatch):
     nearly = shutil.disk_usage(plant)._replace(free=2**20)
-    monkeypatch.setattr("cdm_inspect.health.shutil.disk_usage", lambda path: nearly)
+    monkeypatch.setattr("cdm_inspect.monitoring.health.shutil.disk_usage", lambda path: nearly)
     shutil.rmtree(plant / "images")
     told = page(None, language="ja").texts()
     assert f"✖ 空き容量: {plant} の空きは残り 0.0 GiB です。" in told

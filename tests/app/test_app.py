@@ -77,7 +77,7 @@ def test_no_text_is_missing_or_left_over():
     for file in APP.rglob("*.py"):
         asked |= set(re.findall(r"\bword\(\s*\"([^\"]+)\"", file.read_text("utf-8")))
     assert asked <= known
-    from cdm_inspect.watching import _DIRECTIONS
+    from cdm_inspect.monitoring.drift import _DIRECTIONS
 
     charted = {*_DIRECTIONS, *(word for pair in _DIRECTIONS.values() for word in pair)}
     left = {
@@ -171,8 +171,8 @@ def test_every_error_of_the_core_is_explained_in_both_languages(monkeypatch):
 
 
 PAGES = """
-from cdm_inspect.contracts import PageOffer
-from cdm_inspect.hooks import hookimpl
+from cdm_inspect.plugins.contracts import PageOffer
+from cdm_inspect.plugins import hookimpl
 from cdm_inspect.records import InspectionQuery
 
 def show(view):

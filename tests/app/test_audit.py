@@ -6,12 +6,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cdm_inspect.cli.launching import review_app
-from cdm_inspect.contracts import AuditEntry
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.plugins.contracts import AuditEntry
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Event
+from cdm_inspect.roles import Actor, Role
 from cdm_inspect.storage.audit import KEY_VARIABLE
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 QUALITY = Actor("伊藤", Role.QA)
 

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from cdm_inspect.hooks.conformance.recorded_line import record_line
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, Purpose, Verdict
+from cdm_inspect.testing.recorded_line import record_line
 
 pytestmark = pytest.mark.browser
 
@@ -401,7 +401,7 @@ def test_two_people_on_one_line_have_different_parts(plant_folder, serve, sit_do
 def test_a_part_that_somebody_else_has_decided_is_a_visible_conflict(
     plant_folder, serve, sit_down, locale, told
 ):
-    from cdm_inspect.hooks.conformance.specimens import a_review
+    from cdm_inspect.testing.specimens import a_review
 
     server = serve(plant_folder)
     page = sit_down(server, locale=locale)

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 
 from cdm_inspect.cli.launching import review_app
-from cdm_inspect.hooks.conformance.recorded_line import record_line
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review
-from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, JudgingSetup, Verdict
 from cdm_inspect.review import Work
+from cdm_inspect.roles import Actor, Role
 from cdm_inspect.signing import Signer, plant_secret
+from cdm_inspect.testing.recorded_line import record_line
+from cdm_inspect.testing.specimens import a_part, a_review
 
 PROJECT = """\
 [lines.A]

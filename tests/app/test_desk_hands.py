@@ -10,11 +10,11 @@ import pytest
 
 import cdm_inspect
 from cdm_inspect.cli.launching import review_app
-from cdm_inspect.hooks.conformance.recorded_line import record_line
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, Verdict
 from cdm_inspect.signing import Signer, plant_secret
+from cdm_inspect.testing.recorded_line import record_line
+from cdm_inspect.testing.specimens import a_part, a_review
 
 PROJECT = """\
 [review]

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from cdm_inspect.hooks.conformance.recorded_line import record_line
-from cdm_inspect.hooks.conformance.specimens import a_review
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery
+from cdm_inspect.testing.recorded_line import record_line
+from cdm_inspect.testing.specimens import a_review
 
 pytestmark = pytest.mark.browser
 

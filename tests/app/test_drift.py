@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from cdm_inspect.calibration import Calibration
+from cdm_inspect.calibration.record import Calibration
 from cdm_inspect.images import Envelope
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.monitoring.drift import drift
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Inspection, Verdict
+from cdm_inspect.roles import Actor, Role
 from cdm_inspect.signing import Signer, plant_secret
-from cdm_inspect.watching import drift
 
 MODEL = "0123456789ab"
 QUALITY, OPERATOR = Actor("伊藤", Role.QA), Actor("suzuki", Role.OPERATOR)

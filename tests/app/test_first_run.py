@@ -6,12 +6,12 @@ import time
 import pytest
 
 from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
-from cdm_inspect.demo_process import DemoProcess, DemoState
 from cdm_inspect.errors import InvalidOption, NotAllowed
-from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
-from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
+from cdm_inspect.review.demo_process import DemoProcess, DemoState
+from cdm_inspect.roles import Actor, Role
+from cdm_inspect.testing.specimens import a_part, evidence_of
 
 ENGINEER, OPERATOR = Actor("佐藤", Role.ENGINEER), Actor("suzuki", Role.OPERATOR)
 PASSWORD = "korrekt-pferd-batterie"
@@ -96,7 +96,8 @@ def test_only_who_may_administer_is_offered_the_demo(page, plant, users):
 def test_a_machine_that_cannot_train_says_what_to_install(page, plant, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        "cdm_inspect.health.find_spec", lambda name: None if name == "torch" else found(name)
+        "cdm_inspect.monitoring.health.find_spec",
+        lambda name: None if name == "torch" else found(name),
     )
     app = page()
     assert "pip install 'cdm-inspect[train]'" in commands(app)

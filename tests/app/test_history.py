@@ -8,8 +8,6 @@ import pytest
 
 from cdm_inspect.cli.launching import review_app
 from cdm_inspect.errors import NotAllowed
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
-from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
 from cdm_inspect.records import (
     Decision,
@@ -20,6 +18,8 @@ from cdm_inspect.records import (
     Verdict,
 )
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.roles import Actor, Role
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 QUALITY = Actor("伊藤", Role.QA)
 OPERATOR = Actor("田中", Role.OPERATOR)

@@ -14,7 +14,7 @@ from cdm_inspect.cli.launching import (
     PROJECT_VARIABLE,
     review_app,
 )
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.roles import Actor, Role
 from cdm_inspect.signing import Signer, plant_secret
 
 PASSWORD = "korrekt-pferd-batterie"

@@ -8,16 +8,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cdm_inspect.artefact import MANIFEST
-from cdm_inspect.calibration import Expiry
+from cdm_inspect.calibration.guarantees import choose_threshold
+from cdm_inspect.calibration.record import Expiry
 from cdm_inspect.cli.launching import review_app
-from cdm_inspect.diagnosis import WARNINGS
-from cdm_inspect.guarantees import choose_threshold
-from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
-from cdm_inspect.line_models import ExportFacts, LineModels, Misfit
-from cdm_inspect.pilot_report import write_pilot_report
+from cdm_inspect.config.units import at_most
+from cdm_inspect.inspection.exported.bundle import MANIFEST
+from cdm_inspect.model.diagnosis import WARNINGS
 from cdm_inspect.project import open_project
-from cdm_inspect.quantities import at_most
+from cdm_inspect.review.line_status import ExportFacts, LineModels, Misfit
+from cdm_inspect.testing.specimens import a_part, evidence_of
+from cdm_inspect.workflows.reports.pilot_report import write_pilot_report
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from itsdangerous import TimestampSigner
 
-from cdm_inspect.hooks.conformance.recorded_line import record_line
-from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
+from cdm_inspect.roles import Actor, Role
 from cdm_inspect.signing import Signer, plant_secret
+from cdm_inspect.testing.recorded_line import record_line
 
 pytestmark = pytest.mark.browser
 

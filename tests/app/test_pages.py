@@ -6,9 +6,9 @@ import shutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from cdm_inspect.hooks.conformance.recorded_line import judge_line, record_line
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery, Verdict
+from cdm_inspect.testing.recorded_line import judge_line, record_line
 
 pytestmark = pytest.mark.browser
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review
 from cdm_inspect.project import open_project
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.signing import Signer, plant_secret
+from cdm_inspect.testing.specimens import a_part, a_review
 
 PROJECT = """\
 [lines.A]

@@ -4,11 +4,11 @@ import datetime as dt
 
 import pytest
 
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.config.shifts import shift_of
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Verdict
-from cdm_inspect.shifts import shift_of
+from cdm_inspect.roles import Actor, Role
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 PROJECT = """\
 [review]

@@ -17,11 +17,11 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
 from cdm_inspect.cli.launching import ADDRESS_VARIABLE, PROJECT_VARIABLE, review_app
-from cdm_inspect.hooks.conformance.recorded_line import record_line
-from cdm_inspect.hooks.conformance.specimens import a_part
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
 from cdm_inspect.signing import Signer, plant_secret
+from cdm_inspect.testing.recorded_line import record_line
+from cdm_inspect.testing.specimens import a_part
 
 PROJECT = """\
 [lines.A]

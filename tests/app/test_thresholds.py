@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from cdm_inspect import workflows
-from cdm_inspect.by_hand import save_thresholds
-from cdm_inspect.calibration import Calibration
-from cdm_inspect.hooks.conformance.specimens import a_review
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.calibration.record import Calibration
+from cdm_inspect.calibration.what_if import open_what_if
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Inspection
-from cdm_inspect.what_if import open_what_if
+from cdm_inspect.review.thresholds import save_thresholds
+from cdm_inspect.roles import Actor, Role
+from cdm_inspect.testing.specimens import a_review
 
 QUALITY = Actor("伊藤", Role.QA)
 MODEL = "0123456789ab"

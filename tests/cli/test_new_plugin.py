@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from cdm_inspect import authoring
+from cdm_inspect.plugins import skeleton
 
-KINDS = json.loads((authoring._TEMPLATE / "cookiecutter.json").read_text())["kind"]
+KINDS = json.loads((skeleton._TEMPLATE / "cookiecutter.json").read_text())["kind"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

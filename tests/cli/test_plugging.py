@@ -9,8 +9,8 @@ import pytest
 
 COMMANDS = """
 import typer
-from cdm_inspect.contracts import CommandOffer
-from cdm_inspect.hooks import hookimpl
+from cdm_inspect.plugins.contracts import CommandOffer
+from cdm_inspect.plugins import hookimpl
 from cdm_inspect.records import InspectionQuery
 
 def count(context: typer.Context, line: str = "A"):
@@ -179,8 +179,8 @@ def test_a_collection_that_a_table_lists_comes_in(run, collection, tmp_path):
 
 READER = """
 import numpy as np
-from cdm_inspect.contracts import DatasetPart, Options, ReaderOffer
-from cdm_inspect.hooks import hookimpl
+from cdm_inspect.plugins.contracts import DatasetPart, Options, ReaderOffer
+from cdm_inspect.plugins import hookimpl
 class CubeOptions(Options):
     fault: str = ""
 def read(source, options):

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
 from cdm_inspect.storage import SqlStore
+from cdm_inspect.testing.specimens import a_part, evidence_of
 
 PROJECT = """\
 [review]

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.records import Verdict
 from cdm_inspect.storage import SqlStore
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 PROJECT = """\
 [store.retention]

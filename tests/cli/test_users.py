@@ -9,7 +9,7 @@ import time
 import pytest
 
 from cdm_inspect.accounts import USERS_FILE, Accounts
-from cdm_inspect.people import Role
+from cdm_inspect.roles import Role
 from cdm_inspect.storage import SqlStore
 
 PASSWORD = "correct horse battery"

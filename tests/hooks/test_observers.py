@@ -6,13 +6,13 @@ import pytest
 
 from cdm_inspect import workflows
 from cdm_inspect.cli.launching import review_app
-from cdm_inspect.hooks.conformance.specimens import a_review
-from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
+from cdm_inspect.roles import Actor, Role
+from cdm_inspect.testing.specimens import a_review
 
 OBSERVER = """
 import json, os
-from cdm_inspect.hooks import hookimpl
+from cdm_inspect.plugins import hookimpl
 
 def note(**facts):
     with open(os.environ["SPECIMEN_NOTES"], "a") as file:

@@ -6,11 +6,11 @@ import uuid
 import pytest
 
 from cdm_inspect.builtin import cdm_inspect_stores
-from cdm_inspect.contracts import Options, StoreOffer
 from cdm_inspect.errors import StorageError
-from cdm_inspect.hooks.conformance import StoreConformance
-from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
+from cdm_inspect.plugins.contracts import Options, StoreOffer
 from cdm_inspect.storage import SqlStore
+from cdm_inspect.testing import StoreConformance
+from cdm_inspect.testing.specimens import a_part, evidence_of
 
 (SQL,) = cdm_inspect_stores()
 

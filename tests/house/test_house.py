@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cdm_inspect
-from cdm_inspect.hooks import Hooks, Registry
+from cdm_inspect.plugins import Hooks, Registry
 
 ROOT = Path(cdm_inspect.__file__).parents[1]
 PACKAGE = ROOT / "cdm_inspect"

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdm_inspect.diffusion import (
+from cdm_inspect.model.diffusion import (
     OPEN_SIGMA,
     SIGMA_MAX,
     SIGMA_MIN,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from cdm_inspect.diffusion import (
+from cdm_inspect.model.diffusion import (
     GaussianOracle,
     MixtureOracle,
     ancestral_step,

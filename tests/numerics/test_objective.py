@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from cdm_inspect.config import AugmentationConfig, ConsistencyConfig, LineConfig, TrainingConfig
-from cdm_inspect.contracts import Posterior
-from cdm_inspect.diffusion import (
+from cdm_inspect.model.diffusion import (
     SIGMA_MIN,
     ConsistentDenoiser,
     NetworkSize,
@@ -21,7 +20,8 @@ from cdm_inspect.diffusion import (
     consistency_product,
     pixel_grid,
 )
-from cdm_inspect.training import CropSampler, Training
+from cdm_inspect.model.training import CropSampler, Training
+from cdm_inspect.plugins.contracts import Posterior
 
 SMALL = NetworkSize(width=8, multipliers=(1, 2), blocks=1)
 
@@ -332,7 +332,7 @@ def test_weighting_across_noise_levels():
     for is_flat in (False, True):
         objective = Objective(make_denoiser(), variance_weight=0.2, max_jump=0.2, is_flat=is_flat)
         generator = torch.Generator().manual_seed(0)
-        with patch("cdm_inspect.diffusion.objective.consistency_product") as product:
+        with patch("cdm_inspect.model.diffusion.objective.consistency_product") as product:
             product.return_value = torch.ones_like(clean)
             found[is_flat] = objective(clean, position, None, generator, 1.0, 64)
     assert float(found[True].consistency.detach()) == pytest.approx(1 / 0.4**2)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize, TiledDenoiser, tiles
+from cdm_inspect.model.diffusion import ConsistentDenoiser, NetworkSize, TiledDenoiser, tiles
 
 MULTIPLES = st.integers(1, 40).map(lambda n: 8 * n)
 
@@ -48,7 +48,7 @@ class PixelNetwork(torch.nn.Module):
         self.stride, self.network = network.stride, network
 
     def forward(self, scaled, noise, position, labels=None, dropout=None):
-        from cdm_inspect.diffusion.network import NetworkOutput
+        from cdm_inspect.model.diffusion.network import NetworkOutput
 
         value = torch.sin(3 * scaled) + position.sum(dim=1, keepdim=True) + noise
         return NetworkOutput(value, value.cos())
@@ -62,7 +62,7 @@ class EdgeShy(PixelNetwork):
     """A network that says something else near the edges of what it is shown, the left above all."""
 
     def forward(self, scaled, noise, position, labels=None, dropout=None):
-        from cdm_inspect.diffusion.network import NetworkOutput
+        from cdm_inspect.model.diffusion.network import NetworkOutput
 
         width = scaled.shape[-1]
         ramp = torch.linspace(1, 0, width).expand_as(scaled)

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from cdm_inspect.config import AugmentationConfig
-from cdm_inspect.contracts import Posterior
-from cdm_inspect.diffusion import pixel_grid
-from cdm_inspect.training import CropSampler, MovingAverage
-from cdm_inspect.training.held_out import DefectCheck, OverfitAlarm
+from cdm_inspect.model.diffusion import pixel_grid
+from cdm_inspect.model.training import CropSampler, MovingAverage
+from cdm_inspect.model.training.held_out import DefectCheck, OverfitAlarm
+from cdm_inspect.plugins.contracts import Posterior
 
 OFF = dict(probability=0.0)
 

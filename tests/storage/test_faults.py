@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from cdm_inspect.errors import StorageError, StoreUnreachable
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.records import InspectionQuery
 from cdm_inspect.storage import SqlStore, engine
 from cdm_inspect.storage.audit import first_bad_entry
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -127,7 +127,7 @@ SMALL_DISK = """
 import json, os, subprocess, sys
 from pathlib import Path
 from cdm_inspect.errors import StorageError
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 from cdm_inspect.records import InspectionQuery
 from cdm_inspect.storage import SqlStore
 from cdm_inspect.storage.audit import first_bad_entry

@@ -5,9 +5,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from cdm_inspect.errors import StorageError
-from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
 from cdm_inspect.storage import SqlStore, SqlUpkeep
 from cdm_inspect.storage.files import open_files
+from cdm_inspect.testing.specimens import a_part, evidence_of
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from cdm_inspect.errors import StorageError
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
 from cdm_inspect.records import Decision, InspectionQuery, Order, Verdict
 from cdm_inspect.storage import SqlStore, SqlUpkeep, versions
 from cdm_inspect.storage.audit import first_bad_entry
 from cdm_inspect.storage.schema import VERSION_TABLE, Base
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 REVISIONS = ("0001", "0002", "0003")
 SCHEMAS = Path(__file__).parent / "schemas"

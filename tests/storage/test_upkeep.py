@@ -15,11 +15,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cdm_inspect.errors import InvalidOption, StorageError
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
-from cdm_inspect.record_export import COLUMNS, export_records
+from cdm_inspect.monitoring.record_table import COLUMNS, export_records
 from cdm_inspect.records import Decision, InspectionQuery, Purpose, Region, Verdict
 from cdm_inspect.storage import SqlStore, SqlUpkeep
 from cdm_inspect.storage.audit import KEY_VARIABLE, Anchor, AnchorFile
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 EVERYTHING = InspectionQuery(limit=10_000)
 

@@ -4,9 +4,9 @@ import datetime as dt
 
 import pytest
 
-from cdm_inspect.hooks.conformance.specimens import a_part
 from cdm_inspect.records import Verdict
 from cdm_inspect.storage import SqlStore
+from cdm_inspect.testing.specimens import a_part
 
 
 @pytest.fixture

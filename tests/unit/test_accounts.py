@@ -25,7 +25,7 @@ from cdm_inspect.claims import is_expired, role_of_claims
 from cdm_inspect.config import load_project
 from cdm_inspect.config.review import OidcConfig
 from cdm_inspect.errors import AccessError, ConfigError, NotAllowed, StorageError
-from cdm_inspect.people import Actor, Right, Role
+from cdm_inspect.roles import Actor, Right, Role
 from cdm_inspect.signing import Signer, plant_secret, read_private, write_private
 from cdm_inspect.throttle import LoginThrottle
 
@@ -421,7 +421,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from cdm_inspect.accounts import Accounts
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.roles import Actor, Role
 
 def die(event, arguments):
     global calls
@@ -466,7 +466,7 @@ ADDING = """
 import sys
 from pathlib import Path
 from cdm_inspect.accounts import Accounts
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.roles import Actor, Role
 
 accounts = Accounts(Path(sys.argv[1]))
 admin = Actor("root", Role.ENGINEER)

@@ -6,7 +6,7 @@ from importlib.metadata import Distribution
 
 import pytest
 
-from cdm_inspect.admission import Allowed, digest_of, why_refused
+from cdm_inspect.config.plugin_allow_list import Allowed, digest_of, why_refused
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import text
 
 from cdm_inspect.config import LineConfig, LineReviewConfig, ProjectConfig, ReviewConfig
-from cdm_inspect.hooks.conformance.specimens import a_review
-from cdm_inspect.line_statistics import summarise_line
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.config.shifts import shift_of
+from cdm_inspect.monitoring.summary import summarise_line
 from cdm_inspect.records import Decision, Purpose, Verdict
 from cdm_inspect.review import Queue, ReviewDesk
 from cdm_inspect.review.sampling import AuditSample
-from cdm_inspect.shifts import shift_of
+from cdm_inspect.roles import Actor, Role
 from cdm_inspect.storage import hours
+from cdm_inspect.testing.specimens import a_review
 
 CONFIG = ReviewConfig(timezone="Asia/Tokyo")
 DAY = dt.date(2026, 10, 5)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from cdm_inspect.calibration import (
+from cdm_inspect.calibration.record import (
     Calibration,
     Expiry,
     _seal,

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
-from cdm_inspect.comparison import compare_auroc, compare_errors, paired_interval
+from cdm_inspect.evaluation.paired_tests import compare_auroc, compare_errors, paired_interval
 
 
 def errors(both, only_ours, only_theirs, neither):

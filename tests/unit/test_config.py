@@ -1,8 +1,8 @@
 import pytest
 
 from cdm_inspect.config import IdentityConfig, LineConfig, load_project
+from cdm_inspect.config.units import at_most, parse_count, parse_duration
 from cdm_inspect.errors import ConfigError, InvalidOption, UnknownLine
-from cdm_inspect.quantities import at_most, parse_count, parse_duration
 
 
 def write(root, text):

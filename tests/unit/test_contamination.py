@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cdm_inspect.contamination import estimate_share, standardise
+from cdm_inspect.workflows.contamination import estimate_share, standardise
 
 
 def scores(good, bad, seed, skew=0.0, distance=6.0):

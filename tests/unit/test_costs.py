@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cdm_inspect.costs import Costs, ScoreSample, choose_band, cost_of, doubts
+from cdm_inspect.calibration.costs import Costs, ScoreSample, choose_band, cost_of, doubts
 from cdm_inspect.errors import CalibrationError
 
 COSTS = Costs(escape=100.0, false_reject=2.0, review=0.1, defect_share=0.02)

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from cdm_inspect.demo_process import STEPS, DemoProcess, DemoState
 from cdm_inspect.errors import InvalidOption, NotAllowed, StorageError
-from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
+from cdm_inspect.review.demo_process import STEPS, DemoProcess, DemoState
+from cdm_inspect.roles import Actor, Role
 
 ENGINEER, OPERATOR = Actor("佐藤", Role.ENGINEER), Actor("suzuki", Role.OPERATOR)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from cdm_inspect.builtin import cdm_inspect_scorers
-from cdm_inspect.diffusion import ConsistentDenoiser, NetworkSize
 from cdm_inspect.errors import ConfigError
+from cdm_inspect.model.diffusion import ConsistentDenoiser, NetworkSize
 from cdm_inspect.scoring.distances import DISTANCES, backbone_distance, feature_distance, gradient
 from cdm_inspect.scoring.options import ReconstructionOptions
 

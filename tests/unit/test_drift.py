@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from cdm_inspect.calibration import conformal_p_value
-from cdm_inspect.drift import Chart, ChartState, normal_score, parts_needed, rank_score
+from cdm_inspect.calibration.record import conformal_p_value
 from cdm_inspect.errors import InvalidOption
+from cdm_inspect.monitoring.cusum import Chart, ChartState, normal_score, parts_needed, rank_score
 
 
 def run_chart(values, chart, state=None):

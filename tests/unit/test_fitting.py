@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cdm_inspect.contracts import ScoreBatch
 from cdm_inspect.errors import PluginFailed
-from cdm_inspect.fitting import _CONTRASTS, _SIZES, SEED, fit_scorer
 from cdm_inspect.images import battery
-from cdm_inspect.line_scorer import LineScorer
+from cdm_inspect.plugins.contracts import ScoreBatch
+from cdm_inspect.scoring.fitting import _CONTRASTS, _SIZES, SEED, fit_scorer
+from cdm_inspect.scoring.line_scorer import LineScorer
 
 
 class Brightness:
@@ -138,8 +138,8 @@ def test_no_part_has_a_share_in_the_scale_of_its_score(parts):
 
 
 def test_further_parts_are_scored_by_what_the_first_have_taught(parts, monkeypatch):
-    monkeypatch.setattr("cdm_inspect.fitting._MOST", 4)
-    monkeypatch.setattr("cdm_inspect.fitting._LEAST", 4)
+    monkeypatch.setattr("cdm_inspect.scoring.fitting._MOST", 4)
+    monkeypatch.setattr("cdm_inspect.scoring.fitting._LEAST", 4)
     ticks = []
     scorer = Brightness()
     scores = fit_scorer(line_scorer(scorer), parts, tick=lambda *at: ticks.append(at))

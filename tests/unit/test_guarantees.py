@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from cdm_inspect.errors import CalibrationError
-from cdm_inspect.guarantees import (
+from cdm_inspect.calibration.guarantees import (
     choose_threshold,
     guarantee_of,
     parts_needed,
     rate_bound,
     rate_interval,
 )
+from cdm_inspect.errors import CalibrationError
 
 LINES = 2000
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from cdm_inspect.health import Problem, check_health, package_versions
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
+from cdm_inspect.monitoring.health import Problem, check_health, package_versions
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_pictures_that_are_gone(filled):
 def test_a_full_disk(filled, monkeypatch):
     real = shutil.disk_usage(filled.root)
     nearly = real._replace(free=2**20)
-    monkeypatch.setattr("cdm_inspect.health.shutil.disk_usage", lambda path: nearly)
+    monkeypatch.setattr("cdm_inspect.monitoring.health.shutil.disk_usage", lambda path: nearly)
     found = check(filled)
     assert found["disk"].is_good is False
     assert "0.0 GiB" in found["disk"].problem

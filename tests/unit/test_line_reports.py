@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from cdm_inspect.comparison import compare_auroc, compare_errors
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.line_reports import ReportKind, compare_evaluations, find_reports
+from cdm_inspect.evaluation.paired_tests import compare_auroc, compare_errors
+from cdm_inspect.review.report_index import ReportKind, compare_evaluations, find_reports
 
 VERDICT = {"answer": "go", "rule": "lower", "endpoint": "drift"}
 

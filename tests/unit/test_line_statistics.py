@@ -10,17 +10,17 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from cdm_inspect.agreement import SecondOpinion, measure_agreement, summarise_agreement
 from cdm_inspect.config.review import ReviewConfig
+from cdm_inspect.config.shifts import shift_of
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.escapes import Stratum, estimate_escapes
-from cdm_inspect.hooks.conformance.specimens import a_review
-from cdm_inspect.line_sample import SAMPLE, bin_scores, draw_parts
-from cdm_inspect.line_statistics import Rate, summarise_line
-from cdm_inspect.p_charts import p_chart
+from cdm_inspect.monitoring.agreement import SecondOpinion, measure_agreement, summarise_agreement
+from cdm_inspect.monitoring.escapes import Stratum, estimate_escapes
+from cdm_inspect.monitoring.p_chart import p_chart
+from cdm_inspect.monitoring.score_sample import SAMPLE, bin_scores, draw_parts
+from cdm_inspect.monitoring.summary import Rate, summarise_line
 from cdm_inspect.records import Decision, InspectionQuery, Purpose, Verdict
-from cdm_inspect.shifts import shift_of
 from cdm_inspect.storage import SqlUpkeep
+from cdm_inspect.testing.specimens import a_review
 
 CONFIG = ReviewConfig(timezone="Asia/Tokyo")
 DAY = dt.date(2026, 10, 5)
@@ -313,7 +313,7 @@ def test_a_threshold_below_zero_still_has_flagged_parts_above_it(store, add):
 
 
 def test_a_large_window_is_drawn_from_without_reading_all_of_it(store, add, monkeypatch):
-    monkeypatch.setattr("cdm_inspect.line_sample._SORTED", 3000)
+    monkeypatch.setattr("cdm_inspect.monitoring.score_sample._SORTED", 3000)
     add(8000, score=1.0, every=0.05)
     add(4000, Verdict.REVIEW, score=2.0, since=BEGAN + dt.timedelta(hours=12), every=0.05)
     until = BEGAN + dt.timedelta(hours=20)
@@ -496,7 +496,7 @@ def test_versions_that_judged(store, add):
 
 def test_a_version_that_no_draw_has_met_is_looked_up(store, add, monkeypatch):
     add(3, calibration="rare")
-    monkeypatch.setattr("cdm_inspect.line_sample.SAMPLE", 0)
+    monkeypatch.setattr("cdm_inspect.monitoring.score_sample.SAMPLE", 0)
     found = of_shift(store)
     assert found.histogram.sampled == 0
     (version,) = found.versions
@@ -534,7 +534,8 @@ def test_parts_whose_records_were_deleted_still_count(store, add, tmp_path):
 
 def test_it_loads_without_torch():
     code = (
-        "import sys, cdm_inspect.line_statistics, cdm_inspect.shift_pdf, cdm_inspect.shift_report\n"
+        "import sys, cdm_inspect.monitoring.summary\n"
+        "import cdm_inspect.review.shift_report.pdf, cdm_inspect.review.shift_report.table\n"
         "assert not {'torch', 'sqlalchemy', 'jinja2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

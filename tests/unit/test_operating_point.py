@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cdm_inspect.calibration.operating_point import by_cost, by_false_reject
+from cdm_inspect.calibration.reviewed_sample import collect_reviewed
 from cdm_inspect.config import CostsConfig
-from cdm_inspect.operating_point import by_cost, by_false_reject
 from cdm_inspect.records import Decision, Inspection, Review, Verdict
-from cdm_inspect.reviewed import collect_reviewed
 from cdm_inspect.storage import SqlStore
 
 COSTS = CostsConfig(escape=100.0, false_reject=1.0, review_minute=0.5, minutes_per_review=0.5)

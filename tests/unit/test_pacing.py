@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdm_inspect.config import ConsistencyConfig
-from cdm_inspect.training import CostPacer, TermClock, TermSchedule
+from cdm_inspect.model.training import CostPacer, TermClock, TermSchedule
 
 
 def schedule(**options):

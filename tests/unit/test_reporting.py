@@ -5,14 +5,14 @@ import json
 
 import pytest
 
+from cdm_inspect.config.shifts import shift_at, shift_of
 from cdm_inspect.errors import InvalidOption, NotAllowed, StorageError, UnknownLine
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review, evidence_of
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.monitoring.csv_table import ENCODING
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Verdict
-from cdm_inspect.reporting import SHIFT_REPORT, last_shift, make_shift_report
-from cdm_inspect.shifts import shift_at, shift_of
-from cdm_inspect.spreadsheet import ENCODING
+from cdm_inspect.review.shift_report.making import SHIFT_REPORT, last_shift, make_shift_report
+from cdm_inspect.roles import Actor, Role
+from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 
 QUALITY = Actor("伊藤", Role.QA)
 DAY = dt.date(2026, 3, 2)

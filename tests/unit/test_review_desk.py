@@ -18,9 +18,6 @@ from cdm_inspect.config import (
     ReviewConfig,
 )
 from cdm_inspect.errors import DecisionConflict, ImageError, InvalidOption, NotAllowed
-from cdm_inspect.hooks.conformance.recorded_line import record_line
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review
-from cdm_inspect.people import Actor, Right, Role
 from cdm_inspect.records import Decision, InspectionQuery, Order, Purpose, Verdict
 from cdm_inspect.review import (
     Queue,
@@ -29,7 +26,10 @@ from cdm_inspect.review import (
     photograph_picture,
     photograph_size,
 )
+from cdm_inspect.roles import Actor, Right, Role
 from cdm_inspect.storage import SqlUpkeep
+from cdm_inspect.testing.recorded_line import record_line
+from cdm_inspect.testing.specimens import a_part, a_review
 
 SATO, ITO = Actor("sato", Role.OPERATOR), Actor("ito", Role.OPERATOR)
 KATO = Actor("kato", Role.QA)

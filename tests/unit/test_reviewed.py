@@ -8,10 +8,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from cdm_inspect.hooks.conformance.specimens import a_part
+from cdm_inspect.calibration.reviewed_sample import collect_reviewed
 from cdm_inspect.records import Decision, Purpose, Review, Verdict
-from cdm_inspect.reviewed import collect_reviewed
 from cdm_inspect.storage import SqlUpkeep
+from cdm_inspect.testing.specimens import a_part
 
 NOW = dt.datetime.now(dt.UTC)
 QUARTER = dt.timedelta(days=90)

@@ -8,22 +8,28 @@ import safetensors.numpy
 import torch
 
 from cdm_inspect.builtin import cdm_inspect_scorers
-from cdm_inspect.contracts import DamagedParts, FittedScorer, Posterior, ScoreBatch, TunedScorer
-from cdm_inspect.diffusion import (
+from cdm_inspect.errors import CheckpointMismatch, NotCalibrated, PluginFailed
+from cdm_inspect.inspection.inspector import find_regions
+from cdm_inspect.model.diffusion import (
     ConsistentDenoiser,
     NetworkSize,
     TiledDenoiser,
     checkerboard,
 )
-from cdm_inspect.errors import CheckpointMismatch, NotCalibrated, PluginFailed
-from cdm_inspect.inspection import find_regions
-from cdm_inspect.line_scorer import LineScorer, check_scores, image_seed
+from cdm_inspect.plugins.contracts import (
+    DamagedParts,
+    FittedScorer,
+    Posterior,
+    ScoreBatch,
+    TunedScorer,
+)
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.fused import choose_weights
-from cdm_inspect.scoring.levels import noise_bank
+from cdm_inspect.scoring.level_scorer import noise_bank
+from cdm_inspect.scoring.line_scorer import LineScorer, check_scores, image_seed
+from cdm_inspect.scoring.pixel_statistics import PixelStatistics, box_blur
 from cdm_inspect.scoring.pooling import Pooling, choose_pooling, region_at, won_pairs
-from cdm_inspect.scoring.sharing import SharedEvaluations
-from cdm_inspect.scoring.statistics import PixelStatistics, box_blur
+from cdm_inspect.scoring.shared_evaluations import SharedEvaluations
 
 OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
 

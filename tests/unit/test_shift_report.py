@@ -17,16 +17,16 @@ from pypdf import PdfReader
 
 from cdm_inspect.cli.launching import review_app
 from cdm_inspect.config.review import LineReviewConfig, ReviewConfig
+from cdm_inspect.config.shifts import shift_of
+from cdm_inspect.config.units import at_most
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.hooks.conformance.specimens import a_part, a_review
-from cdm_inspect.line_statistics import summarise_line
-from cdm_inspect.quantities import at_most
+from cdm_inspect.monitoring.summary import summarise_line
 from cdm_inspect.records import Decision, Purpose, Verdict
-from cdm_inspect.shift_report import COLUMNS, collect_pictures, write_shift_report
-from cdm_inspect.shift_wording import ShiftFacts
-from cdm_inspect.shift_words import LANGUAGES, WORDS
-from cdm_inspect.shifts import shift_of
+from cdm_inspect.review.shift_report.table import COLUMNS, collect_pictures, write_shift_report
+from cdm_inspect.review.shift_report.wording import ShiftFacts
+from cdm_inspect.review.shift_report.words import LANGUAGES, WORDS
 from cdm_inspect.storage import SqlStore
+from cdm_inspect.testing.specimens import a_part, a_review
 
 CONFIG = ReviewConfig(timezone="Asia/Tokyo")
 SHIFT = shift_of(dt.date(2026, 10, 5), 2, CONFIG)
@@ -322,9 +322,9 @@ sys.modules["reportlab"] = None
 from pathlib import Path
 from cdm_inspect.config.review import ReviewConfig
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.line_statistics import summarise_line
-from cdm_inspect.shift_report import write_shift_report
-from cdm_inspect.shift_wording import ShiftFacts
+from cdm_inspect.monitoring.summary import summarise_line
+from cdm_inspect.review.shift_report.table import write_shift_report
+from cdm_inspect.review.shift_report.wording import ShiftFacts
 from cdm_inspect.storage import SqlStore
 import datetime as dt, json
 root, now = Path(sys.argv[1]), dt.datetime.now(dt.UTC)

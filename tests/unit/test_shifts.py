@@ -6,8 +6,8 @@ import random
 import pytest
 
 from cdm_inspect.config.review import ReviewConfig
+from cdm_inspect.config.shifts import shift_at, shift_of, shifts_between
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.shifts import shift_at, shift_of, shifts_between
 
 BERLIN = ReviewConfig(timezone="Europe/Berlin")
 FORWARD, BACK = dt.date(2026, 3, 29), dt.date(2026, 10, 25)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from cdm_inspect.errors import PluginFailed
-from cdm_inspect.time_limit import TimeLimit
+from cdm_inspect.inspection.time_limit import TimeLimit
 
 
 def test_work_that_is_done_in_time_returns_or_raises_its_own():

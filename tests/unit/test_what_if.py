@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from cdm_inspect.by_hand import save_thresholds
-from cdm_inspect.calibration import Calibration, read_history
-from cdm_inspect.costs import Costs, ScoreSample, choose_band, cost_of
-from cdm_inspect.draws import Draws
+from cdm_inspect.calibration.bayesian_bootstrap import Draws
+from cdm_inspect.calibration.costs import Costs, ScoreSample, choose_band, cost_of
+from cdm_inspect.calibration.record import Calibration, read_history
+from cdm_inspect.calibration.reviewed_sample import ReviewedParts
+from cdm_inspect.calibration.what_if import FEWEST_DEFECTS, Lack, WhatIf, open_what_if
 from cdm_inspect.errors import CalibrationError, InvalidOption, NotAllowed, StorageError
-from cdm_inspect.people import Actor, Role
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Inspection, Review, Verdict
-from cdm_inspect.reviewed import ReviewedParts
+from cdm_inspect.review.thresholds import save_thresholds
+from cdm_inspect.roles import Actor, Role
 from cdm_inspect.storage import SqlUpkeep
-from cdm_inspect.what_if import FEWEST_DEFECTS, Lack, WhatIf, open_what_if
 
 COSTS = Costs(escape=100.0, false_reject=5.0, review=0.5, defect_share=0.03)
 QA = Actor("sato", Role.QA)
@@ -637,5 +637,5 @@ def test_what_no_station_could_follow_is_refused(project, store):
 
 
 def test_it_loads_without_what_learns():
-    code = "import sys, cdm_inspect.by_hand; sys.exit('torch' in sys.modules)"
+    code = "import sys, cdm_inspect.review.thresholds; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cdm_inspect.arrivals import Arrivals
 from cdm_inspect.errors import StorageError
 from cdm_inspect.images import find_images
+from cdm_inspect.inspection.folder_watch import Arrivals
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
 

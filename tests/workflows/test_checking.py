@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from cdm_inspect import workflows
-from cdm_inspect.check_report import write_check_report
 from cdm_inspect.errors import InvalidOption, UnreadableImage
 from cdm_inspect.images import load_good_parts, load_manifest
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.reports.check_report import write_check_report
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from cdm_inspect import delivery
-from cdm_inspect.delivery import deliver, delivering
 from cdm_inspect.errors import ConfigError, PluginUnavailable
+from cdm_inspect.inspection import outbox
+from cdm_inspect.inspection.outbox import deliver, delivering
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Inspection, Verdict
 
 SINK = """
 import json, os, time
 from pathlib import Path
-from cdm_inspect.contracts import Options, SinkOffer
-from cdm_inspect.hooks import hookimpl
+from cdm_inspect.plugins.contracts import Options, SinkOffer
+from cdm_inspect.plugins import hookimpl
 from cdm_inspect.records import inspection_json
 
 class LogOptions(Options):
@@ -145,7 +145,7 @@ def test_what_was_not_told_is_told_later(root, caplog):
 
 
 def test_a_sink_that_comes_back_is_told_while_the_line_goes_on(root, monkeypatch):
-    monkeypatch.setattr(delivery, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(outbox, "_FIRST_PAUSE", 0.05)
     (root / "down").touch()
     project = open_project(root)
     with project.open_store() as store, delivering(project, store) as deliveries:
@@ -161,7 +161,7 @@ def test_a_sink_that_comes_back_is_told_while_the_line_goes_on(root, monkeypatch
 
 
 def test_a_sink_that_hangs_holds_up_nobody(root, monkeypatch, caplog):
-    monkeypatch.setattr(delivery, "_LAST_SECONDS", 0.5)
+    monkeypatch.setattr(outbox, "_LAST_SECONDS", 0.5)
     (root / "stuck").touch()
     began = time.monotonic()
     inspect_parts(root, range(20))
@@ -192,10 +192,10 @@ def test_a_program_that_is_killed_loses_nothing(root):
     assert deliver(open_project(root))["sinks"][0]["error"] is None
     project, heard = open_project(root), told(root)
     with project.open_store() as store:
-        stored = store.count(delivery.InspectionQuery())
+        stored = store.count(outbox.InspectionQuery())
     # What was sent last before a kill may come again; nothing is missing, and nothing is new.
     assert list(dict.fromkeys(heard)) == names(range(stored))
-    assert len(heard) < stored + 3 * delivery._PAGE + 1
+    assert len(heard) < stored + 3 * outbox._PAGE + 1
 
 
 def test_a_sink_that_is_named_and_not_there_stops_the_line(root):
@@ -239,7 +239,7 @@ def test_what_waits_is_counted_of_its_lines(root, monkeypatch):
     (root / "cdm-inspect.toml").write_text(
         PROJECT.replace("[sinks.log.options]", '[sinks.log]\nlines = ["B"]\n[sinks.log.options]')
     )
-    monkeypatch.setattr(delivery, "_MOST_COUNTED", 30)
+    monkeypatch.setattr(outbox, "_MOST_COUNTED", 30)
     (root / "down").touch()
     inspect_parts(root, range(40))
     inspect_parts(root, range(40, 45), line="B")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cdm_inspect.demo import DEFECTS, DemoCounts, draw_plate, write_demo_line
+from cdm_inspect.images.demo_line import DEFECTS, DemoCounts, draw_plate, write_demo_line
 
 
 def test_the_line_is_the_same_everywhere_and_every_defect_has_a_mask(tmp_path):

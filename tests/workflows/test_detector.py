@@ -73,7 +73,7 @@ def test_what_cannot_be_learnt_from_is_said(detector):
 
 
 def test_other_bytes_are_refused(detector):
-    from cdm_inspect.checkpoint import dump_tensors
+    from cdm_inspect.model.checkpoint import dump_tensors
 
     with pytest.raises(CheckpointMismatch, match="format 1, found None"):
         Detector.from_bytes(dump_tensors({"x": torch.zeros(1)}, {}))

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from cdm_inspect import workflows
-from cdm_inspect.checkpoint import load_model
-from cdm_inspect.contracts import Posterior
-from cdm_inspect.diagnosis import Estimate, diagnose_model, image_statistics, restore
 from cdm_inspect.errors import CheckpointMismatch, InvalidOption
+from cdm_inspect.model.checkpoint import load_model
+from cdm_inspect.model.diagnosis import Estimate, diagnose_model, image_statistics, restore
+from cdm_inspect.plugins.contracts import Posterior
 from cdm_inspect.project import open_project
 
 

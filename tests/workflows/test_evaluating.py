@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from cdm_inspect import workflows
-from cdm_inspect.contamination import find_contamination
 from cdm_inspect.errors import InvalidOption, NotCalibrated
 from cdm_inspect.images import find_images
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
-from cdm_inspect.robustness import GRID
+from cdm_inspect.workflows.contamination import find_contamination
+from cdm_inspect.workflows.robustness import GRID
 
 
 @pytest.fixture
@@ -252,8 +252,8 @@ def test_a_detector_that_fails_is_left_out(run, install, line):
     install(
         "failing",
         """
-        from cdm_inspect.contracts import ScorerOffer
-        from cdm_inspect.hooks import hookimpl
+        from cdm_inspect.plugins.contracts import ScorerOffer
+        from cdm_inspect.plugins import hookimpl
         class Fails:
             def score(self, images, *, seeds): raise ValueError("no licence")
         @hookimpl

@@ -18,10 +18,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from cdm_inspect import workflows
-from cdm_inspect.artefact import GOLDEN, MANIFEST, read_artefact, read_golden
-from cdm_inspect.assembly import open_inspector
 from cdm_inspect.builtin import cdm_inspect_exporters, cdm_inspect_scorers
-from cdm_inspect.durable import sha256_of
 from cdm_inspect.errors import (
     ConfigError,
     ExportError,
@@ -30,13 +27,16 @@ from cdm_inspect.errors import (
     NotCalibrated,
     PluginUnavailable,
 )
-from cdm_inspect.hooks.conformance.scorers import good_parts, small_network
+from cdm_inspect.files import sha256_of
 from cdm_inspect.images import Preparation, find_images, read_image
-from cdm_inspect.line_scorer import LineScorer
+from cdm_inspect.inspection.exported.bundle import GOLDEN, MANIFEST, read_artefact, read_golden
+from cdm_inspect.inspection.exported.station import open_station
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
-from cdm_inspect.runtime.station import open_station
-from cdm_inspect.scoring_graph import ScoringGraph
+from cdm_inspect.scoring.graph import ScoringGraph
+from cdm_inspect.scoring.line_scorer import LineScorer
+from cdm_inspect.testing.scorers import good_parts, small_network
+from cdm_inspect.workflows.assembly import open_inspector
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -342,8 +342,8 @@ LIAR = """
     import shutil
 
     from cdm_inspect import builtin
-    from cdm_inspect.contracts import ExporterOffer
-    from cdm_inspect.hooks import hookimpl
+    from cdm_inspect.plugins.contracts import ExporterOffer
+    from cdm_inspect.plugins import hookimpl
 
     (ONNX,) = builtin.cdm_inspect_exporters()
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from cdm_inspect import inspecting
-from cdm_inspect.assembly import open_inspector
 from cdm_inspect.errors import StoreUnreachable
 from cdm_inspect.images import find_images
-from cdm_inspect.inspecting import recording
+from cdm_inspect.inspection import recorder
+from cdm_inspect.inspection.recorder import recording
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
+from cdm_inspect.workflows.assembly import open_inspector
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_what_changes_scores_is_taken_up_at_the_next_start(plant, parts, put, ca
         file.write_bytes(whole[:200])
         aged(file, seconds=0)
         with monkeypatch.context() as patched:
-            patched.setattr(inspecting, "_WRITTEN_FOR_S", 3600.0)
+            patched.setattr(recorder, "_WRITTEN_FOR_S", 3600.0)
             assert record.file(next(parts)).calibration == former.id
             assert not caplog.records  # it may still be written
         aged(file)

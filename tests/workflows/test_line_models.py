@@ -9,11 +9,11 @@ import pytest
 
 from cdm_inspect import workflows
 from cdm_inspect.errors import NotCalibrated
-from cdm_inspect.hooks.conformance.specimens import a_part, evidence_of
-from cdm_inspect.line_models import Misfit, describe_line
-from cdm_inspect.line_reports import ReportKind, compare_evaluations, find_reports
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Event
+from cdm_inspect.review.line_status import Misfit, describe_line
+from cdm_inspect.review.report_index import ReportKind, compare_evaluations, find_reports
+from cdm_inspect.testing.specimens import a_part, evidence_of
 
 
 @pytest.fixture
@@ -177,8 +177,9 @@ def test_real_evaluations_are_found_and_compare(project):
 
 def test_it_loads_without_torch():
     code = (
-        "import sys, cdm_inspect.line_models, cdm_inspect.line_reports, cdm_inspect.health, "
-        "cdm_inspect.demo_process; assert 'torch' not in sys.modules; "
+        "import sys, cdm_inspect.review.line_status, cdm_inspect.review.report_index, "
+        "cdm_inspect.monitoring.health, "
+        "cdm_inspect.review.demo_process; assert 'torch' not in sys.modules; "
         "assert 'streamlit' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

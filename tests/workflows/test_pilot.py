@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from cdm_inspect.errors import ConfigError, InvalidOption
-from cdm_inspect.pilot import (
+from cdm_inspect.project import open_project
+from cdm_inspect.workflows.pilot.running import (
     Comparison,
     compare_arms,
     expected_cost,
@@ -18,10 +19,13 @@ from cdm_inspect.pilot import (
     plan_pilot,
     run_pilot,
 )
-from cdm_inspect.pilot_report import endpoint_name, read_difference, write_pilot_report
-from cdm_inspect.pilot_runs import ARMS
-from cdm_inspect.pilot_words import WORDS
-from cdm_inspect.project import open_project
+from cdm_inspect.workflows.pilot.runs import ARMS
+from cdm_inspect.workflows.reports.pilot_report import (
+    endpoint_name,
+    read_difference,
+    write_pilot_report,
+)
+from cdm_inspect.workflows.reports.pilot_words import WORDS
 
 
 def results(**by_arm):

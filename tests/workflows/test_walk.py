@@ -19,14 +19,6 @@ import torch
 from PIL import Image
 
 from cdm_inspect import workflows
-from cdm_inspect.assembly import ModelScorer, open_inspector
-from cdm_inspect.checkpoint import load_model
-from cdm_inspect.detectability import (
-    CONTRASTS,
-    draw_detectability,
-    measure_detectability,
-    smallest_detected,
-)
 from cdm_inspect.errors import (
     CheckpointCorrupt,
     CheckpointMismatch,
@@ -38,14 +30,22 @@ from cdm_inspect.errors import (
     TrainingError,
 )
 from cdm_inspect.images import KINDS, load_good_parts
-from cdm_inspect.inspection import Inspector
-from cdm_inspect.line_scorer import LineScorer
-from cdm_inspect.pilot import plan_pilot
-from cdm_inspect.pilot_runs import PilotRun, train_side_by_side
+from cdm_inspect.inspection.inspector import Inspector
+from cdm_inspect.model.checkpoint import load_model
+from cdm_inspect.model.training import Training
+from cdm_inspect.model.training.held_out import DefectCheck, HeldOutCheck
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
-from cdm_inspect.training import Training
-from cdm_inspect.training.held_out import DefectCheck, HeldOutCheck
+from cdm_inspect.scoring.line_scorer import LineScorer
+from cdm_inspect.workflows.assembly import ModelScorer, open_inspector
+from cdm_inspect.workflows.detectability import (
+    CONTRASTS,
+    draw_detectability,
+    measure_detectability,
+    smallest_detected,
+)
+from cdm_inspect.workflows.pilot.running import plan_pilot
+from cdm_inspect.workflows.pilot.runs import PilotRun, train_side_by_side
 
 
 def test_training_reports_what_it_did(walked):
@@ -621,8 +621,8 @@ def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run, instal
         "hanging",
         """
         import os, time
-        from cdm_inspect.contracts import ScoreBatch, ScorerOffer
-        from cdm_inspect.hooks import hookimpl
+        from cdm_inspect.plugins.contracts import ScoreBatch, ScorerOffer
+        from cdm_inspect.plugins import hookimpl
         class Hangs:
             # Once it is told to, on every call but the first.
             calls = 0

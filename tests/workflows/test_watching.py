@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cdm_inspect import watching, workflows
-from cdm_inspect.assembly import open_inspector
-from cdm_inspect.by_hand import save_thresholds
-from cdm_inspect.costs import Costs, ScoreSample
-from cdm_inspect.drift import ChartState
+from cdm_inspect import workflows
+from cdm_inspect.calibration.costs import Costs, ScoreSample
+from cdm_inspect.calibration.reviewed_sample import ReviewedParts
+from cdm_inspect.calibration.what_if import WhatIf
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.people import Actor, Role
+from cdm_inspect.monitoring import drift as watching
+from cdm_inspect.monitoring.cusum import ChartState
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Inspection, JudgingSetup, Verdict
-from cdm_inspect.reviewed import ReviewedParts
-from cdm_inspect.what_if import WhatIf
+from cdm_inspect.review.thresholds import save_thresholds
+from cdm_inspect.roles import Actor, Role
+from cdm_inspect.workflows.assembly import open_inspector
 
 SCORES = tuple(np.sort(np.random.default_rng(7).normal(size=100)).tolist())
 THRESHOLD = float(np.nextafter(SCORES[-1], np.inf))

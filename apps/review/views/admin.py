@@ -13,8 +13,8 @@ from session import explained, notify, word
 
 from cdm_inspect.accounts import User
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.people import Actor, Right, Role
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.roles import Actor, Right, Role
 from views import failure, first_run
 
 _LONGEST_NAME, _LONGEST_PASSWORD = 128, 1024

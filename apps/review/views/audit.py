@@ -12,10 +12,10 @@ import desk
 import streamlit as st
 from session import keep, kept, word
 
-from cdm_inspect.contracts import AuditEntry, ChainState
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.people import Actor, Right
+from cdm_inspect.plugins.contracts import AuditEntry, ChainState
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.roles import Actor, Right
 from views import failure
 
 _PAGE = 100

@@ -13,9 +13,9 @@ import streamlit as st
 from session import explained, keep, kept, notify, word
 
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.people import Actor, Right
 from cdm_inspect.records import Decision, Event, Purpose, Review, StoredInspection
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.roles import Actor, Right
 
 _PENDING = "history-pending"
 _LONGEST = 1000

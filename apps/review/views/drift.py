@@ -12,10 +12,10 @@ from charts_models import at
 from session import entered, explained, notify, word
 
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.people import Actor, Right
+from cdm_inspect.monitoring.drift import alarms_by_chart
 from cdm_inspect.records import Event, JsonObject
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.watching import alarms_by_chart
+from cdm_inspect.roles import Actor, Right
 from views import frame
 
 

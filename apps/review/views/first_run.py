@@ -9,10 +9,10 @@ import desk
 import streamlit as st
 from session import explained, word
 
-from cdm_inspect.demo_process import DemoProgress, DemoState
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.health import can_train
-from cdm_inspect.people import Actor, Right, Role
+from cdm_inspect.monitoring.health import can_train
+from cdm_inspect.review.demo_process import DemoProgress, DemoState
+from cdm_inspect.roles import Actor, Right, Role
 from views import failure, frame
 
 # About how much of the time is over when a step begins: training takes most of it.

@@ -14,7 +14,7 @@ import streamlit as st
 from session import LANGUAGE_COOKIE, enter, entered, keep, kept, language, show_notice, word
 from words import LANGUAGES
 
-from cdm_inspect.people import Actor
+from cdm_inspect.roles import Actor
 
 OF_ONE_LINE = ("verdict", "decision", "reviewer", "from", "until", "shift", "after", "part")
 """What History asks for in the address of one line; a serial or a lot is looked for on others."""

@@ -11,11 +11,11 @@ import streamlit as st
 from session import keep, kept, word
 
 from cdm_inspect.config.review import ReviewConfig
+from cdm_inspect.config.shifts import Shift, shift_at, shift_of
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.people import Actor
 from cdm_inspect.records import Decision, InspectionQuery, Order, StoredInspection, Verdict
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.shifts import Shift, shift_at, shift_of
+from cdm_inspect.roles import Actor
 from views import failure, frame, part
 
 _PAGE = 50

@@ -9,12 +9,12 @@ import desk
 import streamlit as st
 from session import language, word
 
+from cdm_inspect.config.shifts import shift_at
+from cdm_inspect.config.units import at_most
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.line_statistics import LineStatistics, Rate, ReviewerFigures
-from cdm_inspect.people import Actor
-from cdm_inspect.quantities import at_most
+from cdm_inspect.monitoring.summary import LineStatistics, Rate, ReviewerFigures
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.shifts import shift_at
+from cdm_inspect.roles import Actor
 from views import failure, frame
 
 _DAYS = {"week": 7, "month": 30}

@@ -12,7 +12,7 @@ import streamlit as st
 from session import explained, language, word
 
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.line_reports import LineReports, Report, ReportKind, compare_evaluations
+from cdm_inspect.review.report_index import LineReports, Report, ReportKind, compare_evaluations
 from views import failure
 
 

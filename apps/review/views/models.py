@@ -11,9 +11,9 @@ import streamlit as st
 from session import explained, word
 
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.line_models import LineModels
-from cdm_inspect.people import Actor
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.review.line_status import LineModels
+from cdm_inspect.roles import Actor
 from views import failure, frame, model_reports
 
 _SECONDS = 20

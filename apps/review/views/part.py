@@ -13,9 +13,9 @@ import streamlit as st
 from session import language, word
 from words import Speech
 
-from cdm_inspect.people import Actor
 from cdm_inspect.records import InspectionQuery, JudgingSetup, Order, StoredInspection
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.roles import Actor
 from views import corrections
 
 _CAPTURES = 20

@@ -7,7 +7,7 @@ import logging
 import streamlit as st
 from session import language, word
 
-from cdm_inspect.contracts import PageOffer, PageView
+from cdm_inspect.plugins.contracts import PageOffer, PageView
 from cdm_inspect.review import ReviewDesk
 
 _log = logging.getLogger(__name__)

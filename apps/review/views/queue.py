@@ -8,8 +8,8 @@ import desk
 from session import language
 from words import Speech
 
-from cdm_inspect.people import Actor, Right
 from cdm_inspect.review import ReviewDesk
+from cdm_inspect.roles import Actor, Right
 from views import frame
 
 

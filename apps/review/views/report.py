@@ -10,13 +10,13 @@ import desk
 import streamlit as st
 from session import keep, kept, language, word
 
+from cdm_inspect.config.shifts import Shift, shift_of
+from cdm_inspect.config.units import at_most
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.line_statistics import LineStatistics, Rate
-from cdm_inspect.people import Actor, Right
-from cdm_inspect.quantities import at_most
-from cdm_inspect.reporting import FORMATS, MadeReport, last_shift
+from cdm_inspect.monitoring.summary import LineStatistics, Rate
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.shifts import Shift, shift_of
+from cdm_inspect.review.shift_report.making import FORMATS, MadeReport, last_shift
+from cdm_inspect.roles import Actor, Right
 from views import failure, frame
 
 _SECONDS = 30

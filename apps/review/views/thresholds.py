@@ -14,12 +14,12 @@ from components import Pair
 from session import explained, keep, kept, language, notify, word
 from words import Speech
 
-from cdm_inspect.costs import Costs
-from cdm_inspect.draws import Estimate
+from cdm_inspect.calibration.bayesian_bootstrap import Estimate
+from cdm_inspect.calibration.costs import Costs
+from cdm_inspect.calibration.what_if import FEWEST_DEFECTS, Outcome, WhatIf
 from cdm_inspect.errors import CalibrationError, CdmInspectError
-from cdm_inspect.people import Actor, Right
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.what_if import FEWEST_DEFECTS, Outcome, WhatIf
+from cdm_inspect.roles import Actor, Right
 from views import failure, frame
 
 _SECONDS = 600

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from cdm_inspect.contracts import Denoiser, Options, Scorer, ScorerOffer
-from cdm_inspect.hooks import hookimpl
+from cdm_inspect.plugins import hookimpl
+from cdm_inspect.plugins.contracts import Denoiser, Options, Scorer, ScorerOffer
 
 __all__ = ["OFFERS", "AnomalibOptions"]
 

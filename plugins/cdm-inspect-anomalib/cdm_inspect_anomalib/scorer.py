@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from cdm_inspect.contracts import ScoreBatch
 from cdm_inspect.errors import CheckpointMismatch, ConfigError
+from cdm_inspect.plugins.contracts import ScoreBatch
 from cdm_inspect_anomalib import AnomalibOptions
 
 _DIGEST = "starting_weights_sha256"

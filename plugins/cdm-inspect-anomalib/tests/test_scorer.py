@@ -4,9 +4,9 @@ import pytest
 from cdm_inspect_anomalib import OFFERS, AnomalibOptions
 
 from cdm_inspect.errors import CheckpointMismatch, ConfigError
-from cdm_inspect.hooks import Registry
-from cdm_inspect.hooks.conformance import ScorerConformance
-from cdm_inspect.hooks.conformance.scorers import build_scorer, fitted_scorer
+from cdm_inspect.plugins import Registry
+from cdm_inspect.testing import ScorerConformance
+from cdm_inspect.testing.scorers import build_scorer, fitted_scorer
 
 
 class TestPadim(ScorerConformance):

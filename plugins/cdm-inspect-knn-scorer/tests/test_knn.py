@@ -3,8 +3,8 @@ import sys
 
 from cdm_inspect_knn import OFFER
 
-from cdm_inspect.hooks import Registry
-from cdm_inspect.hooks.conformance import ScorerConformance
+from cdm_inspect.plugins import Registry
+from cdm_inspect.testing import ScorerConformance
 
 
 class TestKnn(ScorerConformance):
@@ -12,7 +12,13 @@ class TestKnn(ScorerConformance):
 
 
 def test_the_kit_runs_on_the_distribution_by_its_name():
-    words = ["-q", "-p", "cdm_inspect.pytest_plugin", "--conformance", "cdm-inspect-knn-scorer"]
+    words = [
+        "-q",
+        "-p",
+        "cdm_inspect.testing.pytest_plugin",
+        "--conformance",
+        "cdm-inspect-knn-scorer",
+    ]
     told = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True)
     assert "10 passed" in told.stdout, told.stdout
     words[-1] = "nobody"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from cdm_inspect_mqtt import OFFER, MqttOptions
 
-from cdm_inspect.delivery import deliver, delivering
 from cdm_inspect.errors import PluginFailed
-from cdm_inspect.hooks import Registry
+from cdm_inspect.inspection.outbox import deliver, delivering
+from cdm_inspect.plugins import Registry
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Inspection, Verdict
 

@@ -4,9 +4,9 @@ import torch
 from cdm_inspect_openvino import OFFER
 
 from cdm_inspect.errors import ExportError
-from cdm_inspect.hooks import Registry
-from cdm_inspect.hooks.conformance import ExporterConformance
-from cdm_inspect.hooks.conformance.exporters import sample_graph, sample_images
+from cdm_inspect.plugins import Registry
+from cdm_inspect.testing import ExporterConformance
+from cdm_inspect.testing.exporters import sample_graph, sample_images
 
 
 class TestOpenVino(ExporterConformance):

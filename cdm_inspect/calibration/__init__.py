@@ -1,0 +1,1 @@
+"""p-values, guarantees, costs, thresholds and what-if; which calibration is in force."""

@@ -1,0 +1,1 @@
+"""Figures of merit on labelled parts, with intervals and paired tests."""

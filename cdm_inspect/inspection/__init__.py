@@ -1,0 +1,1 @@
+"""Judging parts, without torch: inspector, recorder, folder watch, outbox, HTTP."""

@@ -1,0 +1,1 @@
+"""What is exported and judged at a station: bundle, parity, ONNX."""

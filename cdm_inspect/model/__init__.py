@@ -1,0 +1,1 @@
+"""The consistent diffusion model: diffusion, training, checkpoint, diagnosis."""

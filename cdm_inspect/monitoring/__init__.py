@@ -1,0 +1,1 @@
+"""A line in production: summary, drift and its charts, escapes, agreement, health."""

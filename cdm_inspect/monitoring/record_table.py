@@ -1,0 +1,145 @@
+"""The record as a table for spreadsheets and data tools. Loads without torch."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cdm_inspect.errors import InvalidOption, StorageError
+from cdm_inspect.files import open_to_others
+from cdm_inspect.monitoring.csv_table import ENCODING, write_rows
+from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins.contracts.paging import read_forwards
+from cdm_inspect.records import InspectionQuery, StepTick, StoredInspection, standing_review
+
+COLUMNS: Mapping[str, type] = {
+    "id": int,
+    "inspected_at": dt.datetime,
+    "line": str,
+    "serial": str,
+    "lot": str,
+    "station": str,
+    "camera": str,
+    "image": str,
+    "sha256": str,
+    "verdict": str,
+    "reason": str,
+    "score": float,
+    "threshold": float,
+    "p_value": float,
+    "scorer": str,
+    "model": str,
+    "calibration": str,
+    "regions": int,
+    "decision": str,
+    "reviewer": str,
+    "decided_at": dt.datetime,
+    "decision_reason": str,
+    "comment": str,
+    "decisions": int,
+    "hold": str,
+    "image_sha256": str,
+    "heatmap_sha256": str,
+}
+"""Name and type of every column; what is not known is empty."""
+
+
+def export_records(
+    store: VerdictStore, query: InspectionQuery, target: Path, *, progress: StepTick
+) -> int:
+    """Write what matches, oldest first, as CSV or Parquet, by the ending of the file's name.
+
+    CSV is UTF-8 with a byte-order mark, so that Japanese Excel reads it, and text that a
+    spreadsheet would take for a formula has an apostrophe before it.
+
+    Args:
+        store: opened.
+        query: which inspections; its order, page and limit do not count.
+        target: written whole or not at all.
+        progress: told how far it is.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        InvalidOption: if the file has another ending, or what Parquet needs is not installed.
+        StorageError: if the file cannot be written.
+    """
+    formats = {".csv": _write_csv, ".parquet": _write_parquet}
+    write = formats.get(target.suffix.lower())
+    if write is None:
+        raise InvalidOption(
+            f"expected a file that ends in {' or '.join(formats)}, found {target.name!r}."
+        )
+    pages = _pages(store, query, progress)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        open_to_others(descriptor)
+        os.close(descriptor)
+        try:
+            count = write(Path(name), pages)
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise StorageError(
+            f"{target} cannot be written: {error.strerror or error}. Free space there or name "
+            "another file."
+        ) from error
+    return count
+
+
+def _pages(
+    store: VerdictStore, query: InspectionQuery, progress: StepTick
+) -> Iterator[Sequence[dict[str, Any]]]:
+    expected, done = store.count(query), 0
+    for page in read_forwards(store, query):
+        yield [_row(store, part) for part in page]
+        done += len(page)
+        progress("inspections", done, max(expected, done))
+
+
+def _row(store: VerdictStore, part: StoredInspection) -> dict[str, Any]:
+    # Few parts are decided; only those have more to tell.
+    told = standing_review(store.reviews(part.id)) if part.decision else None
+    own = {
+        "verdict": part.verdict.value,
+        "regions": len(part.regions),
+        "decision": part.decision.value if part.decision else None,
+        "decision_reason": told.reason if told else None,
+        "comment": told.comment if told else None,
+        "decisions": part.version,
+    }
+    return {name: own[name] if name in own else getattr(part, name) for name in COLUMNS}
+
+
+def _write_csv(path: Path, pages: Iterator[Sequence[Mapping[str, Any]]]) -> int:
+    with path.open("w", encoding=ENCODING, newline="") as file:
+        write_rows(file, [COLUMNS])
+        return sum(write_rows(file, (row.values() for row in page)) for page in pages)
+
+
+def _write_parquet(path: Path, pages: Iterator[Sequence[Mapping[str, Any]]]) -> int:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise InvalidOption(
+            "Parquet needs a package that is not installed: pip install 'cdm-inspect[parquet]'. "
+            "Or export to a file that ends in .csv."
+        ) from error
+    types = {int: arrow.int64(), float: arrow.float64(), str: arrow.string()}
+    types[dt.datetime] = arrow.timestamp("us", tz="UTC")
+    schema = arrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    count = 0
+    with parquet.ParquetWriter(path, schema) as writer:
+        for page in pages:
+            writer.write_table(arrow.Table.from_pylist(list(page), schema))
+            count += len(page)
+    return count

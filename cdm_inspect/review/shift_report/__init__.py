@@ -1,0 +1,1 @@
+"""The report of a shift: its figures, its words, its pages."""

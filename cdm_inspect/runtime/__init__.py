@@ -1,1 +1,0 @@
-"""What runs at a station: an exported line, judged without torch."""
