@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -83,3 +85,12 @@ class Actor:
                 f"{self.name} ({self.role.value}) may not do this ({right.value}). Ask somebody of "
                 f"the role {roles}. Nothing was changed."
             )
+
+
+def administrator() -> Actor:
+    """Who types a command: whoever can write the files of the machine may do all that it does."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # in a container, a number without a name
+        name = f"uid {os.getuid()}"
+    return Actor(name, Role.ENGINEER)

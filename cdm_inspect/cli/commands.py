@@ -25,7 +25,6 @@ from cdm_inspect.cli.doctor import doctor
 from cdm_inspect.cli.rendering import Screen
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.cli.storing import store_app
-from cdm_inspect.cli.users import users_app
 from cdm_inspect.config import PROJECT_FILE
 from cdm_inspect.errors import CheckpointMismatch, ConfigError, InvalidOption
 
@@ -408,25 +407,6 @@ def drift(
 
 
 @app.command()
-def dashboard(
-    context: typer.Context,
-    port: Annotated[int, typer.Option(help="Of the web server.", min=1, max=65_535)] = 8501,
-    address: Annotated[
-        str, typer.Option(help="Address to listen on; others than 127.0.0.1 take users or OIDC.")
-    ] = "127.0.0.1",
-    kiosk: Annotated[
-        bool, typer.Option("--kiosk", help="Name the address of the desk alone, for a kiosk.")
-    ] = False,
-) -> None:
-    """Serve the review app to browsers (stops with Ctrl-C)."""
-    from cdm_inspect.cli.launching import run_dashboard
-
-    state: Context = context.obj
-    # A broken project is reported here, not in the browser.
-    run_dashboard(state.open(), port=port, address=address, is_kiosk=kiosk, say=state.say)
-
-
-@app.command()
 def demo(
     context: typer.Context,
     directory: Annotated[Path, typer.Option(help="Where the line is written.")] = Path("demo-line"),
@@ -459,7 +439,6 @@ app.command()(plugging.deliver)
 app.command("import")(plugging.import_parts)
 app.command()(plugging.new_plugin)
 app.add_typer(store_app, name="store")
-app.add_typer(users_app, name="users")
 
 
 def _scorers(project: Project, line: str, scorer: str | None, all_scorers: bool) -> list[str]:

@@ -12,8 +12,8 @@ from rich.markup import escape
 
 from cdm_inspect.cli.arguments import Line
 from cdm_inspect.cli.steps import Context
-from cdm_inspect.cli.users import administrator
 from cdm_inspect.errors import InvalidOption
+from cdm_inspect.roles import administrator
 
 if TYPE_CHECKING:
     from cdm_inspect.config import ProjectConfig

@@ -9,8 +9,8 @@ import typer
 
 from cdm_inspect.cli.arguments import Device, Overrides
 from cdm_inspect.cli.judging import Runtime, open_inspector
-from cdm_inspect.cli.launching import LOCAL
 from cdm_inspect.cli.steps import Context
+from cdm_inspect.config.hosts import LOCAL
 from cdm_inspect.errors import InvalidOption
 
 _SHORTEST_TOKEN = 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,10 @@ class Context:
     def say(self, text: str) -> None:
         """One line for people, as it is."""
         self.screen.say(escape(text))
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table for people, of texts as they are."""
+        self.screen.table(title, header, [[escape(cell) for cell in row] for row in rows])
 
     def finish(self, document: JsonObject) -> None:
         """The one JSON document, if it was asked for."""

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 
 from cdm_inspect import workflows
-from cdm_inspect.accounts import USERS_FILE, Accounts
-from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
 from cdm_inspect.images.demo_line import draw_plate
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, Purpose, Review, Verdict
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect.testing.recorded_line import record_line
+from cdm_inspect_review.launcher import PROJECT_VARIABLE
+from cdm_inspect_review.users import USERS_FILE, Accounts
 
 PROJECT = """\
 [lines.A]
@@ -331,15 +331,15 @@ def _view(name, line, actor):
     # What Streamlit runs: it is taken from this file as text, so it imports what it needs.
     import importlib
 
-    import desk
-    from session import show_notice
+    from cdm_inspect_review.page_state import show_notice
+    from cdm_inspect_review.plant import current_plant
 
     show_notice()
-    view = importlib.import_module(f"views.{name}")
+    view = importlib.import_module(f"cdm_inspect_review.views.{name}")
     if name == "first_run":
         view.show(actor)
     else:
-        view.show(desk.plant().desk, line, actor)
+        view.show(current_plant().desk, line, actor)
 
 
 @pytest.fixture
@@ -347,7 +347,6 @@ def open_view(monkeypatch):
     """Open a page of a project, by the name of its view, as somebody (None: nobody) sees it."""
     from streamlit.testing.v1 import AppTest
 
-    monkeypatch.syspath_prepend(str(review_app().parent))
     # Streamlit puts the page there and leaves it; processes that later tests start would run it.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 

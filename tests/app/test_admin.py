@@ -5,14 +5,14 @@ import shutil
 
 import pytest
 
-from cdm_inspect.accounts import USERS_FILE, Accounts
-from cdm_inspect.cli.launching import OIDC_VARIABLE, review_app
 from cdm_inspect.monitoring.health import Check, Problem
 from cdm_inspect.plugins import PluginRow
 from cdm_inspect.plugins.registry import _KINDS, Trouble
 from cdm_inspect.project import open_project
 from cdm_inspect.roles import Actor, Right, Role, rights_of
 from cdm_inspect.testing.specimens import a_part, evidence_of
+from cdm_inspect_review.launcher import OIDC_VARIABLE
+from cdm_inspect_review.users import USERS_FILE, Accounts
 
 ENGINEER, OPERATOR = Actor("佐藤", Role.ENGINEER), Actor("suzuki", Role.OPERATOR)
 PASSWORD = "korrekt-pferd-batterie"
@@ -86,9 +86,8 @@ def test_what_is_wrong_is_told_in_the_readers_language(page, plant, monkeypatch)
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_every_problem_and_trouble_has_words(monkeypatch, language):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import admin_tables
-    from words import Speech
+    from cdm_inspect_review import admin_tables
+    from cdm_inspect_review.words import Speech
 
     at = "2026-03-02T14:00:00+00:00"
     facts = {"found": "0001", "expected": "0006", "where": "/plant", "free": 2**30, "total": 2**40}

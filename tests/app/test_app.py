@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cdm_inspect.cli.launching import review_app
+import cdm_inspect_review
 from cdm_inspect.errors import CdmInspectError, DecisionConflict, PluginFailed
 
-APP = review_app().parent
+APP = Path(cdm_inspect_review.__file__).parent
 CATALOGUE = tomllib.loads((APP / "words.toml").read_text("utf-8"))
 # Texts whose names are put together: by the kind of what is shown, or all below a prefix at once.
 BY_KIND = re.compile(r"word\(\s*f\"([a-z_.]*)\{")
@@ -155,8 +155,7 @@ def kinds_of_errors(parent):
 
 
 def test_every_error_of_the_core_is_explained_in_both_languages(monkeypatch):
-    monkeypatch.syspath_prepend(str(APP))
-    from words import Speech, kind_of
+    from cdm_inspect_review.words import Speech, kind_of
 
     for kind in kinds_of_errors(CdmInspectError):
         error = kind.__new__(kind, "found 3, expected 4.")
@@ -207,9 +206,8 @@ def test_pages_of_plugins_stand_beside_ours(install, plant_folder, serve, sit_do
 
 
 def _fail(kind):
-    from views import failure
-
     from cdm_inspect import errors
+    from cdm_inspect_review.views import failure
 
     failure.show(getattr(errors, kind)("found 3, expected 4."))
 
@@ -225,7 +223,6 @@ def _fail(kind):
 def test_only_of_the_records_it_is_said_that_they_cannot_be_read(monkeypatch, kind, is_of_records):
     from streamlit.testing.v1 import AppTest
 
-    monkeypatch.syspath_prepend(str(APP))
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     app = AppTest.from_function(_fail, args=(kind,), default_timeout=60).run()
     assert not app.exception

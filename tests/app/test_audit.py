@@ -5,7 +5,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cdm_inspect.cli.launching import review_app
 from cdm_inspect.plugins.contracts import AuditEntry
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Event
@@ -152,9 +151,8 @@ def test_the_core_refuses_who_may_not(plant):
 
 
 def test_every_known_kind_has_a_sentence_in_both_languages(monkeypatch):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import chronicle
-    from words import Speech
+    from cdm_inspect_review import audit_text
+    from cdm_inspect_review.words import Speech
 
     entries = [
         {"action": "judge with", "line": "A", "model": "0123456789abcdef", "at": "nonsense"},
@@ -166,39 +164,38 @@ def test_every_known_kind_has_a_sentence_in_both_languages(monkeypatch):
     ]
     for language in ("en", "ja"):
         speech = Speech(language)
-        told = [chronicle.sentence(entry, speech, None) for entry in entries]
+        told = [audit_text.sentence(entry, speech, None) for entry in entries]
         assert len(set(told)) == len(entries)
         assert "0123456789ab" in told[0]
         assert "tanaka" in told[3]
         assert speech("audit.decision.undo") in told[4]
-    told = chronicle.sentence(entries[1], Speech("ja"), None)
+    told = audit_text.sentence(entries[1], Speech("ja"), None)
     assert "機械判定が合格の部品" in told
     assert "passed" not in told
     alarm = {"action": "acknowledge-alarm", "who": "佐藤", "facts": {"alarm": "exposure/17"}}
-    assert chronicle.sentence(alarm, Speech("ja"), None).endswith("明るさ（部品番号 17 で検出）")
+    assert audit_text.sentence(alarm, Speech("ja"), None).endswith("明るさ（部品番号 17 で検出）")
     # A name that is none of ours stays as it is.
     alarm["facts"]["alarm"] = "humidity/17"
-    assert chronicle.sentence(alarm, Speech("ja"), None).endswith("humidity/17")
-    from words import WORDS
+    assert audit_text.sentence(alarm, Speech("ja"), None).endswith("humidity/17")
+    from cdm_inspect_review.words import WORDS
 
     told_of = {key.removeprefix("audit.did.") for key in WORDS if key.startswith("audit.did.")}
     kinds = {key.removeprefix("audit.kind.") for key in WORDS if key.startswith("audit.kind.")}
     # The program leaves a part open by an entry of the kind `decide`.
     assert kinds == told_of - {"other", "leave-open"}
     links = [AuditEntry(number=1, entry=entries[0], hash="f" * 64)]
-    assert chronicle.rows(links, Speech("en"), None)[0]["When"] == "nonsense"
+    assert audit_text.rows(links, Speech("en"), None)[0]["When"] == "nonsense"
 
 
 def test_only_who_was_not_allowed_is_said_not_to_have_been(monkeypatch):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import chronicle
-    from words import Speech
+    from cdm_inspect_review import audit_text
+    from cdm_inspect_review.words import Speech
 
     refused = {"action": "refused", "who": "田中", "inspection": 4}
     for language, allowed in (("en", "allowed"), ("ja", "許可")):
         speech = Speech(language)
         told = {
-            kind: chronicle.sentence(
+            kind: audit_text.sentence(
                 {**refused, "facts": {"decision": "accept", **({"kind": kind} if kind else {})}},
                 speech,
                 None,
@@ -213,9 +210,8 @@ def test_only_who_was_not_allowed_is_said_not_to_have_been(monkeypatch):
 
 
 def test_where_two_do_not_agree_nobody_is_said_to_be_unsure(monkeypatch):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import chronicle
-    from words import Speech
+    from cdm_inspect_review import audit_text
+    from cdm_inspect_review.words import Speech
 
     entry = {
         "action": "decide",
@@ -224,23 +220,22 @@ def test_where_two_do_not_agree_nobody_is_said_to_be_unsure(monkeypatch):
         "purpose": "disagreement",
         "at": "2026-03-02T01:00:00+00:00",
     }
-    told = chronicle.sentence(entry, Speech("en"), None)
+    told = audit_text.sentence(entry, Speech("en"), None)
     assert told == "Two people did not agree on part 4; the program left it open · disagreement"
-    assert "二人の判定が一致せず" in chronicle.sentence(entry, Speech("ja"), None)
+    assert "二人の判定が一致せず" in audit_text.sentence(entry, Speech("ja"), None)
 
 
 def test_the_backup_that_was_restored_has_the_time_of_the_plant(monkeypatch):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import chronicle
-    from words import Speech
+    from cdm_inspect_review import audit_text
+    from cdm_inspect_review.words import Speech
 
     entry = {"action": "restore", "backup": "2026-11-26T18:30:00.123456+00:00"}
     link = AuditEntry(number=1, entry={**entry, "at": entry["backup"]}, hash="f" * 64)
     zone = ZoneInfo("Asia/Tokyo")
     for language, told in (("en", "of 2026-11-27 03:30:00"), ("ja", "2026-11-27 03:30:00 の")):
         speech = Speech(language)
-        [row] = chronicle.rows([link], speech, zone)
-        assert told in chronicle.sentence(entry, speech, zone)
+        [row] = audit_text.rows([link], speech, zone)
+        assert told in audit_text.sentence(entry, speech, zone)
         assert told in row[speech("audit.what")]
         assert row[speech("audit.when")] == "2026-11-27 03:30:00"
-    assert "nonsense" in chronicle.sentence({**entry, "backup": "nonsense"}, Speech("en"), zone)
+    assert "nonsense" in audit_text.sentence({**entry, "backup": "nonsense"}, Speech("en"), zone)

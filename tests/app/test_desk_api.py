@@ -8,14 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from cdm_inspect.cli.launching import review_app
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, JudgingSetup, Verdict
 from cdm_inspect.review import Work
 from cdm_inspect.roles import Actor, Role
-from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.testing.recorded_line import record_line
 from cdm_inspect.testing.specimens import a_part, a_review
+from cdm_inspect_review import desk_api
+from cdm_inspect_review.plant import Plant
+from cdm_inspect_review.sessions import Signer, plant_secret
 
 PROJECT = """\
 [lines.A]
@@ -314,30 +315,20 @@ def test_the_same_decision_twice_is_one(post, untouched, store):
     assert len(store.reviews(part.id)) == 1
 
 
-@pytest.fixture
-def app(monkeypatch):
-    """Modules of the app: `desk` and `desk_api`."""
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import desk
-    import desk_api
-
-    return SimpleNamespace(desk=desk, desk_api=desk_api)
-
-
-def test_the_board_of_a_plant_is_not_shown_for_its_demo_line(app, monkeypatch):
+def test_the_board_of_a_plant_is_not_shown_for_its_demo_line(monkeypatch):
     """Which has lines of the same names."""
-    board = app.desk_api._WorkBoard()
+    board = desk_api._WorkBoard()
     for name, waiting in (("own", 7), ("demo", 3), ("own", 7)):
         work = Work(
             waiting=waiting, oldest=None, audited=0, audit_wanted=0, second_wanted=0, open=0
         )
-        counter = SimpleNamespace(work=lambda line, work=work: work)
-        shown = SimpleNamespace(name=name, desk=counter)
-        monkeypatch.setattr(app.desk, "plant", lambda shown=shown: shown)
+        desk = SimpleNamespace(work=lambda line, work=work: work)
+        shown = SimpleNamespace(name=name, desk=desk)
+        monkeypatch.setattr(desk_api, "current_plant", lambda shown=shown: shown)
         assert board.of("A")["waiting"] == waiting
 
 
-def test_a_part_keeps_the_reject_threshold_that_judged_it(app, tmp_path, monkeypatch):
+def test_a_part_keeps_the_reject_threshold_that_judged_it(tmp_path, monkeypatch):
     """Also where another calibration is in force by now, or no model is here at all."""
     (tmp_path / "cdm-inspect.toml").write_text(PROJECT)
     setup = JudgingSetup(
@@ -357,7 +348,7 @@ def test_a_part_keeps_the_reject_threshold_that_judged_it(app, tmp_path, monkeyp
             store.append(a_part(number, calibration=name), evidence=None)
             for number, name in enumerate(names)
         ]
-    plant = app.desk.Plant(tmp_path)
+    plant = Plant(tmp_path)
     assert [plant.reject_threshold(part) for part in parts] == [2.75, None, None, 2.75]
     # It is asked for with every part on the screen.
     monkeypatch.setattr(plant.desk.store, "judged_with", None)

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 import cdm_inspect
-from cdm_inspect.cli.launching import review_app
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, Verdict
-from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.testing.recorded_line import record_line
 from cdm_inspect.testing.specimens import a_part, a_review
+from cdm_inspect_review.sessions import Signer, plant_secret
 
 PROJECT = """\
 [review]
@@ -366,12 +365,11 @@ def test_times_notes_and_figures_are_those_of_the_plant(sit):
 
 
 def test_a_p_value_is_told_no_better_than_it_is(monkeypatch):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import histories
-    from words import Speech
+    from cdm_inspect_review import part_history
+    from cdm_inspect_review.words import Speech
 
     def told(p_value):
-        return histories.oddity(a_part(1, p_value=p_value), Speech("en"))
+        return part_history.oddity(a_part(1, p_value=p_value), Speech("en"))
 
     assert told(0.66).startswith("more than half of the good parts")
     assert told(0.5).startswith("at most 1 of 2 good parts")
@@ -381,9 +379,8 @@ def test_a_p_value_is_told_no_better_than_it_is(monkeypatch):
 
 
 def test_every_kind_of_note_is_told_in_both_languages(monkeypatch):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import histories
-    from words import WORDS, Speech
+    from cdm_inspect_review import part_history
+    from cdm_inspect_review.words import WORDS, Speech
 
     core = Path(cdm_inspect.__file__).parent
     sources = "\n".join(path.read_text("utf-8") for path in sorted(core.rglob("*.py")))
@@ -396,7 +393,7 @@ def test_every_kind_of_note_is_told_in_both_languages(monkeypatch):
         assert f"desk.note_{kind}" in WORDS
         for language in ("en", "ja"):
             speech = Speech(language)
-            note = histories.note(f"{kind}: a: b.", speech)
+            note = part_history.note(f"{kind}: a: b.", speech)
             assert note == speech("desk.note", kind=speech(f"desk.note_{kind}"), detail="a: b.")
-    assert histories.note("odd: a", Speech("ja")) == "odd: a"
-    assert histories.note("by hand", Speech("ja")) == "by hand"
+    assert part_history.note("odd: a", Speech("ja")) == "odd: a"
+    assert part_history.note("by hand", Speech("ja")) == "by hand"

@@ -17,7 +17,7 @@ from cdm_inspect.monitoring.drift import drift
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Inspection, Verdict
 from cdm_inspect.roles import Actor, Role
-from cdm_inspect.signing import Signer, plant_secret
+from cdm_inspect_review.sessions import Signer, plant_secret
 
 MODEL = "0123456789ab"
 QUALITY, OPERATOR = Actor("伊藤", Role.QA), Actor("suzuki", Role.OPERATOR)
@@ -196,7 +196,7 @@ def test_who_has_lost_the_right_acknowledges_nothing_from_an_open_page(plant, lo
     elif how == "demoted":
         accounts.change("sato", role=Role.OPERATOR, by=ROOT, record=lambda _: None)
     elif how == "logged out":
-        import access
+        from cdm_inspect_review import access
 
         access.leave(Signer(plant_secret(plant)).session(sato.actor, sato.epoch, now=since))
     acknowledge(app, "lamp replaced")

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from cdm_inspect.cli.launching import PROJECT_VARIABLE, review_app
 from cdm_inspect.errors import InvalidOption, NotAllowed
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
 from cdm_inspect.review.demo_process import DemoProcess, DemoState
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect.testing.specimens import a_part, evidence_of
+from cdm_inspect_review.launcher import PROJECT_VARIABLE
 
 ENGINEER, OPERATOR = Actor("佐藤", Role.ENGINEER), Actor("suzuki", Role.OPERATOR)
 PASSWORD = "korrekt-pferd-batterie"
@@ -23,7 +23,6 @@ def plant(tmp_path, monkeypatch):
     root = tmp_path / "plant"
     root.mkdir()
     (root / "cdm-inspect.toml").write_text("")
-    monkeypatch.syspath_prepend(str(review_app().parent))
     monkeypatch.setenv(PROJECT_VARIABLE, str(root))
     return root
 
@@ -108,19 +107,19 @@ def test_a_machine_that_cannot_train_says_what_to_install(page, plant, monkeypat
 
 
 def test_the_way_to_the_demo_and_back(page, plant, users):
-    import access
-    import desk
+    from cdm_inspect_review import access
+    from cdm_inspect_review.plant import close_demo, current_plant, open_demo
 
     folder = made_in_a_terminal(plant)
-    home = desk.plant()
+    home = current_plant()
     with pytest.raises(NotAllowed):
-        desk.open_demo(OPERATOR)
-    assert desk.plant() is home
+        open_demo(OPERATOR)
+    assert current_plant() is home
     token = home.signer.session(ENGINEER, users.users()[-1].epoch)
     assert access.actor_of(token) == ENGINEER
     app = page(ENGINEER)
     app.button(key="first-open").click().run()
-    demo = desk.plant()
+    demo = current_plant()
     assert demo.root == folder
     assert demo.is_demo
     assert demo.desk.lines() == ["A"]
@@ -131,15 +130,14 @@ def test_the_way_to_the_demo_and_back(page, plant, users):
     assert "This is the demo line." in page(OPERATOR).texts()
     assert "first-back" not in [button.key for button in page(OPERATOR).button]
     with pytest.raises(NotAllowed):
-        desk.close_demo(OPERATOR)
+        close_demo(OPERATOR)
     app = page(ENGINEER)
     app.button(key="first-back").click().run()
-    assert desk.plant() is home
+    assert current_plant() is home
     assert access.actor_of(token) == ENGINEER
 
 
 def test_a_plant_at_work_is_not_turned_away(page, plant):
-    import desk
 
     folder = made_in_a_terminal(plant)
     with open_project(plant).open_store() as store:
@@ -148,17 +146,17 @@ def test_a_plant_at_work_is_not_turned_away(page, plant):
     assert "Open the demo line" not in labels(app)
     assert f"cdm-inspect --project {folder} dashboard --port 8502" in commands(app)
     with pytest.raises(InvalidOption, match="beside it"):
-        desk.open_demo(None)
+        plant_module.open_demo(None)
 
 
 def test_what_went_wrong_is_shown_and_it_can_be_tried_again(page, plant):
-    import desk
+    from cdm_inspect_review.plant import current_plant
 
-    desk.plant().demo = DemoProcess(plant, budget="soon")
+    current_plant().demo = DemoProcess(plant, budget="soon")
     app = page()
     app.button(key="first-make").click().run()
     deadline = time.monotonic() + 120
-    while desk.plant().demo.progress().state is DemoState.RUNNING:
+    while current_plant().demo.progress().state is DemoState.RUNNING:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     app = page()
@@ -169,9 +167,9 @@ def test_what_went_wrong_is_shown_and_it_can_be_tried_again(page, plant):
 
 @pytest.mark.slow
 def test_the_demo_line_is_made_followed_across_tabs_and_opened(page, plant):
-    import desk
+    from cdm_inspect_review.plant import close_demo, current_plant
 
-    desk.plant().demo = DemoProcess(plant, budget="3s")
+    current_plant().demo = DemoProcess(plant, budget="3s")
     app = page()
     app.button(key="first-make").click().run()
     assert not app.exception
@@ -180,7 +178,7 @@ def test_the_demo_line_is_made_followed_across_tabs_and_opened(page, plant):
     assert "Make the demo line" not in labels(other)
     seen = set()
     deadline = time.monotonic() + 400
-    while desk.plant().demo.progress().state is DemoState.RUNNING:
+    while current_plant().demo.progress().state is DemoState.RUNNING:
         assert time.monotonic() < deadline
         other = page()
         seen |= {text.value[:6] for text in other.text if " of 6: " in text.value}
@@ -191,5 +189,5 @@ def test_the_demo_line_is_made_followed_across_tabs_and_opened(page, plant):
     app.button(key="first-open").click().run()
     assert not app.exception
     # How many of them are flagged is up to what three seconds of training have taught.
-    assert desk.plant().desk.store.count(InspectionQuery(line="A")) > 20
-    desk.close_demo(None)
+    assert current_plant().desk.store.count(InspectionQuery(line="A")) > 20
+    close_demo(None)

@@ -6,11 +6,10 @@ import textwrap
 
 import pytest
 
-from cdm_inspect.cli.launching import (
+from cdm_inspect_review.launcher import (
     ADDRESS_VARIABLE,
     PORT_VARIABLE,
     PROJECT_VARIABLE,
-    review_app,
 )
 
 pytestmark = pytest.mark.browser
@@ -20,12 +19,9 @@ LOOKED_MS = 300
 
 # The app, whose desk stands on a page with a dialog of Streamlit; there is none by itself.
 WITH_DIALOG = """
-import sys
-
-sys.path.insert(0, sys.argv[1])
-import server
+from cdm_inspect_review import server
 import streamlit as st
-from views import queue
+from cdm_inspect_review.views import queue
 
 desk_alone = queue.show
 
@@ -60,7 +56,7 @@ def test_no_key_decides_behind_a_dialog_of_streamlit(
         """What `cdm-inspect dashboard` runs, but for the page."""
 
         def command(self):
-            return [sys.executable, str(script), str(review_app().parent)]
+            return [sys.executable, str(script)]
 
     server = WithDialog(plant_folder)
     server.environment = {

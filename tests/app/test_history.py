@@ -6,7 +6,6 @@ from urllib.parse import quote
 
 import pytest
 
-from cdm_inspect.cli.launching import review_app
 from cdm_inspect.errors import NotAllowed
 from cdm_inspect.project import open_project
 from cdm_inspect.records import (
@@ -213,9 +212,9 @@ def test_a_part_is_told_of_with_all_that_happened(page, plant):
     number = number_of(plant, "SN-1")
     again = a_review(number, Decision.REJECT, purpose=Purpose.CORRECTION)
     with open_project(plant).open_store() as store:
-        counter = ReviewDesk(store, open_project(plant).config)
+        desk = ReviewDesk(store, open_project(plant).config)
         with pytest.raises(NotAllowed):
-            counter.decide(OPERATOR, again)
+            desk.decide(OPERATOR, again)
     app = page(part=str(number))
     story, captures = (app.dataframe[index].value for index in (1, 2))
     assert list(story["Who"]) == ["the machine", "佐藤", "鈴木", "田中"]
@@ -233,20 +232,19 @@ def test_a_part_is_told_of_with_all_that_happened(page, plant):
 
 
 def test_facts_of_a_part(plant, monkeypatch):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import histories
-    from words import Speech
+    from cdm_inspect_review import part_history
+    from cdm_inspect_review.words import Speech
 
     with open_project(plant).open_store() as store:
         part = store.find(InspectionQuery(line="A", serial="SN-1"))[0]
         setup = store.judged_with(part.id)
-    facts = dict(histories.facts(part, setup, Speech("en"), dt.UTC))
+    facts = dict(part_history.facts(part, setup, Speech("en"), dt.UTC))
     assert facts["reject from"] == "2.750"
     assert facts["Calibration (version)"] == "calibration (4)"
     assert facts["Oddness"].startswith("at most 1 of 100 good parts")
     assert facts["Photograph"] == "brightness 0.25, sharpness 11"
     assert facts["Inspected"] == "2026-03-01 16:00:00"
-    unjudged = dict(histories.facts(part, None, Speech("ja"), dt.UTC))
+    unjudged = dict(part_history.facts(part, None, Speech("ja"), dt.UTC))
     assert unjudged["校正（版）"] == "calibration"
     assert not {value for value in facts.values() if value == ""}
 
@@ -442,9 +440,8 @@ def test_a_part_that_is_gone_and_events_of_no_known_kind(page, plant):
 
 
 def test_the_story_says_what_was_refused_and_who_left_a_part_open(plant, monkeypatch):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import histories
-    from words import Speech
+    from cdm_inspect_review import part_history
+    from cdm_inspect_review.words import Speech
 
     with open_project(plant).open_store() as store:
         part = store.find(InspectionQuery(line="A", serial="SN-1"))[0]
@@ -459,7 +456,7 @@ def test_the_story_says_what_was_refused_and_who_left_a_part_open(plant, monkeyp
         ("ja", "許可", "プログラム"),
     ):
         speech = Speech(language)
-        story = histories.story(part, [open_], events, {}, speech, dt.UTC)
+        story = part_history.story(part, [open_], events, {}, speech, dt.UTC)
         who, what = speech("history.story.who"), speech("history.story.what")
         assert story[1][who] == program
         assert story[1][what] == speech("history.left_open")

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from cdm_inspect.cli.launching import run_dashboard
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.project import open_project
+from cdm_inspect_review.launcher import run_dashboard
 
 SECRET = "a-secret-of-the-plant-that-is-long-enough"
 AUTH = f"""\

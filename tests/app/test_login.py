@@ -7,15 +7,14 @@ import urllib.parse
 
 import pytest
 
-from cdm_inspect.accounts import USERS_FILE
-from cdm_inspect.cli.launching import (
+from cdm_inspect.roles import Actor, Role
+from cdm_inspect_review.launcher import (
     ADDRESS_VARIABLE,
     OIDC_VARIABLE,
     PROJECT_VARIABLE,
-    review_app,
 )
-from cdm_inspect.roles import Actor, Role
-from cdm_inspect.signing import Signer, plant_secret
+from cdm_inspect_review.sessions import Signer, plant_secret
+from cdm_inspect_review.users import USERS_FILE
 
 PASSWORD = "korrekt-pferd-batterie"
 ROOT = Actor("root", Role.ENGINEER)
@@ -305,11 +304,10 @@ def test_only_this_machine_is_open(own_plant, monkeypatch, address, hosts, expec
     (own_plant / "cdm-inspect.toml").write_text(
         f'[lines.A]\nnormal = "good"\n[review]\nhosts = {hosts}\n'
     )
-    monkeypatch.syspath_prepend(str(review_app().parent))
     monkeypatch.setenv(PROJECT_VARIABLE, str(own_plant))
     monkeypatch.setenv(ADDRESS_VARIABLE, address)
     monkeypatch.delenv(OIDC_VARIABLE, raising=False)
-    import access
+    from cdm_inspect_review import access
 
     assert access.mode().value == expected
 

@@ -10,7 +10,6 @@ import pytest
 
 from cdm_inspect.calibration.guarantees import choose_threshold
 from cdm_inspect.calibration.record import Expiry
-from cdm_inspect.cli.launching import review_app
 from cdm_inspect.config.units import at_most
 from cdm_inspect.inspection.exported.bundle import MANIFEST
 from cdm_inspect.model.diagnosis import WARNINGS
@@ -87,21 +86,19 @@ def test_what_is_promised_and_what_it_would_take(page, plant, language):
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.995, 0.99999999])
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_no_more_confidence_is_told_than_was_asked_for(monkeypatch, confidence, language):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import charts_models
-    from words import Speech
+    from cdm_inspect_review import model_tables
+    from cdm_inspect_review.words import Speech
 
     _, found = choose_threshold([0.1, 0.2, 0.3], 0.01, confidence)
     asked = {0.5: "50%", 0.9: "90%", 0.95: "95%", 0.995: "99.5%", 0.99999999: "99.999999%"}
-    told = charts_models.promise(found, Speech(language))
+    told = model_tables.promise(found, Speech(language))
     assert f" {asked[confidence]} " in told
     assert f" at {asked[confidence]} confidence" in found.sentence
 
 
 def test_an_export_was_made_by_the_clocks_of_the_plant(monkeypatch):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    import charts_models
-    from words import Speech
+    from cdm_inspect_review import model_tables
+    from cdm_inspect_review.words import Speech
 
     export = ExportFacts(
         name="onnx",
@@ -126,7 +123,7 @@ def test_an_export_was_made_by_the_clocks_of_the_plant(monkeypatch):
         exports=(export, replace(export, made_at=""), replace(export, made_at="yesterday")),
         running=(),
     )
-    rows = charts_models.export_rows(found, Speech("en"), ZoneInfo("Asia/Tokyo"))
+    rows = model_tables.export_rows(found, Speech("en"), ZoneInfo("Asia/Tokyo"))
     assert [row["Made"] for row in rows] == ["2026-11-27 03:30", "–", "yesterday"]
 
 
@@ -157,8 +154,7 @@ def test_what_is_wrong_is_told_in_japanese(page, plant):
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_every_misfit_expiry_and_concern_has_words(monkeypatch, language):
-    monkeypatch.syspath_prepend(str(review_app().parent))
-    from words import WORDS
+    from cdm_inspect_review.words import WORDS
 
     for name, kinds in (("expired", Expiry), ("misfit", Misfit), ("concern", WARNINGS)):
         for kind in kinds:

@@ -15,8 +15,8 @@ from itsdangerous import TimestampSigner
 
 from cdm_inspect.project import open_project
 from cdm_inspect.roles import Actor, Role
-from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.testing.recorded_line import record_line
+from cdm_inspect_review.sessions import Signer, plant_secret
 
 pytestmark = pytest.mark.browser
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from cdm_inspect.project import open_project
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.testing.specimens import a_part, a_review
+from cdm_inspect_review.sessions import Signer, plant_secret
 
 PROJECT = """\
 [lines.A]
@@ -82,17 +82,17 @@ def test_a_read_that_fails_once_is_forgotten(plant, server, session, ask, add):
 def test_what_is_alike_is_asked_of_a_store_that_was_away(plant, add):
     parts = [add(number, photograph(64)) for number in (11, 12)]
     with open_project(plant).open_store() as store:
-        counter = ReviewDesk(store)
+        desk = ReviewDesk(store)
         for part in parts:
             store.record_review(a_review(part.id))
         (file,) = plant.glob(f"images/**/{parts[0].image_sha256}*")
         whole = file.read_bytes()
         file.unlink()
         file.mkdir()
-        assert counter.alike(parts[0]) == ()
+        assert desk.alike(parts[0]) == ()
         file.rmdir()
         file.write_bytes(whole)
-        assert [other.id for other in counter.alike(parts[0])] == [parts[1].id]
+        assert [other.id for other in desk.alike(parts[0])] == [parts[1].id]
 
 
 def test_the_largest_photographs_that_a_line_takes_are_shown(plant, server, session, ask, add):

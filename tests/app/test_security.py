@@ -16,12 +16,12 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
-from cdm_inspect.cli.launching import ADDRESS_VARIABLE, PROJECT_VARIABLE, review_app
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
-from cdm_inspect.signing import Signer, plant_secret
 from cdm_inspect.testing.recorded_line import record_line
 from cdm_inspect.testing.specimens import a_part
+from cdm_inspect_review.launcher import ADDRESS_VARIABLE, PROJECT_VARIABLE
+from cdm_inspect_review.sessions import Signer, plant_secret
 
 PROJECT = """\
 [lines.A]
@@ -160,7 +160,6 @@ def test_every_kind_of_answer_has_the_headers(server, ask, get, plant):
 
 def in_the_app(monkeypatch, plant):
     """Make modules of the app importable."""
-    monkeypatch.syspath_prepend(str(review_app().parent))
     monkeypatch.setenv(PROJECT_VARIABLE, str(plant))
     monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
 
@@ -173,7 +172,7 @@ def run_apart(coroutine):
 
 def test_what_goes_wrong_inside_is_not_told(plant, monkeypatch, caplog):
     in_the_app(monkeypatch, plant)
-    from security import SecurityHeaders
+    from cdm_inspect_review.security import SecurityHeaders
 
     async def broken(scope, receive, send):
         raise RuntimeError("the password of the database is 1234")
@@ -194,7 +193,7 @@ def test_what_goes_wrong_inside_is_not_told(plant, monkeypatch, caplog):
 
 def test_cookies_over_tls_stay_there(plant, monkeypatch):
     in_the_app(monkeypatch, plant)
-    from security import SecurityHeaders
+    from cdm_inspect_review.security import SecurityHeaders
 
     async def give(scope, receive, send):
         cookies = [b"a=1; Path=/", b"b=2; Path=/; Secure"]

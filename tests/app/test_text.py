@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Event, InspectionQuery, Purpose, Verdict
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect.testing.recorded_line import judge_line, record_line
 from cdm_inspect.testing.specimens import a_part, a_review
+from cdm_inspect_review.users import USERS_FILE, Accounts
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

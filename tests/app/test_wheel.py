@@ -54,18 +54,18 @@ def installed(wheel, tmp_path_factory):
 
 
 def test_everything_of_the_app_is_in_the_wheel(wheel):
-    app = REPOSITORY / "apps" / "review"
+    app = REPOSITORY / "apps" / "cdm_inspect_review"
     kept = subprocess.run(
         ["git", "-C", str(app), "ls-files", "--cached", "--others", "--exclude-standard"],
         check=True,
         capture_output=True,
         text=True,
     ).stdout.split()
-    wanted = {f"cdm_inspect/_review_app/{name}" for name in kept if (app / name).is_file()}
+    wanted = {f"cdm_inspect_review/{name}" for name in kept if (app / name).is_file()}
     assert {Path(name).suffix for name in wanted} >= {".py", ".js", ".css", ".toml"}
     names = set(zipfile.ZipFile(wheel).namelist())
     assert wanted <= names
-    inside = {name for name in names if name.startswith("cdm_inspect/_review_app/")}
+    inside = {name for name in names if name.startswith("cdm_inspect_review/")}
     assert inside == wanted  # nothing that was only left lying about
 
 
@@ -80,7 +80,9 @@ def test_a_part_is_shown_far_from_the_checkout(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    asked = "import cdm_inspect, json, sys; print(json.dumps([cdm_inspect.__file__, *sys.path]))"
+    asked = (
+        "import cdm_inspect_review as app, json, sys; print(json.dumps([app.__file__, *sys.path]))"
+    )
     found, *path = json.loads(
         subprocess.run([python, "-c", asked], check=True, capture_output=True).stdout
     )
@@ -95,4 +97,4 @@ def test_a_part_is_shown_far_from_the_checkout(
         page.keyboard.press("a")
         page.wait_for_selector(f".board[data-shown]:not([data-shown='{before}'])")
         running = Path(f"/proc/{server.process.pid}/cmdline").read_bytes().split(b"\0")
-        assert running[1].decode() == str(packages / "cdm_inspect" / "_review_app" / "server.py")
+        assert running[:4] == [str(python).encode(), b"-P", b"-m", b"cdm_inspect_review.server"]

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from cdm_inspect.accounts import USERS_FILE, Accounts
 from cdm_inspect.roles import Role
 from cdm_inspect.storage import SqlStore
+from cdm_inspect_review.users import USERS_FILE, Accounts
 
 PASSWORD = "correct horse battery"
 

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from cdm_inspect import workflows
-from cdm_inspect.cli.launching import review_app
 from cdm_inspect.project import open_project
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect.testing.specimens import a_review
@@ -52,8 +51,7 @@ def test_verdicts_and_decisions_are_told_once(notes, line, monkeypatch):
     assert notes()[-1]["verdict"] == "undecided"
 
     # As the server of the review app records them.
-    monkeypatch.syspath_prepend(review_app().parent)
-    from desk import Plant
+    from cdm_inspect_review.plant import Plant
 
     review = a_review(kept[0].id, reason="", version=0)
     plant = Plant(line)

@@ -20,14 +20,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdm_inspect.accounts import USERS_FILE, Accounts, checked_name
-from cdm_inspect.claims import is_expired, role_of_claims
 from cdm_inspect.config import load_project
 from cdm_inspect.config.review import OidcConfig
 from cdm_inspect.errors import AccessError, ConfigError, NotAllowed, StorageError
 from cdm_inspect.roles import Actor, Right, Role
-from cdm_inspect.signing import Signer, plant_secret, read_private, write_private
-from cdm_inspect.throttle import LoginThrottle
+from cdm_inspect_review.oidc import is_expired, role_of_claims
+from cdm_inspect_review.sessions import Signer, plant_secret, read_private, write_private
+from cdm_inspect_review.throttle import LoginThrottle
+from cdm_inspect_review.users import USERS_FILE, Accounts, checked_name
 
 ADMIN = Actor("root", Role.ENGINEER)
 PASSWORD = "correct horse battery"
@@ -420,7 +420,7 @@ def test_nobody_else_can_read_it_at_any_moment(accounts, add, change):
 KILLED = """
 import os, sys
 from pathlib import Path
-from cdm_inspect.accounts import Accounts
+from cdm_inspect_review.users import Accounts
 from cdm_inspect.roles import Actor, Role
 
 def die(event, arguments):
@@ -465,7 +465,7 @@ def test_a_power_cut_leaves_the_old_users_or_the_new(accounts, add, event):
 ADDING = """
 import sys
 from pathlib import Path
-from cdm_inspect.accounts import Accounts
+from cdm_inspect_review.users import Accounts
 from cdm_inspect.roles import Actor, Role
 
 accounts = Accounts(Path(sys.argv[1]))
@@ -637,7 +637,8 @@ def test_a_plant_has_one_secret_that_others_cannot_read(tmp_path):
 
 def test_processes_that_start_at_once_have_the_same_secret(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from cdm_inspect.signing import plant_secret\n"
+        "import sys; from pathlib import Path\n"
+        "from cdm_inspect_review.sessions import plant_secret\n"
         "sys.stdin.readline(); print(plant_secret(Path(sys.argv[1])).hex())"
     )
     said = _together(script, *[(str(tmp_path),)] * 4)
@@ -843,7 +844,7 @@ def test_the_project_file_says_who_is_what(tmp_path):
 
 def test_the_core_loads_without_what_only_the_app_needs():
     script = (
-        "import sys, cdm_inspect.accounts, cdm_inspect.signing\n"
+        "import sys, cdm_inspect_review.users, cdm_inspect_review.sessions\n"
         "print({'torch', 'itsdangerous', 'streamlit', 'sqlalchemy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

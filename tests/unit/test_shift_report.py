@@ -9,13 +9,14 @@ import string
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from pypdf import PdfReader
 
-from cdm_inspect.cli.launching import review_app
+import cdm_inspect_review
 from cdm_inspect.config.review import LineReviewConfig, ReviewConfig
 from cdm_inspect.config.shifts import shift_of
 from cdm_inspect.config.units import at_most
@@ -131,7 +132,9 @@ def test_no_text_lacks_a_language_or_a_value():
 def test_what_the_machine_and_what_people_say_have_names_of_their_own():
     """In Japanese, where one word could mean both; the same names as in the app."""
     japanese = {name: texts[LANGUAGES.index("ja")] for name, texts in WORDS.items()}
-    catalogue = tomllib.loads((review_app().parent / "words.toml").read_text("utf-8"))
+    catalogue = tomllib.loads(
+        Path(cdm_inspect_review.__file__).with_name("words.toml").read_text("utf-8")
+    )
     assert japanese["verdict"] == catalogue["history"]["verdict"]["ja"] == "機械判定"
     for verdict in Verdict:
         assert japanese[f"verdict_{verdict.value}"].startswith("機械判定：")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,10 @@ class CommandHost(Protocol):
 
     def say(self, text: str) -> None:
         """One line for people, which goes to standard error where JSON was asked for."""
+        ...
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table for people; the cells are plain text."""
         ...
 
     def finish(self, document: JsonObject) -> None:

@@ -1,0 +1,1 @@
+"""The commands of the review app, offered by the hook that plugins use."""

@@ -1,0 +1,266 @@
+"""What other thresholds of a line would cost, tried before they are put into force."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import streamlit as st
+
+from cdm_inspect.calibration.bayesian_bootstrap import Estimate
+from cdm_inspect.calibration.costs import Costs
+from cdm_inspect.calibration.what_if import FEWEST_DEFECTS, Outcome, WhatIf
+from cdm_inspect.errors import CalibrationError, CdmInspectError
+from cdm_inspect.review import ReviewDesk
+from cdm_inspect.roles import Actor, Right
+from cdm_inspect_review import components
+from cdm_inspect_review.components import Pair
+from cdm_inspect_review.page_state import explained, keep, kept, language, notify, word
+from cdm_inspect_review.plant import current_plant
+from cdm_inspect_review.views import failure, frame
+from cdm_inspect_review.words import Speech
+
+_SECONDS = 600
+_FIGURES = ("escapes", "false_rejects", "reviews", "cost_per_day")
+_START, _SAVING = "thresholds-start", "thresholds-saving"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """Where the page has put the thresholds; from there a person moves them on the board.
+
+    Attributes:
+        of: key of the calibration that was in force.
+        pair: the thresholds.
+        revision: of no other; what was moved from another start does not count.
+    """
+
+    of: str
+    pair: Pair
+    revision: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(kw_only=True)
+class _Saving:
+    """One press of the button, and what came of it: a version, or why there is none."""
+
+    is_over: threading.Lock = field(default_factory=threading.Lock)
+    result: int | CdmInspectError | None = None
+
+
+def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
+    """Curves with two thresholds to move, costs, what is expected, and saving it."""
+    _tell_saved()
+    frame.show_title(word("thresholds.title"), line)
+    try:
+        with st.spinner(word("thresholds.reading")):
+            what_if = _opened(current_plant().root, line)
+    except CdmInspectError as error:
+        st.text(word("thresholds.unknown"))
+        st.text(explained(error))
+        return
+    st.text(
+        word(
+            "thresholds.basis",
+            reviewed=what_if.reviewed.reviewed,
+            inspected=what_if.reviewed.inspected,
+            defects=len(what_if.reviewed.defective.scores),
+        )
+    )
+    costs, pace = _ask_costs(what_if)
+    try:
+        best = _best(what_if, costs)
+        if what_if.refusal:
+            _show_refusal(what_if)
+        pair = _show_board(what_if, best, costs, pace)
+    except CdmInspectError as error:
+        failure.show(error)
+        return
+    _show_outcome(what_if, actor, pair, costs, pace)
+
+
+@st.cache_resource(ttl=_SECONDS, show_spinner=False)
+def _opened(root: Path, line: str) -> WhatIf:
+    """Of a plant: a server turns to its demo line and back."""
+    return current_plant().what_if(line)
+
+
+def _key(what_if: WhatIf) -> str:
+    """Of all that is entered: another for another line, and once other thresholds are in force."""
+    return f"{what_if.calibration.id}-{what_if.calibration.version}"
+
+
+def _show_refusal(what_if: WhatIf) -> None:
+    """What is missing and what to do."""
+    reviewed, unseen = what_if.reviewed, what_if.reviewed.unseen
+    facts: dict[str, object] = {
+        "defects": len(reviewed.defective.scores),
+        "needed": FEWEST_DEFECTS,
+        "reviewed": reviewed.reviewed,
+        "inspected": reviewed.inspected,
+    }
+    if unseen is not None:
+        verdict = word(f"desk.verdict_{unseen.verdict.value}")
+        facts |= {"verdict": verdict, "parts": unseen.parts, "judged": unseen.judged}
+    with st.container(border=True):
+        st.text(word("thresholds.refused"))
+        for lack in what_if.lacks:
+            st.text(word(f"thresholds.lacks_{lack}", **facts))
+
+
+def _ask_costs(what_if: WhatIf) -> tuple[Costs, float]:
+    """Costs of mistakes, in any currency, and how many parts there are a day."""
+    columns = st.columns(4, vertical_alignment="bottom")
+
+    def ask(place: int, name: str, value: float) -> float:
+        found = columns[place].number_input(
+            word(f"thresholds.{name}"),
+            min_value=0.0,
+            value=value,
+            key=f"costs-{name}-{_key(what_if)}",
+        )
+        return float(found)
+
+    costs = replace(
+        what_if.costs,
+        escape=ask(0, "escape", what_if.costs.escape),
+        false_reject=ask(1, "false_reject", what_if.costs.false_reject),
+        review=ask(2, "review", what_if.costs.review),
+    )
+    return costs, max(1.0, ask(3, "parts_per_day", what_if.parts_per_day))
+
+
+def _best(what_if: WhatIf, costs: Costs) -> Pair | None:
+    """Thresholds that are cheapest by these costs; None where nobody can say."""
+    if what_if.refusal:
+        return None
+    best = what_if.best(costs)
+    return {"review": best.review, "reject": None if best.reject == float("inf") else best.reject}
+
+
+def _in_force(what_if: WhatIf) -> Pair:
+    calibration = what_if.calibration
+    return {"review": calibration.threshold, "reject": calibration.reject_threshold}
+
+
+def _show_board(what_if: WhatIf, best: Pair | None, costs: Costs, pace: float) -> Pair:
+    """The thresholds to move; where they stand."""
+    start, key = _start(what_if, best), f"thresholds-{_key(what_if)}"
+    pair = components.moved_thresholds(key, start.revision) or start.pair
+    # All that the board has to show exactly stands on its grid.
+    cuts = [cut for each in (best, pair) if each for cut in (each["review"], each["reject"])]
+    components.show_thresholds(
+        key,
+        {
+            "curves": what_if.curves(
+                costs, parts_per_day=pace, marks=[cut for cut in cuts if cut is not None]
+            ),
+            "thresholds": pair,
+            "revision": start.revision,
+            "language": language(),
+            "currency": "",
+            "words": Speech(language()).below("thresholds.board."),
+        },
+    )
+    return pair
+
+
+def _start(what_if: WhatIf, best: Pair | None) -> _Start:
+    """Where a person has had the thresholds put; those in force before."""
+    start: _Start | None = kept(_START)
+    if start is None or start.of != _key(what_if):
+        start = _Start(of=_key(what_if), pair=_in_force(what_if))
+    for column, name, pair in zip(
+        st.columns(2), ("best", "in_force"), (best, _in_force(what_if)), strict=True
+    ):
+        is_pressed = column.button(
+            word(f"thresholds.put_{name}"), disabled=pair is None, width="stretch"
+        )
+        if is_pressed and pair is not None:
+            start = _Start(of=_key(what_if), pair=pair)
+    keep(_START, start)
+    return start
+
+
+def _show_outcome(
+    what_if: WhatIf, actor: Actor | None, pair: Pair, costs: Costs, pace: float
+) -> None:
+    if what_if.refusal:
+        return
+    try:
+        outcome = what_if.outcome(**pair, costs=costs, parts_per_day=pace)
+    except CdmInspectError as error:
+        failure.show(error)
+        return
+    st.subheader(word("thresholds.expected"), anchor=False)
+    st.dataframe(_rows(outcome), hide_index=True, width="stretch", placeholder="–")
+    st.text(word("thresholds.bands", reviewed=outcome.reviewed, defects=outcome.defects))
+    if actor is not None and actor.may(Right.SET_THRESHOLDS):
+        _show_saving(what_if, actor, pair, costs, pace)
+    else:
+        st.text(word("thresholds.may_not"))
+
+
+def _rows(outcome: Outcome) -> list[dict[str, str]]:
+    def told(value: Estimate) -> str:
+        return f"{value.value:,.1f}  ({value.low:,.1f} – {value.high:,.1f})"
+
+    return [
+        {
+            word("thresholds.figure"): word(f"thresholds.{name}"),
+            word("thresholds.a_day"): told(getattr(outcome.expected, name)),
+            word("thresholds.change"): told(getattr(outcome.difference, name)),
+        }
+        for name in _FIGURES
+    ]
+
+
+def _show_saving(what_if: WhatIf, actor: Actor, pair: Pair, costs: Costs, pace: float) -> None:
+    review, reject, is_in_force = pair["review"], pair["reject"], pair == _in_force(what_if)
+    name = f"save-thresholds-{_key(what_if)}"
+    with st.form(name):
+        never = word("thresholds.board.never") if reject is None else f"{reject:.4g}"
+        st.text(word("thresholds.about_to", review=f"{review:.4g}", reject=never))
+        if is_in_force:
+            st.text(word("thresholds.unchanged"))
+        reason = st.text_input(word("thresholds.reason"), max_chars=1000)
+        # Another button for another pair: whoever presses it has read which one is saved.
+        key = f"{name}-{review!r}-{reject!r}"
+        if not st.form_submit_button(word("thresholds.save"), key=key, disabled=is_in_force):
+            return
+    saving = _Saving()
+    # A second press starts a run beside this one, which then ends where it next touches the session
+    # and can tell nobody: so the session knows before, and the second run waits and tells.
+    with saving.is_over:
+        keep(_SAVING, saving)
+        try:
+            saving.result = current_plant().save_thresholds(
+                what_if,
+                actor=actor,
+                **pair,
+                reason=reason,
+                costs=costs,
+                parts_per_day=pace,
+            )
+        except CdmInspectError as error:
+            saving.result = error
+        if isinstance(saving.result, int | CalibrationError):
+            _opened.clear()  # other thresholds are in force than those it was opened on
+    st.rerun()
+
+
+def _tell_saved() -> None:
+    """Say once what came of the button, as soon as it is known."""
+    saving: _Saving | None = kept(_SAVING)
+    if saving is None:
+        return
+    with saving.is_over:
+        result = saving.result
+    if isinstance(result, CdmInspectError):
+        notify("error", explained(result))
+    elif result is not None:
+        notify("success", word("thresholds.saved", version=result))
+    keep(_SAVING, None)
+    st.rerun()
