@@ -8,10 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from cdm_inspect.calibration.record import Calibration, load_calibration
 from cdm_inspect.config import ProjectConfig, load_project
 from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
-from cdm_inspect.model.manifest import model_id
 from cdm_inspect.plugins import Registry, build_options
 from cdm_inspect.plugins.contracts import StoreOffer, StoreUpkeep, VerdictStore
 
@@ -35,17 +33,6 @@ class Project:
     def calibration_folder(self, line: str) -> Path:
         """Where the calibrations of a line are: beside the model, never inside it."""
         return self.model_folder(line) / "calibration"
-
-    def calibration(self, line: str, scorer: str | None = None) -> Calibration:
-        """The calibration in force of a line's scorer, without the model's weights being read.
-
-        Raises:
-            NotCalibrated: if there is none for the model that the line has.
-            CheckpointMismatch: if the line has not been trained.
-        """
-        name = scorer or self.config.line(line).scorer
-        model = model_id(self.model_folder(line))
-        return load_calibration(self.calibration_folder(line), name, model)
 
     def export_folder(self, line: str, name: str) -> Path:
         """Where what was exported of a line under a name is."""

@@ -55,10 +55,10 @@ def mode() -> Mode:
     """As of now: the first user that is added closes the desk to everybody else."""
     if os.environ.get(OIDC_VARIABLE):
         return Mode.OIDC
-    home = current_plant().home
+    plant = current_plant()
     is_for_others = os.environ.get(ADDRESS_VARIABLE, LOCAL[0]) not in LOCAL
-    is_named = bool(home.project.config.review.hosts)  # a proxy brings others here
-    return Mode.LOCAL if home.has_users or is_for_others or is_named else Mode.OPEN
+    is_named = bool(plant.project.config.review.hosts)  # a proxy brings others here
+    return Mode.LOCAL if plant.has_users or is_for_others or is_named else Mode.OPEN
 
 
 class _LeftSessions:
@@ -92,7 +92,7 @@ def _signed_part(session: str) -> str:
 
 def session_seconds() -> float:
     """How long a login lasts."""
-    return current_plant().home.project.config.review.session_hours * _SECONDS_AN_HOUR
+    return current_plant().project.config.review.session_hours * _SECONDS_AN_HOUR
 
 
 def open_session(actor: Actor) -> str:
@@ -151,7 +151,7 @@ def _session() -> str:
     if not st.user.is_logged_in:
         return ""
     claims = dict(st.user)
-    actor = role_of_claims(claims, current_plant().home.project.config.review.oidc)
+    actor = role_of_claims(claims, current_plant().project.config.review.oidc)
     now = time.time()
     # Streamlit keeps people logged in for as long as its cookie lasts.
     if actor is None or is_expired(claims, now):

@@ -71,7 +71,6 @@ def main() -> None:
         st.navigation([first], position="hidden").run()
         return
     line = frame.show_head(lines, actor)
-    first_run.show_way_back(actor)
     pages = [
         st.Page(
             partial(view.show, desk, line, actor),

@@ -122,24 +122,22 @@ class _WorkBoard:
     """How much there is to do, counted anew every few seconds at most, and by one at a time."""
 
     def __init__(self) -> None:
-        # By plant as well: the demo line has lines of the same names.
-        self._found: dict[tuple[str, str], tuple[float, dict[str, Any] | None]] = {}
+        self._found: dict[str, tuple[float, dict[str, Any] | None]] = {}
         self._lock = threading.Lock()
 
     def of(self, line: str) -> dict[str, Any] | None:
         """As of a moment ago; None where it has never been counted."""
-        plant, now = current_plant(), time.monotonic()
-        key = plant.name, line
+        now = time.monotonic()
         with self._lock:
-            counted, known = self._found.get(key, (-math.inf, None))
+            counted, known = self._found.get(line, (-math.inf, None))
             if now - counted < _WORK_SECONDS:
                 return known
             # Whoever asks meanwhile is told what is known.
-            self._found[key] = now, known
-        work = plant.desk.work(line)
+            self._found[line] = now, known
+        work = current_plant().desk.work(line)
         found = {**asdict(work), "oldest": work.oldest.isoformat() if work.oldest else None}
         with self._lock:
-            self._found[key] = now, found
+            self._found[line] = now, found
         return found
 
 

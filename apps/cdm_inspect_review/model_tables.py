@@ -13,8 +13,9 @@ import altair as alt
 
 from cdm_inspect.calibration.guarantees import Guarantee
 from cdm_inspect.config.units import at_most
+from cdm_inspect.evaluation.compare import EvaluationsCompared
 from cdm_inspect.review.line_status import CalibrationFacts, LineModels, Misfit, ModelFacts
-from cdm_inspect.review.report_index import EvaluationsCompared, Report
+from cdm_inspect.review.report_index import Report
 from cdm_inspect.workflows.reports.pilot_words import WORDS as PILOT_WORDS
 from cdm_inspect_review.charts import BLUE, ORANGE
 from cdm_inspect_review.words import WORDS

@@ -22,7 +22,6 @@ from cdm_inspect.plugins.contracts import AuditEntry, ChainState, PageOffer
 from cdm_inspect.project import Project, open_project
 from cdm_inspect.records import Event, JsonObject, Review, StepTick, StoredInspection
 from cdm_inspect.review import ReviewDesk, check_audit, hold_part, read_audit
-from cdm_inspect.review.demo_process import DemoProcess, require_administrator
 from cdm_inspect.review.line_status import LineModels, describe_line
 from cdm_inspect.review.report_index import LineReports, find_reports
 from cdm_inspect.review.shift_report.making import FOLDER, MadeReport, make_shift_report
@@ -36,18 +35,10 @@ _UNKNOWN_S = 60.0
 
 
 class Plant:
-    """A project as the app sees it: one a server, for the pages and the routes.
+    """A project as the app sees it: one a server, for the pages and the routes."""
 
-    Args:
-        root: the project directory.
-        home: the plant that the server was started for, where this is its demo line. Who may log in
-            is up to the home; sessions and loans of parts are each plant's own, so that a page of
-            the one can do nothing in the other.
-    """
-
-    def __init__(self, root: Path, *, home: Plant | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        self.home = home or self
         self._lock = threading.Lock()
         self._desk: ReviewDesk | None = None
         self._has_users = False
@@ -67,7 +58,7 @@ class Plant:
     @cached_property
     def accounts(self) -> Accounts:
         """Users of the plant."""
-        return Accounts(self.root / USERS_FILE) if self.home is self else self.home.accounts
+        return Accounts(self.root / USERS_FILE)
 
     @property
     def has_users(self) -> bool:
@@ -76,8 +67,6 @@ class Plant:
         Raises:
             AccessError: if the file of users cannot be read.
         """
-        if self.home is not self:
-            return self.home.has_users
         self._has_users = self._has_users or self.accounts.exist
         return self._has_users
 
@@ -197,16 +186,6 @@ class Plant:
         """Where the control charts of a line stand; see `watching.drift`."""
         return drift(self.line_project(line), line)
 
-    @property
-    def is_demo(self) -> bool:
-        """Whether this is the demo line, and the server was started for another project."""
-        return self.home is not self
-
-    @cached_property
-    def demo(self) -> DemoProcess:
-        """The demo line of the plant, which may be in the making."""
-        return DemoProcess(self.root) if self.home is self else self.home.demo
-
     def models(self, line: str) -> LineModels:
         """What judges a line; see `line_models.describe_line`."""
         return describe_line(self.line_project(line), self.desk.store, line)
@@ -220,39 +199,18 @@ class Plant:
         return check_health(self.project, lambda: self.desk.store)
 
     def record(self, event: Event) -> None:
-        """Keep what was done about users, where they are at home."""
-        self.home.desk.store.record_event(event)
+        """Keep what was done about users."""
+        self.desk.store.record_event(event)
 
 
 _plants: dict[str, Plant] = {}
-_demos: dict[str, Plant] = {}
-"""Of those homes that show their demo line now."""
 _lock = threading.Lock()
 
 
 def current_plant() -> Plant:
-    """The one of the project that the server was started for, or its demo line."""
+    """The one of the project that the server was started for."""
     root = os.environ.get(PROJECT_VARIABLE, ".")
     with _lock:
         if root not in _plants:
             _plants[root] = Plant(Path(root))
-        return _demos.get(root, _plants[root])
-
-
-def open_demo(by: Actor | None) -> None:
-    """Turn the server, for everybody, to the demo line; see `DemoProcess.open_line`."""
-    home = current_plant().home
-    folder = home.demo.open_line(by, is_at_work=bool(home.desk.lines()))
-    with _lock:
-        _demos[os.environ.get(PROJECT_VARIABLE, ".")] = Plant(folder, home=home)
-
-
-def close_demo(by: Actor | None) -> None:
-    """Turn the server back to its own project.
-
-    Raises:
-        NotAllowed: if the person may not administer.
-    """
-    require_administrator(by)
-    with _lock:
-        _demos.pop(os.environ.get(PROJECT_VARIABLE, "."), None)
+        return _plants[root]

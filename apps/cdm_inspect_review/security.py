@@ -144,7 +144,7 @@ def allowed_hosts() -> list[str]:
     address = os.environ.get(ADDRESS_VARIABLE, LOCAL[0])
     addresses = dict.fromkeys([*LOCAL, *([] if address in EVERYWHERE else [address])])
     bare = [f"[{name}]" if ":" in name else name for name in addresses]
-    return [*bare, *current_plant().home.project.config.review.hosts]
+    return [*bare, *current_plant().project.config.review.hosts]
 
 
 def middleware() -> list[Middleware]:

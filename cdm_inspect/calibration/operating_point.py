@@ -12,7 +12,7 @@ from cdm_inspect.calibration.costs import Band, Costs, Doubt, ScoreSample, choos
 from cdm_inspect.calibration.guarantees import Guarantee, choose_threshold, guarantee_of
 from cdm_inspect.calibration.reviewed_sample import ReviewedParts
 from cdm_inspect.config import CostsConfig
-from cdm_inspect.files import as_json
+from cdm_inspect.encoding import as_json
 from cdm_inspect.records import JsonObject
 
 # What is believed before anyone has judged a part of the line, in parts it is worth.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -18,11 +18,11 @@ import safetensors.numpy
 from filelock import FileLock
 from safetensors import SafetensorError
 
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import CalibrationError, NotCalibrated
-from cdm_inspect.files import sha256_of, write_durably
+from cdm_inspect.files import write_durably
 from cdm_inspect.records import FloatArray, JsonObject, Verdict
 
-FOLDS = 5
 # Of how parts are prepared and scored; what was calibrated under another knows other scores.
 _SCORING = 2
 
@@ -323,10 +323,3 @@ def conformal_p_value(scores: Sequence[float], score: float) -> float:
     """(1 + number of calibration scores >= score) / (n + 1), for ascending `scores`."""
     at_least = len(scores) - int(np.searchsorted(np.asarray(scores), score, side="left"))
     return (1 + at_least) / (len(scores) + 1)
-
-
-def folds(count: int) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Index pairs (fit on, score) that score each of `count` parts once, by the others."""
-    index = np.arange(count)
-    for fold in range(min(FOLDS, count)):
-        yield index[index % FOLDS != fold], index[index % FOLDS == fold]

@@ -16,10 +16,11 @@ import numpy as np
 
 from cdm_inspect.calibration.bayesian_bootstrap import TAILS, Draws, Estimate
 from cdm_inspect.calibration.costs import Band, Costs, Floats, ScoreSample, choose_band
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.record import Calibration, equal_calibrations
 from cdm_inspect.calibration.reviewed_sample import ReviewedParts, collect_reviewed
+from cdm_inspect.encoding import as_json
 from cdm_inspect.errors import CalibrationError, InvalidOption
-from cdm_inspect.files import as_json
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject
@@ -292,7 +293,7 @@ def open_what_if(project: Project, line: str, store: VerdictStore) -> WhatIf:
     Raises:
         NotCalibrated: if the line has no calibration.
     """
-    calibration = project.calibration(line)
+    calibration = calibration_in_force(project, line)
     facts = {name: getattr(calibration, name) for name in ("model", "options", "view")}
     folder = project.calibration_folder(line)
     equal = equal_calibrations(folder, calibration.scorer, facts, calibration.state)

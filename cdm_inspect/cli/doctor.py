@@ -12,8 +12,8 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from cdm_inspect.cli.steps import Context
+from cdm_inspect.encoding import as_json
 from cdm_inspect.errors import STRANGERS, CdmInspectError
-from cdm_inspect.files import as_json
 
 if TYPE_CHECKING:
     from cdm_inspect.monitoring.health import Check

@@ -60,7 +60,8 @@ def parity(
     overrides: Overrides = None,
 ) -> None:
     """Does this machine say of the golden set what the trained model said? Needs no PyTorch."""
-    from cdm_inspect.files import to_json, write_durably
+    from cdm_inspect.encoding import to_json
+    from cdm_inspect.files import write_durably
     from cdm_inspect.inspection.exported.bundle import GOLDEN, read_artefact, read_golden
     from cdm_inspect.inspection.exported.parity import compare_parts
     from cdm_inspect.inspection.exported.station import open_station

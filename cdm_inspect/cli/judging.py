@@ -15,8 +15,8 @@ from rich.markup import escape
 from cdm_inspect.cli.arguments import Device, Line, Overrides, ScorerName
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.config.units import parse_duration
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.files import sha256_of
 from cdm_inspect.records import inspection_json
 
 if TYPE_CHECKING:

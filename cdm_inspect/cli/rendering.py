@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from cdm_inspect.files import to_json
+from cdm_inspect.encoding import to_json
 from cdm_inspect.records import ImageProblem, PilotProgress, StoredInspection, TrainingTick, Verdict
 
 _PLAIN_SECONDS = 10.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.cli.steps import Context
 from cdm_inspect.errors import InvalidOption
 
@@ -85,7 +86,7 @@ def explain(state: Context, project: Project, line: str, scorer: str) -> dict[st
     """The calibration in force with its rule, data and points, and the versions before it."""
     from cdm_inspect.calibration.record import read_history
 
-    calibration = project.calibration(line, scorer)
+    calibration = calibration_in_force(project, line, scorer)
     history = read_history(project.calibration_folder(line), scorer)
     document = _show_calibration(state, calibration)
     versions = [

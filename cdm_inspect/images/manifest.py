@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from cdm_inspect.encoding import readable
 from cdm_inspect.errors import ConfigError
-from cdm_inspect.files import readable, write_durably
+from cdm_inspect.files import write_durably
 
 COLUMNS = ("file", "sha256", "group", "decision", "comment")
 PartDecision = Literal["", "accept", "exclude"]

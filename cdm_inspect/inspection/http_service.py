@@ -33,8 +33,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from cdm_inspect.encoding import sha256_of, to_json
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.files import sha256_of, to_json
 from cdm_inspect.inspection.inspector import Inspector
 from cdm_inspect.inspection.recorder import Recorder, recording
 from cdm_inspect.project import Project

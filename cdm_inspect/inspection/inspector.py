@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdm_inspect.calibration.record import Calibration
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import CdmInspectError, UnreadableImage
-from cdm_inspect.files import sha256_of
 from cdm_inspect.images import Acquisition, Envelope, Preparation, decode_image, read_bytes
 from cdm_inspect.inspection.time_limit import TimeLimit
 from cdm_inspect.records import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import os
 import time
@@ -12,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cdm_inspect.calibration.in_force import count_judged
 from cdm_inspect.calibration.record import Calibration, load_calibration
 from cdm_inspect.errors import STRANGERS, CdmInspectError, NotCalibrated, StorageError
 from cdm_inspect.images import find_images
@@ -22,11 +22,9 @@ from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     Inspection,
-    InspectionQuery,
     JudgingSetup,
     PartImage,
     StoredInspection,
-    hour_of,
 )
 
 # What is lost of the charts is read again from the inspections.
@@ -130,7 +128,9 @@ class Recorder:
                 calibration_record=calibration.record,
             )
         )
-        inspector.take_up(calibration, inspected=_judged(self._store, inspector.line, calibration))
+        inspector.take_up(
+            calibration, inspected=count_judged(self._store, inspector.line, calibration)
+        )
         self._watch = watch
 
     def _keep(
@@ -215,21 +215,6 @@ def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:
             yield from find_images(path)
         else:
             yield path
-
-
-def _judged(store: VerdictStore, line: str, calibration: Calibration) -> int:
-    """Parts that a calibration has judged since it was made.
-
-    Of whole hours by their counts, which stay when records are deleted; in the hour that it was
-    made in, the same one may have been in force before.
-    """
-    made = calibration.made_at
-    next_hour = hour_of(made) + dt.timedelta(hours=1)
-    first = store.count(
-        InspectionQuery(line=line, calibration=calibration.id, since=made, until=next_hour)
-    )
-    later = store.hourly(line, since=next_hour)
-    return first + sum(count.parts for count in later if count.calibration == calibration.id)
 
 
 def _append(

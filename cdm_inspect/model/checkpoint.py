@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from cdm_inspect.config import LineConfig
+from cdm_inspect.encoding import sha256_of, to_json
 from cdm_inspect.errors import CheckpointCorrupt
-from cdm_inspect.files import sha256_of, to_json, write_durably
+from cdm_inspect.files import write_durably
 from cdm_inspect.images import Preparation
 from cdm_inspect.model.diffusion import ConsistentDenoiser, NetworkSize
 from cdm_inspect.model.manifest import FORMAT, MANIFEST, read_manifest

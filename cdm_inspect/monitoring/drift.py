@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.record import Calibration
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.images import Envelope
@@ -77,7 +78,7 @@ def drift(
     Raises:
         InvalidOption: if that is all of them.
     """
-    calibration = project.calibration(line, scorer)
+    calibration = calibration_in_force(project, line, scorer)
     charts, left_out = charts_of(calibration, shift, between_false_alarms)
     with project.open_store() as store:
         watch = LineWatch(store, calibration, charts)

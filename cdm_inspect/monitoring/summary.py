@@ -19,8 +19,8 @@ import numpy as np
 from cdm_inspect.calibration.guarantees import rate_interval
 from cdm_inspect.config.review import ReviewConfig
 from cdm_inspect.config.shifts import Shift, shifts_between
+from cdm_inspect.encoding import as_json
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.files import as_json
 from cdm_inspect.monitoring.agreement import LineAgreement, summarise_agreement
 from cdm_inspect.monitoring.decisions import JUDGED, LineDecisions, Told, read_decisions
 from cdm_inspect.monitoring.escapes import EscapeEstimate, Stratum, estimate_escapes

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from cdm_inspect.calibration.guarantees import Guarantee
+from cdm_inspect.calibration.in_force import calibration_in_force, count_judged
 from cdm_inspect.calibration.record import Calibration, Expiry, read_history
 from cdm_inspect.errors import CdmInspectError, CheckpointCorrupt
 from cdm_inspect.inspection.exported.bundle import MANIFEST, Artefact, read_artefact
 from cdm_inspect.model.manifest import read_manifest
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.project import Project
-from cdm_inspect.records import Event, InspectionQuery, JsonObject, Order, StoredInspection, hour_of
+from cdm_inspect.records import Event, InspectionQuery, JsonObject, Order, StoredInspection
 
 _NEWEST = 500
 """Inspections that are looked at for what has judged lately."""
@@ -78,7 +79,7 @@ class CalibrationFacts:
         expires_at: likewise.
         expires_after: inspected parts that end it; None if none do.
         ends_by_drift: whether an alarm of a control chart ends it.
-        judged: parts that it has judged, counted from the hour in which it was made.
+        judged: parts that it has judged.
         expired: why it is out of date by time or parts, for people; empty while it is not.
         expiry: by which of them; None while it is not.
     """
@@ -226,7 +227,7 @@ def describe_line(project: Project, store: VerdictStore, line: str) -> LineModel
     model, calibration, problem = None, None, None
     try:
         model = _model(project.model_folder(line))
-        calibration = project.calibration(line)
+        calibration = calibration_in_force(project, line)
     except CdmInspectError as error:
         problem = error
     in_force = "" if model is None else model.id
@@ -294,10 +295,7 @@ def _time(text: object) -> dt.datetime | None:
 
 
 def _calibration(store: VerdictStore, found: Calibration) -> CalibrationFacts:
-    # The store counts by hours.
-    hour = hour_of(found.made_at)
-    counts = store.hourly(found.line, since=hour)
-    judged = sum(count.parts for count in counts if count.calibration == found.id)
+    judged = count_judged(store, found.line, found)
     days = found.expiry_days
     return CalibrationFacts(
         id=found.id,

@@ -16,14 +16,15 @@ from filelock import FileLock
 from cdm_inspect.calibration.bayesian_bootstrap import Estimate
 from cdm_inspect.calibration.costs import Costs
 from cdm_inspect.calibration.guarantees import guarantee_of
+from cdm_inspect.calibration.in_force import calibration_in_force, count_judged
 from cdm_inspect.calibration.record import Calibration, read_history
 from cdm_inspect.calibration.what_if import Outcome, WhatIf
+from cdm_inspect.encoding import as_json
 from cdm_inspect.errors import CalibrationError, CdmInspectError, InvalidOption, StorageError
-from cdm_inspect.files import as_json
 from cdm_inspect.monitoring.drift import LineWatch, charts_of
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.project import Project
-from cdm_inspect.records import Event, JsonObject, hour_of
+from cdm_inspect.records import Event, JsonObject
 from cdm_inspect.roles import Actor, Right
 
 SHORTEST_REASON = 10
@@ -80,7 +81,7 @@ def save_thresholds(
     outcome = what_if.outcome(review, reject, costs, parts_per_day=parts_per_day)
     former = what_if.calibration
     with _alone(project.calibration_folder(former.line) / f".{former.scorer}.by-hand.lock"):
-        in_force = project.calibration(former.line, former.scorer)
+        in_force = calibration_in_force(project, former.line, former.scorer)
         if (in_force.id, in_force.version) != (former.id, former.version):
             raise CalibrationError(
                 f"expected version {former.version} ({former.id}) in force, found version "
@@ -219,10 +220,7 @@ def _left(store: VerdictStore, former: Calibration) -> tuple[float | None, int |
     Raises:
         CalibrationError: if it is out of date.
     """
-    # With the whole hour that it was made in: it may end a little early, never late.
-    hour = hour_of(former.made_at)
-    counts = store.hourly(former.line, since=hour)
-    judged = sum(count.parts for count in counts if count.calibration == former.id)
+    judged = count_judged(store, former.line, former)
     drifted = ""
     if former.expiry_drift:
         watch = LineWatch(store, former, charts_of(former)[0])

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cdm_inspect.calibration.record import folds
 from cdm_inspect.images import battery, spread_evenly
 from cdm_inspect.plugins.contracts import DamagedParts
 from cdm_inspect.records import FloatArray, Tick
 from cdm_inspect.scoring.line_scorer import LineScorer
 
+FOLDS = 5
 SEED = 0
 """Of the synthetic defects that choices are made on: the same line is always tuned on the same."""
 
@@ -168,3 +168,10 @@ class _Copies:
         """All of them, as a scorer is shown them."""
         masks = np.array([mask for _, mask in self._copies], bool)
         return DamagedParts(torch.cat(self.layers), torch.from_numpy(masks))
+
+
+def folds(count: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Index pairs (fit on, score) that score each of `count` parts once, by the others."""
+    index = np.arange(count)
+    for fold in range(min(FOLDS, count)):
+        yield index[index % FOLDS != fold], index[index % FOLDS == fold]

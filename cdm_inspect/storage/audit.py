@@ -22,8 +22,8 @@ from typing import Any
 from sqlalchemy import Row, Select, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.files import sha256_of
 from cdm_inspect.plugins.contracts import AuditEntry
 from cdm_inspect.records import Decision, Purpose, Tick, untold
 from cdm_inspect.storage.engine import Database

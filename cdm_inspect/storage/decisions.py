@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cdm_inspect.files import readable
+from cdm_inspect.encoding import readable
 from cdm_inspect.records import Purpose, Review, StoredInspection
 from cdm_inspect.storage.rows import to_record, to_review
 from cdm_inspect.storage.schema import Base, DecisionRow, InspectionRow

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cdm_inspect.encoding import as_json, readable
 from cdm_inspect.errors import StorageError
-from cdm_inspect.files import as_json, readable
 from cdm_inspect.records import Event
 from cdm_inspect.storage import audit
 from cdm_inspect.storage.engine import Database

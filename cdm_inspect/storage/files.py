@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import STRANGERS, DamagedFile, StorageError
-from cdm_inspect.files import sha256_of, write_durably
+from cdm_inspect.files import write_durably
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _FOLDER = re.compile(r"[0-9a-f]{2}")

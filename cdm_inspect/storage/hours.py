@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from cdm_inspect.files import readable
+from cdm_inspect.encoding import readable
 from cdm_inspect.records import Decision, HourlyCount, Verdict, hour_of
 from cdm_inspect.storage.schema import Base, HourlyRow
 

@@ -24,7 +24,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from cdm_inspect.files import readable
+from cdm_inspect.encoding import readable
 from cdm_inspect.records import Inspection, InspectionQuery, Order
 from cdm_inspect.storage.schema import InspectionRow, Status
 

@@ -11,8 +11,8 @@ import numpy as np
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from cdm_inspect.encoding import readable, sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.files import readable, sha256_of
 from cdm_inspect.plugins.contracts import Pruned
 from cdm_inspect.records import InspectionQuery, StepTick, Verdict
 from cdm_inspect.storage import audit

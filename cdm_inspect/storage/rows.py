@@ -13,8 +13,8 @@ from sqlalchemy import Row, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
+from cdm_inspect.encoding import as_json, readable, sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.files import as_json, readable, sha256_of
 from cdm_inspect.images import encode_heatmap, encode_picture
 from cdm_inspect.records import (
     Decision,

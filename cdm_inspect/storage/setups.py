@@ -8,7 +8,7 @@ import json
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cdm_inspect.files import as_json, sha256_of
+from cdm_inspect.encoding import as_json, sha256_of
 from cdm_inspect.records import JudgingSetup, StoredInspection
 from cdm_inspect.storage import audit
 from cdm_inspect.storage.engine import Database

@@ -16,8 +16,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from cdm_inspect.encoding import readable
 from cdm_inspect.errors import DecisionConflict, StorageError, StoreUnreachable
-from cdm_inspect.files import readable
 from cdm_inspect.records import (
     Decision,
     Event,

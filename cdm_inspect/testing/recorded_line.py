@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cdm_inspect.files import sha256_of
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.images.demo_line import DEFECTS, draw_plate
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.records import (

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from cdm_inspect.calibration.record import Calibration, load_calibration
 from cdm_inspect.config import LineConfig
 from cdm_inspect.config.units import parse_duration
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import (
     STRANGERS,
     CdmInspectError,
@@ -19,7 +20,6 @@ from cdm_inspect.errors import (
     PluginFailed,
     UnreadableImage,
 )
-from cdm_inspect.files import sha256_of
 from cdm_inspect.images import Preparation, find_parts, load_manifest, read_region
 from cdm_inspect.inspection.inspector import Inspector, Look, Scored
 from cdm_inspect.model.checkpoint import TrainedModel, load_model

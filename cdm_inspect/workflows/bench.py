@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cdm_inspect.encoding import as_json, to_json
 from cdm_inspect.errors import CdmInspectError, ConfigError, NotCalibrated
 from cdm_inspect.evaluation.metrics import ScoredPart, evaluate_scores
 from cdm_inspect.evaluation.paired_tests import compare_auroc
-from cdm_inspect.files import as_json, to_json, write_durably
+from cdm_inspect.files import write_durably
 from cdm_inspect.images import find_labelled, thin_labelled
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, StepTick

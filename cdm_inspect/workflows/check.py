@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.files import sha256_of
 from cdm_inspect.images import (
     Acquisition,
     ManifestRow,

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cdm_inspect.encoding import sha256_of, to_json
 from cdm_inspect.errors import (
     STRANGERS,
     CdmInspectError,
@@ -20,7 +21,7 @@ from cdm_inspect.errors import (
     ExportError,
     UnreadableImage,
 )
-from cdm_inspect.files import sha256_of, to_json, write_durably
+from cdm_inspect.files import write_durably
 from cdm_inspect.images import (
     KINDS,
     Preparation,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cdm_inspect.encoding import as_json, to_json
 from cdm_inspect.errors import (
     ImageError,
     InvalidOption,
@@ -19,8 +20,9 @@ from cdm_inspect.errors import (
     StorageError,
     UnreadableImage,
 )
+from cdm_inspect.evaluation.compare import JudgedPart, compare_judged, judged_parts
 from cdm_inspect.evaluation.metrics import ScoredPart, evaluate_scores
-from cdm_inspect.files import as_json, to_json, write_durably
+from cdm_inspect.files import write_durably
 from cdm_inspect.images import (
     LabelledPart,
     find_labelled,
@@ -38,7 +40,6 @@ from cdm_inspect.records import (
     Tick,
     untold,
 )
-from cdm_inspect.review.report_index import JudgedPart, compare_judged, judged_parts
 from cdm_inspect.workflows.assembly import TrainedInspector, open_inspector
 from cdm_inspect.workflows.detectability import draw_detectability, measure_detectability
 from cdm_inspect.workflows.reports.evaluation_report import draw_evaluation, write_evaluation_report

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torchvision.utils import save_image
 
+from cdm_inspect.encoding import to_json
 from cdm_inspect.errors import CheckpointMismatch, InvalidOption
-from cdm_inspect.files import to_json, write_durably
+from cdm_inspect.files import write_durably
 from cdm_inspect.images import spread_evenly
 from cdm_inspect.model.checkpoint import load_model
 from cdm_inspect.model.diagnosis import diagnose_model, mean_function, restore

@@ -4,17 +4,14 @@ import json
 import time
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, JudgingSetup, Verdict
-from cdm_inspect.review import Work
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect.testing.recorded_line import record_line
 from cdm_inspect.testing.specimens import a_part, a_review
-from cdm_inspect_review import desk_api
 from cdm_inspect_review.plant import Plant
 from cdm_inspect_review.sessions import Signer, plant_secret
 
@@ -313,19 +310,6 @@ def test_the_same_decision_twice_is_one(post, untouched, store):
     answers = [post("tanaka", "decisions", sent)[1] for _ in range(3)]
     assert answers == [{"status": "stored", "version": 1}] * 3
     assert len(store.reviews(part.id)) == 1
-
-
-def test_the_board_of_a_plant_is_not_shown_for_its_demo_line(monkeypatch):
-    """Which has lines of the same names."""
-    board = desk_api._WorkBoard()
-    for name, waiting in (("own", 7), ("demo", 3), ("own", 7)):
-        work = Work(
-            waiting=waiting, oldest=None, audited=0, audit_wanted=0, second_wanted=0, open=0
-        )
-        desk = SimpleNamespace(work=lambda line, work=work: work)
-        shown = SimpleNamespace(name=name, desk=desk)
-        monkeypatch.setattr(desk_api, "current_plant", lambda shown=shown: shown)
-        assert board.of("A")["waiting"] == waiting
 
 
 def test_a_part_keeps_the_reject_threshold_that_judged_it(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.record import Calibration
 from cdm_inspect.images import Envelope
 from cdm_inspect.monitoring.drift import drift
@@ -78,7 +79,7 @@ def plant(tmp_path):
 def inspect(root, exposures, start=0):
     """Ordinary parts, photographed so light, one a minute since yesterday."""
     project = open_project(root, line="A")
-    calibration = project.calibration("A")
+    calibration = calibration_in_force(project, "A")
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     with project.open_store() as store:
         for number, exposure in enumerate(exposures, start=start):

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cdm_inspect.calibration.guarantees import choose_threshold
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.record import Expiry
 from cdm_inspect.config.units import at_most
 from cdm_inspect.inspection.exported.bundle import MANIFEST
@@ -25,7 +26,7 @@ def measured(walked, measure, tmp_path_factory):
     line = tmp_path_factory.mktemp("measured") / "line"
     shutil.copytree(walked[0], line)
     project = measure(line)
-    found = project.calibration("A")
+    found = calibration_in_force(project, "A")
     mine = {"model": found.model, "calibration": found.id, "scorer": "fused"}
     with project.open_store() as store:
         for number in range(4):
@@ -56,7 +57,7 @@ def page(open_view):
 def test_what_is_in_force_and_what_a_station_runs_instead(page, plant):
     app = page(plant)
     project = open_project(plant)
-    found = project.calibration("A")
+    found = calibration_in_force(project, "A")
     told = app.texts()
     assert f"Model: {found.model}" in told
     assert f"Version: 1 ({found.id})" in told
@@ -73,7 +74,7 @@ def test_what_is_in_force_and_what_a_station_runs_instead(page, plant):
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_what_is_promised_and_what_it_would_take(page, plant, language):
-    found = open_project(plant).calibration("A")
+    found = calibration_in_force(open_project(plant), "A")
     told = page(plant, language=language).texts()
     label = {"en": "Promised: At most ", "ja": "保証: 検証用の良品"}[language]
     (promised,) = (line for line in told.splitlines() if line.startswith(label))
@@ -129,7 +130,7 @@ def test_an_export_was_made_by_the_clocks_of_the_plant(monkeypatch):
 
 def test_what_is_wrong_is_told_in_japanese(page, plant):
     project = open_project(plant)
-    folder, first = project.calibration_folder("A"), project.calibration("A")
+    folder, first = project.calibration_folder("A"), calibration_in_force(project, "A")
     hand = {**first.basis, "who": "伊藤", "role": "qa", "reason": "drill changed"}
     long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=40)
     saved = replace(first, rule="by hand", basis=hand, made_at=long_ago, expiry_days=30.0)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cdm_inspect import workflows
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.record import Calibration
 from cdm_inspect.calibration.what_if import open_what_if
 from cdm_inspect.project import open_project
@@ -112,7 +113,7 @@ def make_plant(tmp_path):
 
 def in_force(root, line="A"):
     """The thresholds by which a line is judged."""
-    calibration = open_project(root, line=line).calibration(line)
+    calibration = calibration_in_force(open_project(root, line=line), line)
     return calibration.threshold, calibration.reject_threshold
 
 
@@ -202,7 +203,7 @@ class Board:
 def test_thresholds_are_moved_and_put_into_force(reviewed_line, serve, open_page, pictures):
     from playwright.sync_api import expect
 
-    before = open_project(reviewed_line, line="A").calibration("A")
+    before = calibration_in_force(open_project(reviewed_line, line="A"), "A")
     board = Board(page := open_page(height=1400), serve(reviewed_line))
     start, _ = board.pair()
     board.move(times=3)
@@ -217,9 +218,11 @@ def test_thresholds_are_moved_and_put_into_force(reviewed_line, serve, open_page
     page.get_by_label("Why").fill("short")
     board.save.click()
     expect(page.get_by_text("at least 10 characters")).to_be_visible()
-    assert open_project(reviewed_line, line="A").calibration("A").version == before.version
+    assert (
+        calibration_in_force(open_project(reviewed_line, line="A"), "A").version == before.version
+    )
     board.put_into_force()
-    after = open_project(reviewed_line, line="A").calibration("A")
+    after = calibration_in_force(open_project(reviewed_line, line="A"), "A")
     assert after.version == before.version + 1
     assert (after.threshold, after.reject_threshold) == moved
     assert after.scoring_id == before.scoring_id

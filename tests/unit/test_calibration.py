@@ -11,12 +11,12 @@ from cdm_inspect.calibration.record import (
     _seal,
     conformal_p_value,
     equal_calibrations,
-    folds,
     load_calibration,
     read_history,
 )
 from cdm_inspect.errors import CalibrationError, NotCalibrated
 from cdm_inspect.records import Verdict
+from cdm_inspect.scoring.fitting import folds
 
 
 def make(scores=(1.0, 2.0, 3.0), model="m", **changes):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from cdm_inspect.errors import InvalidOption
+from cdm_inspect.evaluation.compare import compare_evaluations
 from cdm_inspect.evaluation.paired_tests import compare_auroc, compare_errors
-from cdm_inspect.review.report_index import ReportKind, compare_evaluations, find_reports
+from cdm_inspect.review.report_index import ReportKind, find_reports
 
 VERDICT = {"answer": "go", "rule": "lower", "endpoint": "drift"}
 

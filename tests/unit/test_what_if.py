@@ -15,6 +15,7 @@ from scipy.stats import beta
 
 from cdm_inspect.calibration.bayesian_bootstrap import Draws
 from cdm_inspect.calibration.costs import Costs, ScoreSample, choose_band, cost_of
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.record import Calibration, read_history
 from cdm_inspect.calibration.reviewed_sample import ReviewedParts
 from cdm_inspect.calibration.what_if import FEWEST_DEFECTS, Lack, WhatIf, open_what_if
@@ -344,7 +345,7 @@ def judged(store, calibration, good=120, bad=40):
 
 
 def test_it_opens_on_what_people_have_said(project, store):
-    first = project.calibration("A")
+    first = calibration_in_force(project, "A")
     judged(store, first)
     what_if = open_what_if(project, "A", store)
     assert what_if.refusal == ""
@@ -364,7 +365,7 @@ def test_it_opens_on_what_people_have_said(project, store):
 
 
 def test_too_few_defects_are_refused_and_the_curves_shown_all_the_same(project, store):
-    judged(store, project.calibration("A"), bad=FEWEST_DEFECTS - 1)
+    judged(store, calibration_in_force(project, "A"), bad=FEWEST_DEFECTS - 1)
     what_if = open_what_if(project, "A", store)
     assert "at least 30 confirmed defects, found 29 among 149 judged" in what_if.refusal
     assert what_if.lacks == (Lack.DEFECTS,)
@@ -377,11 +378,11 @@ def test_too_few_defects_are_refused_and_the_curves_shown_all_the_same(project, 
             attempt()
     with pytest.raises(CalibrationError, match="found 29"):
         save_thresholds(project, store, what_if, actor=QA, review=1.0, reject=2.0, reason=REASON)
-    assert project.calibration("A").version == 1
+    assert calibration_in_force(project, "A").version == 1
 
 
 def test_judged_parts_that_cannot_stand_for_all_are_refused(project, store):
-    first = project.calibration("A")
+    first = calibration_in_force(project, "A")
     judged(store, first)
     # Hundreds of passed parts of one kind that nobody has looked at.
     inspect(store, first, [-4.0 - n / 1000 for n in range(500)], lambda _: None, "unseen")
@@ -396,7 +397,7 @@ def test_judged_parts_that_cannot_stand_for_all_are_refused(project, store):
 
 def test_records_that_were_deleted_are_told_and_nothing_else_is(project, store):
     """Whoever has decided enough is not asked for more decisions."""
-    first = project.calibration("A")
+    first = calibration_in_force(project, "A")
     old = dt.datetime.now(dt.UTC) - dt.timedelta(days=99)
     inspect(store, first, [-4.0 - n / 1000 for n in range(500)], lambda _: None, "unseen", old)
     judged(store, first, bad=FEWEST_DEFECTS - 1)
@@ -425,7 +426,7 @@ def test_a_line_that_nobody_has_judged_can_be_opened(project, store):
 
 @pytest.fixture
 def what_if(project, store):
-    judged(store, project.calibration("A"))
+    judged(store, calibration_in_force(project, "A"))
     return open_what_if(project, "A", store)
 
 
@@ -434,7 +435,7 @@ def test_saving_makes_a_version_that_tells_its_story(project, store, what_if):
     saved = save_thresholds(
         project, store, what_if, actor=QA, review=1.25, reject=None, reason=f"  {REASON} "
     )
-    loaded = project.calibration("A")
+    loaded = calibration_in_force(project, "A")
     assert loaded == saved
     assert (loaded.version, loaded.rule) == (2, "by hand")
     assert (loaded.threshold, loaded.reject_threshold) == (1.25, None)
@@ -498,7 +499,7 @@ def test_what_may_not_be_saved_leaves_nothing_behind(project, store, what_if, ch
     facts = dict(actor=QA, review=1.0, reject=2.0, reason=REASON)
     with pytest.raises(error, match=told):
         save_thresholds(project, store, what_if, **{**facts, **changes})
-    assert project.calibration("A").id == what_if.calibration.id
+    assert calibration_in_force(project, "A").id == what_if.calibration.id
     assert store.events() == []
 
 
@@ -519,7 +520,7 @@ def test_thresholds_that_are_in_force_are_no_new_version(project, store, what_if
     facts = dict(actor=QA, reason=REASON, costs=costs)
     with pytest.raises(InvalidOption, match=r"pass below 1, .* in force already\. Nothing was"):
         save_thresholds(project, store, again, review=1.0, reject=None, **facts)
-    assert project.calibration("A").id == saved.id
+    assert calibration_in_force(project, "A").id == saved.id
     assert len(store.events()) == 1
     # One of the two is enough.
     other = save_thresholds(project, store, again, review=1.0, reject=9.0, **facts)
@@ -551,7 +552,7 @@ def test_killed_before_the_file_the_record_has_more_than_there_is(
             save_thresholds(
                 project, store, what_if, actor=QA, review=1.0, reject=2.0, reason=REASON
             )
-    assert project.calibration("A").id == what_if.calibration.id
+    assert calibration_in_force(project, "A").id == what_if.calibration.id
     (event,) = store.events(action="save-thresholds")
     known = {record["id"] for record in read_history(project.calibration_folder("A"), "residual")}
     assert event.facts["saved"]["calibration"] not in known
@@ -571,7 +572,7 @@ def test_a_file_that_cannot_be_written_is_told(project, store, what_if):
     history.write_text("no folder")
     with pytest.raises(StorageError, match="cannot be written"):
         save_thresholds(project, store, what_if, actor=QA, review=1.0, reject=2.0, reason=REASON)
-    assert project.calibration("A").id == what_if.calibration.id
+    assert calibration_in_force(project, "A").id == what_if.calibration.id
     assert [event.action for event in store.events()] == [
         "save-thresholds-failed",
         "save-thresholds",
@@ -593,7 +594,7 @@ def test_thresholds_do_not_renew_a_calibration(project, store):
     spent = make(expiry_parts=340)
     spent.save(project.calibration_folder("A"))
     inspect(store, spent, [0.1 * n for n in range(340)], lambda _: None, "more")
-    judged_enough = replace(what_if, calibration=project.calibration("A"))
+    judged_enough = replace(what_if, calibration=calibration_in_force(project, "A"))
     with pytest.raises(CalibrationError, match="do not renew"):
         save_thresholds(
             project, store, judged_enough, actor=QA, review=1.0, reject=2.0, reason=REASON

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from cdm_inspect import workflows
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.errors import InvalidOption, NotCalibrated
 from cdm_inspect.images import find_images
 from cdm_inspect.project import open_project
@@ -130,7 +131,7 @@ def test_a_photograph_taken_otherwise_is_undecided_and_says_what_to_check(projec
 
 
 def test_past_its_expiry_nothing_passes(run, project):
-    calibration = project.calibration("A")
+    calibration = calibration_in_force(project, "A")
     parts = find_images(project.root / "data" / "A" / "test" / "good")
     replace(calibration, threshold=1e6, reject_threshold=1e6, expiry_parts=2).save(
         project.calibration_folder("A")
@@ -206,7 +207,7 @@ def test_each_half_of_the_parts_is_judged_by_the_other(project):
 @pytest.mark.slow
 def test_detectors_side_by_side(run, line):
     """Calibrated on the same good parts, judged on the same labelled ones, tested in pairs."""
-    before = open_project(line).calibration("A").version
+    before = calibration_in_force(open_project(line), "A").version
     data = line / "data" / "A"
     words = ("--scorer", "residual", "--scorer", "inpainting", "--scorer", "features")
     told = run("--project", line, "--json", "bench", "--line", "A", "--data", data, *words)
@@ -224,8 +225,8 @@ def test_detectors_side_by_side(run, line):
     )
     # Nothing that is in force changes.
     with pytest.raises(NotCalibrated):
-        open_project(line).calibration("A", "features")
-    assert open_project(line).calibration("A").version == before
+        calibration_in_force(open_project(line), "A", "features")
+    assert calibration_in_force(open_project(line), "A").version == before
     assert rows["fused"]["seconds_to_fit"] is None
     assert rows["features"]["seconds_to_fit"] > 0
     assert (

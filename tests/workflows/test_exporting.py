@@ -19,6 +19,7 @@ from PIL import Image
 
 from cdm_inspect import workflows
 from cdm_inspect.builtin import cdm_inspect_exporters, cdm_inspect_scorers
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import (
     ConfigError,
     ExportError,
@@ -27,7 +28,6 @@ from cdm_inspect.errors import (
     NotCalibrated,
     PluginUnavailable,
 )
-from cdm_inspect.files import sha256_of
 from cdm_inspect.images import Preparation, find_images, read_image
 from cdm_inspect.inspection.exported.bundle import GOLDEN, MANIFEST, read_artefact, read_golden
 from cdm_inspect.inspection.exported.station import open_station

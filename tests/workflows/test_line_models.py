@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 
 from cdm_inspect import workflows
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.errors import NotCalibrated
+from cdm_inspect.evaluation.compare import compare_evaluations
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Event
 from cdm_inspect.review.line_status import Misfit, describe_line
-from cdm_inspect.review.report_index import ReportKind, compare_evaluations, find_reports
+from cdm_inspect.review.report_index import ReportKind, find_reports
 from cdm_inspect.testing.specimens import a_part, evidence_of
 
 
@@ -29,7 +31,7 @@ def describe(project):
 def test_model_and_calibration_in_force(project, walked):
     report = walked[1]
     found = describe(project)
-    model, calibration = found.model, project.calibration("A")
+    model, calibration = found.model, calibration_in_force(project, "A")
     assert model.id == report.model
     assert (model.preset, model.size, model.budget) == ("tiny", (64, 64), "640")
     assert (model.images_seen, model.loss_held_out) == (report.images_seen, report.loss_held_out)
@@ -46,7 +48,7 @@ def test_model_and_calibration_in_force(project, walked):
 
 
 def test_versions_tell_who_and_why(project):
-    folder, first = project.calibration_folder("A"), project.calibration("A")
+    folder, first = project.calibration_folder("A"), calibration_in_force(project, "A")
 
     def save(reason):
         told = {**first.basis, "who": "伊藤", "role": "qa", "reason": reason}
@@ -136,9 +138,9 @@ def test_an_export_fits_until_the_line_learns_anew(project):
     workflows.export(project, "A", "onnx", tick=lambda step, done, total: None)
     (export,) = describe(project).exports
     assert (export.name, export.fits, export.problem) == ("onnx", True, "")
-    assert export.calibration == project.calibration("A").id
+    assert export.calibration == calibration_in_force(project, "A").id
     assert not export.thresholds_differ
-    first = project.calibration("A")
+    first = calibration_in_force(project, "A")
     replace(first, threshold=first.threshold + 1).save(project.calibration_folder("A"))
     (export,) = describe(project).exports
     assert (export.fits, export.thresholds_differ) == (True, True)
@@ -158,7 +160,7 @@ def test_an_export_fits_until_the_line_learns_anew(project):
 def test_real_evaluations_are_found_and_compare(project):
     data = project.root / "data" / "A"
     workflows.evaluate(project, "A", data, device="cpu")
-    first = project.calibration("A")
+    first = calibration_in_force(project, "A")
     other = project.root / "reports" / "stricter.png"
     lower = replace(first, threshold=first.scores[0], reject_threshold=None)
     lower.save(project.calibration_folder("A"))
@@ -178,8 +180,8 @@ def test_real_evaluations_are_found_and_compare(project):
 def test_it_loads_without_torch():
     code = (
         "import sys, cdm_inspect.review.line_status, cdm_inspect.review.report_index, "
-        "cdm_inspect.monitoring.health, "
-        "cdm_inspect.review.demo_process; assert 'torch' not in sys.modules; "
+        "cdm_inspect.monitoring.health; "
+        "assert 'torch' not in sys.modules; "
         "assert 'streamlit' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

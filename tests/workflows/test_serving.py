@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.images import find_images
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery
@@ -123,7 +124,7 @@ def test_thresholds_come_into_force_without_a_restart(server, line):
     url, bearer = f"{server}/v1/lines/A/inspections", f"Bearer {TOKEN}"
     _, before = ask(url, photograph.read_bytes(), Authorization=bearer)
     project = open_project(line, line="A")
-    former, now = project.calibration("A"), dt.datetime.now(dt.UTC)
+    former, now = calibration_in_force(project, "A"), dt.datetime.now(dt.UTC)
     saved = replace(former, threshold=-1e6, reject_threshold=-1e5, made_at=now).save(
         project.calibration_folder("A")
     )

@@ -8,6 +8,7 @@ import pytest
 
 from cdm_inspect import workflows
 from cdm_inspect.calibration.costs import Costs, ScoreSample
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.reviewed_sample import ReviewedParts
 from cdm_inspect.calibration.what_if import WhatIf
 from cdm_inspect.errors import InvalidOption
@@ -29,7 +30,7 @@ def project(line):
     opened = open_project(line, line="A")
     folder = opened.calibration_folder("A")
     calibration = replace(
-        opened.calibration("A"),
+        calibration_in_force(opened, "A"),
         scores=SCORES,
         threshold=THRESHOLD,
         reject_threshold=THRESHOLD,
@@ -40,7 +41,7 @@ def project(line):
 
 def make_parts(project, scores, start=0, acquisition=None, calibration=None):
     """Inspections with these scores; without one the photograph is to be taken again."""
-    calibration = calibration or project.calibration("A")
+    calibration = calibration or calibration_in_force(project, "A")
     with project.open_store() as store:
         # As a station does before its first part.
         store.record_setup(
@@ -104,7 +105,7 @@ def test_parts_that_look_less_odd_are_a_change_as_well(project):
 
 def photographs(project, count, **shifts):
     """Measures like those of good parts, shifted by so many standard deviations."""
-    random, usual = np.random.default_rng(11), project.calibration("A").envelope["usual"]
+    random, usual = np.random.default_rng(11), calibration_in_force(project, "A").envelope["usual"]
     return [
         {
             name: float(random.choice(values) + shifts.get(name, 0) * np.std(values))
@@ -149,7 +150,7 @@ def test_where_the_charts_stand_is_kept_and_gone_on_with(project, monkeypatch):
     found = workflows.drift(project, "A")
     assert min(read) > 120  # what was read before is not read again
     with project.open_store() as store:
-        calibration = project.calibration("A")
+        calibration = calibration_in_force(project, "A")
         fresh = watching.LineWatch(store, calibration, watching.charts_of(calibration)[0])
         fresh._last, fresh._states = 0, {name: ChartState() for name in fresh._states}
         fresh._values["p-value"].clear()
@@ -166,7 +167,10 @@ def test_an_alarm_ends_a_calibration_that_asks_for_it(project):
     scores = tuple(score + ordinary for score in SCORES)
     threshold = float(np.nextafter(scores[-1], np.inf))
     calibration = replace(
-        project.calibration("A"), scores=scores, threshold=threshold, reject_threshold=None
+        calibration_in_force(project, "A"),
+        scores=scores,
+        threshold=threshold,
+        reject_threshold=None,
     )
     random = np.random.default_rng(14)
     odder = ordinary + np.concatenate([random.normal(size=100), random.normal(1.2, 1, size=80)])
@@ -196,7 +200,7 @@ def test_a_change_too_small_to_be_told_is_refused(project):
 
 
 def test_few_held_out_parts_leave_the_charts_of_the_photographs(project):
-    calibration = replace(project.calibration("A"), scores=SCORES[:10], threshold=9.0)
+    calibration = replace(calibration_in_force(project, "A"), scores=SCORES[:10], threshold=9.0)
     calibration.save(project.calibration_folder("A"))
     # Some were judged, and have p-values that nobody charts.
     scores = [None if number % 2 else 0.0 for number in range(40)]
@@ -210,7 +214,7 @@ def test_few_held_out_parts_leave_the_charts_of_the_photographs(project):
 def test_a_line_on_which_no_part_passes_is_followed_by_its_photographs_alone(run, project):
     """As where costs have everything reviewed."""
     folder = project.calibration_folder("A")
-    replace(project.calibration("A"), threshold=SCORES[0] - 1).save(folder)
+    replace(calibration_in_force(project, "A"), threshold=SCORES[0] - 1).save(folder)
     # The last one passes: it looks less odd than all that were held out.
     make_parts(project, [*[5.0] * 30, SCORES[0] - 2])
     found = workflows.drift(project, "A")
@@ -219,14 +223,14 @@ def test_a_line_on_which_no_part_passes_is_followed_by_its_photographs_alone(run
     assert set(found["charts"]) == {"exposure", "contrast", "focus"}
     told = run("--project", project.root, "drift", "--line", "A")
     assert told.returncode == 0, told.stderr
-    replace(project.calibration("A"), envelope={}).save(folder)
+    replace(calibration_in_force(project, "A"), envelope={}).save(folder)
     with pytest.raises(InvalidOption, match="no part passes"):
         workflows.drift(project, "A")
 
 
 def set_thresholds(project, review):
     """As on the page Thresholds, where people have judged enough."""
-    calibration = project.calibration("A")
+    calibration = calibration_in_force(project, "A")
     random = np.random.default_rng(1)
     reviewed = ReviewedParts(
         inspected=400,
@@ -267,7 +271,7 @@ def stand(project, calibration):
 
 def test_thresholds_saved_by_hand_leave_the_charts_and_their_alarms(project):
     random = np.random.default_rng(21)
-    first = project.calibration("A")
+    first = calibration_in_force(project, "A")
     make_parts(project, random.normal(1.2, 1, size=80))
     before = workflows.drift(project, "A")
     assert before["alarms"]
@@ -299,7 +303,7 @@ def test_only_calibrate_begins_anew(project):
     make_parts(project, np.random.default_rng(22).normal(1.2, 1, size=80))
     second = set_thresholds(project, SCORES[60])
     assert workflows.drift(project, "A")["alarms"]
-    renewed = replace(project.calibration("A"), rule="false-reject", basis={})
+    renewed = replace(calibration_in_force(project, "A"), rule="false-reject", basis={})
     renewed = replace(renewed, made_at=watching.dt.datetime.now(watching.dt.UTC))
     renewed.save(project.calibration_folder("A"))
     found = workflows.drift(project, "A")
@@ -326,7 +330,7 @@ def test_a_calibration_ends_by_what_came_before_its_thresholds_as_well(project):
     ordinary = open_inspector(project, "A").inspect_file(image)[0].score
     scores = tuple(score + ordinary for score in SCORES)
     replace(
-        project.calibration("A"),
+        calibration_in_force(project, "A"),
         scores=scores,
         threshold=float(np.nextafter(scores[-1], np.inf)),
         reject_threshold=None,

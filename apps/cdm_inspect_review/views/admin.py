@@ -14,7 +14,7 @@ from cdm_inspect_review import admin_tables as tables
 from cdm_inspect_review.page_state import explained, notify, word
 from cdm_inspect_review.plant import current_plant
 from cdm_inspect_review.users import User
-from cdm_inspect_review.views import failure, first_run
+from cdm_inspect_review.views import failure
 
 _LONGEST_NAME, _LONGEST_PASSWORD = 128, 1024
 
@@ -33,7 +33,6 @@ def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
     st.subheader(word("admin.plugins"), anchor=False)
     rows = tables.plugin_rows(current_plant().project.registry.rows, word)
     st.dataframe(rows, hide_index=True, width="stretch", placeholder="–")
-    first_run.show_demo(actor)
 
 
 def _show_health(desk: ReviewDesk) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.review.report_index import LineReports, Report, ReportKind, compare_evaluations
+from cdm_inspect.evaluation.compare import compare_evaluations
+from cdm_inspect.review.report_index import LineReports, Report, ReportKind
 from cdm_inspect_review import model_tables as tables
 from cdm_inspect_review.page_state import explained, language, word
 from cdm_inspect_review.plant import current_plant

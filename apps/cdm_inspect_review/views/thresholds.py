@@ -83,7 +83,6 @@ def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
 
 @st.cache_resource(ttl=_SECONDS, show_spinner=False)
 def _opened(root: Path, line: str) -> WhatIf:
-    """Of a plant: a server turns to its demo line and back."""
     return current_plant().what_if(line)
 
 

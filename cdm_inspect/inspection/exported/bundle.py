@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cdm_inspect.calibration.record import Calibration, load_calibration
+from cdm_inspect.encoding import sha256_of, to_json
 from cdm_inspect.errors import ExportError, ExportMismatch, StorageError
-from cdm_inspect.files import sha256_of, to_json, write_durably
+from cdm_inspect.files import write_durably
 from cdm_inspect.records import FloatArray, JsonObject, PixelArray
 
 FORMAT = 1

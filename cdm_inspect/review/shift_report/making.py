@@ -11,8 +11,8 @@ from pathlib import Path
 from cdm_inspect.config import LineReviewConfig, ProjectConfig
 from cdm_inspect.config.review import ReasonConfig
 from cdm_inspect.config.shifts import Shift, shift_at
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.files import sha256_of
 from cdm_inspect.monitoring.summary import LineStatistics, summarise_line
 from cdm_inspect.plugins.contracts import StoreUpkeep, VerdictStore
 from cdm_inspect.records import Event, JsonObject

@@ -34,7 +34,7 @@ from reportlab.platypus import (
     TableStyle,
 )
 
-from cdm_inspect.files import readable
+from cdm_inspect.encoding import readable
 
 _JAPANESE = "HeiseiKakuGo-W5"
 pdfmetrics.registerFont(UnicodeCIDFont(_JAPANESE))

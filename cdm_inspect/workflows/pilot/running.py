@@ -21,8 +21,8 @@ from scipy import stats
 
 from cdm_inspect.config import CostsConfig, LineConfig
 from cdm_inspect.config.units import parse_duration
+from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.files import sha256_of
 from cdm_inspect.images import (
     GoodParts,
     find_labelled,

@@ -12,7 +12,8 @@ import numpy as np
 
 from cdm_inspect import workflows
 from cdm_inspect.config import LineConfig
-from cdm_inspect.files import to_json, write_durably
+from cdm_inspect.encoding import to_json
+from cdm_inspect.files import write_durably
 from cdm_inspect.images import GoodParts, spread_evenly
 from cdm_inspect.model.diagnosis import diagnose_model
 from cdm_inspect.model.training import Training

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cdm_inspect.encoding import readable
 from cdm_inspect.evaluation.metrics import ScoredPart
-from cdm_inspect.files import readable
 from cdm_inspect.images import overlay_heatmap
 from cdm_inspect.records import JsonObject
 from cdm_inspect.workflows.reports.evaluation_words import WORDS

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from cdm_inspect.files import readable, write_durably
+from cdm_inspect.encoding import readable
+from cdm_inspect.files import write_durably
 from cdm_inspect.records import JsonObject
 
 LANGUAGES = ("en", "ja")

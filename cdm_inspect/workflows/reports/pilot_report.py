@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cdm_inspect.files import to_json, write_durably
+from cdm_inspect.encoding import to_json
+from cdm_inspect.files import write_durably
 from cdm_inspect.records import JsonObject
 from cdm_inspect.workflows.reports.pages import LANGUAGES, Word, draw_svg, words_of, write_page
 from cdm_inspect.workflows.reports.pilot_words import WORDS
