@@ -19,9 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cdm_inspect import workflows
 from cdm_inspect.evaluation.paired_tests import compare_auroc
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.evaluate import evaluate
+from cdm_inspect.workflows.train import train
 
 
 def main() -> None:
@@ -74,10 +76,10 @@ def judge_natively(
         f'[lines.A.training]\nimages = "{arguments.images}"\nseed = {seed}\n'
     )
     project, began = open_project(folder, line="A"), time.perf_counter()
-    workflows.train(project, "A")
-    workflows.calibrate(project, "A", scorer=arguments.scorer)
+    train(project, "A")
+    calibrate(project, "A", scorer=arguments.scorer)
     seconds = time.perf_counter() - began
-    found = workflows.evaluate(project, "A", arguments.data, scorer=arguments.scorer)
+    found = evaluate(project, "A", arguments.data, scorer=arguments.scorer)
     parts = json.loads(Path(found["report_json"]).read_text())["parts"]
     manifest = json.loads((folder / "models" / "A" / "manifest.json").read_text())["preparation"]
     scores = {name_of(part["image"]): part["score"] for part in parts}

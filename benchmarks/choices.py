@@ -41,7 +41,7 @@ def main() -> None:
     project = open_project(arguments.project, line=arguments.line)
     model = load_line_model(project, arguments.line, arguments.device)
     config = project.config.line(arguments.line)
-    parts = good_parts_of(project, config, model)
+    parts = [side.images for side in good_parts_of(project, config, model)]
     labelled = find_labelled(arguments.data)
     if arguments.limit is not None:
         labelled = thin_labelled(labelled, arguments.limit)

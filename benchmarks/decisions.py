@@ -26,11 +26,12 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import precision_recall_curve
 
-from cdm_inspect import workflows
 from cdm_inspect.calibration.guarantees import choose_threshold
 from cdm_inspect.calibration.operating_point import by_cost
 from cdm_inspect.config import CostsConfig
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.evaluate import evaluate
 
 LINES = 2000
 
@@ -67,8 +68,8 @@ def main() -> None:
 def judge(arguments: argparse.Namespace, data: Path, line: str) -> dict:
     """Thresholds by cost, and the scores of labelled parts."""
     project = open_project(arguments.project, line=line, overrides=["rule='cost'"])
-    calibration = workflows.calibrate(project, line, scorer=arguments.scorer)
-    document = workflows.evaluate(project, line, data, scorer=arguments.scorer)
+    calibration = calibrate(project, line, scorer=arguments.scorer)
+    document = evaluate(project, line, data, scorer=arguments.scorer)
     parts = json.loads(Path(document["report_json"]).read_bytes())["parts"]
     return {
         "calibration": calibration,

@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from cdm_inspect import workflows
-from cdm_inspect.cli.steps import exports_of
 from cdm_inspect.errors import ExportMismatch
 from cdm_inspect.images import find_labelled
+from cdm_inspect.inspection.exported.bundle import MANIFEST
 from cdm_inspect.inspection.exported.station import open_station
 from cdm_inspect.plugins.contracts import ExporterOffer
 from cdm_inspect.project import open_project
 from cdm_inspect.workflows.assembly import open_inspector
+from cdm_inspect.workflows.export import export
 
 FORMS = (
     ("onnx", "fp32"),
@@ -61,11 +61,11 @@ def judge(arguments: argparse.Namespace, line: str, data: Path) -> list[dict]:
         if arguments.form and form not in arguments.form:
             continue
         name = exporter if precision == "fp32" else f"{exporter}-{precision}"
-        if arguments.reuse and name in exports_of(project, line):
+        if arguments.reuse and (project.export_folder(line, name) / MANIFEST).is_file():
             forms[form] = open_station(project, line, name)
             continue
         try:
-            document = workflows.export(
+            document = export(
                 project, line, exporter, options={"precision": precision}, tick=lambda *at: None
             )
         except ExportMismatch as error:

@@ -20,11 +20,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cdm_inspect import workflows
 from cdm_inspect.config import TrainingConfig
 from cdm_inspect.errors import CheckpointMismatch
 from cdm_inspect.images import find_images, spread_evenly
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.evaluate import evaluate
+from cdm_inspect.workflows.train import train as train_line
 
 FIGURES = ("image_AUROC", "image_AUPR", "pixel_AUROC", "pixel_AUPRO", "seconds_per_image")
 
@@ -99,9 +101,7 @@ def write_project(arguments: argparse.Namespace) -> None:
 
 
 def train(arguments: argparse.Namespace, line: str) -> dict:
-    report = workflows.train(
-        open_project(arguments.project, line=line), line, device=arguments.device
-    )
+    report = train_line(open_project(arguments.project, line=line), line, device=arguments.device)
     return {
         "line": line,
         "n_train": report.n_train,
@@ -119,11 +119,11 @@ def judge(arguments: argparse.Namespace, data: Path, line: str) -> list[dict]:
     rows = []
     for scorer in arguments.scorer or project.registry.scorers:
         try:
-            calibration = workflows.calibrate(project, line, scorer=scorer, device=arguments.device)
+            calibration = calibrate(project, line, scorer=scorer, device=arguments.device)
         except CheckpointMismatch as error:
             print(f"{scorer} left out: {error}")
             continue
-        row = workflows.evaluate(
+        row = evaluate(
             project, line, data, scorer=scorer, device=arguments.device, limit=arguments.limit
         )
         rows.append({**row, "found": calibration.found})

@@ -19,10 +19,12 @@ import cv2
 import numpy as np
 from review_desk import FLAGS, Server, chromium
 
-from cdm_inspect import workflows
 from cdm_inspect.images.demo_line import DemoCounts, draw_plate, write_demo_line
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Purpose, Review, Verdict
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.inspect import inspect
+from cdm_inspect.workflows.train import train
 
 PROJECT = """\
 [lines.A]
@@ -48,8 +50,8 @@ def write_plant(root: Path) -> None:
     write_demo_line(root, counts=DemoCounts(train=120, test_good=4, test_defect=2))
     (root / "cdm-inspect.toml").write_text(PROJECT)
     project = open_project(root, line="A")
-    workflows.train(project, "A")
-    workflows.calibrate(project, "A")
+    train(project, "A")
+    calibrate(project, "A")
     random = np.random.default_rng(3)
     folder = root / "arrived"
     folder.mkdir()
@@ -58,7 +60,7 @@ def write_plant(root: Path) -> None:
     for number in range(PARTS):
         picture, _ = draw_plate(random, odd.get(number))
         cv2.imwrite(str(folder / f"L{number // 100}-P{4000 + number}.png"), picture)
-    parts = list(workflows.inspect(project, "A", [folder]))
+    parts = list(inspect(project, "A", [folder]))
     with project.open_store() as store:
         for number, part in enumerate(parts[: PARTS - 40]):
             store.record_review(review(part, odd.get(number), random))

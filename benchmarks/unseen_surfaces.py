@@ -18,8 +18,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cdm_inspect import workflows
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.evaluate import evaluate
+from cdm_inspect.workflows.train import train
 
 SIDE, N_TRAIN, N_GOOD, N_DEFECT = 128, 100, 40, 15
 FIGURES = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO", "seconds_per_image")
@@ -52,12 +54,10 @@ def main() -> None:
         line = f"{name}-{seed}"
         project = open_project(arguments.project, line=line)
         if not arguments.reuse:
-            workflows.train(project, line)
+            train(project, line)
         for scorer in arguments.scorer or ("fused", "residual"):
-            calibration = workflows.calibrate(project, line, scorer=scorer)
-            row = workflows.evaluate(
-                project, line, arguments.project / "data" / line, scorer=scorer
-            )
+            calibration = calibrate(project, line, scorer=scorer)
+            row = evaluate(project, line, arguments.project / "data" / line, scorer=scorer)
             found[name, scorer].append({**row, "found": calibration.found})
         show(found, arguments)
     print(json.dumps([row for rows in found.values() for row in rows]))

@@ -88,7 +88,7 @@ class Detector:
             training = Training("memory", config, parts, Path(folder), device=device)
             for progress in training.run():
                 tick(progress)
-            model = load_model(Path(folder), training.fabric.device)
+            model = load_model(Path(folder), training.setup.fabric.device)
         found = cls(model, scorer or config.scorer, [])
         scores = fit_scorer(found._scorer, parts.held_out, trained_on=parts.train, tick=tick_scores)
         found.held_out_scores = sorted(scores)

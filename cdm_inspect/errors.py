@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 # What a stranger's code may raise that must end nothing but itself; Ctrl-C is not among it.
-STRANGERS: tuple[type[BaseException], ...] = (Exception, SystemExit)
+PLUGIN_EXCEPTIONS: tuple[type[BaseException], ...] = (Exception, SystemExit)
 
 
 class CdmInspectError(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from cdm_inspect.config import ProjectConfig, load_project
-from cdm_inspect.errors import STRANGERS, CdmInspectError, StorageError
+from cdm_inspect.errors import PLUGIN_EXCEPTIONS, CdmInspectError, StorageError
 from cdm_inspect.plugins import Registry, build_options
 from cdm_inspect.plugins.contracts import StoreOffer, StoreUpkeep, VerdictStore
 
@@ -50,7 +50,7 @@ class Project:
             return offer.open(options, self.root)
         except CdmInspectError:
             raise
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             raise StorageError(
                 f"the store {offer.name!r} cannot be opened: {type(error).__name__}: {error}. "
                 "Nothing was recorded."

@@ -277,6 +277,8 @@ class InspectionQuery:
         serial_prefix: with which it begins; no character in it stands for others.
         since: earliest time of inspection.
         until: end of the time of inspection; that moment is no longer part of it.
+        share: of all these parts only this share, chosen by a hash of each, so that a larger share
+            holds every smaller one; 0 to 1.
         after_id: page by key: only what comes, in this order, after the inspection of that number.
     """
 
@@ -294,6 +296,7 @@ class InspectionQuery:
     lot: str | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
+    share: float | None = None
     after_id: int | None = None
     order: Order = Order.OLDEST
     limit: int = 100

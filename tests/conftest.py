@@ -14,9 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from cdm_inspect import workflows
 from cdm_inspect.images.demo_line import DemoCounts, write_demo_line
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.train import train
 
 PROJECT = """\
 [lines.A]
@@ -49,8 +50,8 @@ def walked(tmp_path_factory):
     write_demo_line(root, counts=DemoCounts(train=60, test_good=8, test_defect=3))
     (root / "cdm-inspect.toml").write_text(PROJECT)
     project = open_project(root, line="A")
-    report = workflows.train(project, "A", device="cpu")
-    workflows.calibrate(project, "A", device="cpu")
+    report = train(project, "A", device="cpu")
+    calibrate(project, "A", device="cpu")
     return root, report
 
 

@@ -27,7 +27,7 @@ from cdm_inspect.records import FloatArray, JsonObject, Verdict
 _SCORING = 2
 
 # When it was made and as which version says nothing of what it is.
-_CIRCUMSTANCES = ("version", "made_at")
+_CIRCUMSTANCES = ("version", "made_at", "part_scores")
 
 
 class Expiry(StrEnum):
@@ -48,6 +48,7 @@ class Calibration:
         view: what else fixes the scores: the side of tiles, the hash of the region.
         found: what the scorer says of the parts and of its choices.
         scores: of the held-out good parts, each by statistics fitted without it; ascending.
+        part_scores: the same by the SHA-256 of the photograph.
         max_false_reject: what was asked for.
         confidence: with which `false_reject_bound` is kept.
         false_reject_bound: what the data can promise: at most this share of fresh good parts is
@@ -91,6 +92,7 @@ class Calibration:
     expiry_parts: int | None = None
     expiry_drift: bool = False
     scoring: int = _SCORING
+    part_scores: Mapping[str, float] = field(default_factory=dict, compare=False)
     version: int = field(default=0, compare=False)
     made_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC), compare=False)
     state: Mapping[str, FloatArray] = field(default_factory=dict, compare=False)
@@ -123,7 +125,11 @@ class Calibration:
     @property
     def record(self) -> JsonObject:
         """All that an auditor asks for: without the statistics, and the scores of single parts."""
-        facts = {name: value for name, value in self._facts().items() if name != "scores"}
+        facts = {
+            name: value
+            for name, value in self._facts().items()
+            if name not in ("scores", "part_scores")
+        }
         return {**facts, "held_out_parts": len(self.scores), "version": self.version}
 
     @property

@@ -17,7 +17,7 @@ _OF_TRAINING = (
 
 def main() -> None:
     """Run the command line and exit with the code of the error tree in `cdm_inspect.errors`."""
-    from cdm_inspect.cli.commands import app
+    from cdm_inspect.cli.app import app
     from cdm_inspect.cli.rendering import keep_for_json, show_error
 
     # No step needs the network; without this, libraries below would wait for it.

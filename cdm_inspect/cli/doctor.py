@@ -1,4 +1,4 @@
-"""The command `cdm-inspect doctor`."""
+"""`cdm-inspect doctor`: is everything as it should be?"""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import typer
 from rich.filesize import decimal
 from rich.markup import escape
 
-from cdm_inspect.cli.steps import Context
+from cdm_inspect.cli.context import Context
 from cdm_inspect.encoding import as_json
-from cdm_inspect.errors import STRANGERS, CdmInspectError
+from cdm_inspect.errors import PLUGIN_EXCEPTIONS, CdmInspectError
 
 if TYPE_CHECKING:
     from cdm_inspect.monitoring.health import Check
@@ -61,7 +61,7 @@ def check_devices() -> Check:
             found = look()
         except CdmInspectError as error:
             problems.append(str(error))
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             problems.append(
                 f"{package} cannot be loaded: {type(error).__name__}: {error}. Install it again."
             )

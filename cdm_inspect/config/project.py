@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from cdm_inspect.config.line import ImagesConfig, LineConfig
-from cdm_inspect.config.plugin_allow_list import Allowed
+from cdm_inspect.config.plugin_allow_list import parse_allowed
 from cdm_inspect.config.review import ReviewConfig
 from cdm_inspect.config.sections import Section, checked
 from cdm_inspect.config.units import parse_duration
@@ -62,7 +62,7 @@ class PluginsConfig(Section):
 
     Attributes:
         allow: distributions, each as in pip's requirements: by name, and, if wanted, version and
-            hash, `name==1.2 --hash=sha256:...`. None means all that are installed.
+            which versions, `name==1.2`. None means all that are installed.
         required: distributions or entry points without which nothing runs.
         replaces: for a name that several offer, the distribution that counts.
     """
@@ -75,7 +75,7 @@ class PluginsConfig(Section):
     @classmethod
     def _allowed_are_requirements(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for entry in value or ():
-            Allowed.parse(entry)
+            parse_allowed(entry)
         return value
 
 

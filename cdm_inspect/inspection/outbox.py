@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 
-from cdm_inspect.errors import STRANGERS, CdmInspectError, PluginFailed, StorageError
+from cdm_inspect.errors import PLUGIN_EXCEPTIONS, CdmInspectError, PluginFailed, StorageError
 from cdm_inspect.plugins import build_options
 from cdm_inspect.plugins.contracts import SinkOffer, VerdictSink, VerdictStore
 from cdm_inspect.project import Project
@@ -220,7 +220,7 @@ class _Courier(threading.Thread):
                             pause = _FIRST_PAUSE
                     self._tell(sink)
                 self.trouble = ""
-            except STRANGERS as error:  # a sink must not stop a line
+            except PLUGIN_EXCEPTIONS as error:  # a sink must not stop a line
                 if not self.trouble and str(error) != _ELSEWHERE:
                     _log.warning("sink %r: %s; it will be tried again", self.box.name, error)
                 self.trouble = str(error)
@@ -261,7 +261,7 @@ def _blamed() -> Iterator[None]:
         yield
     except CdmInspectError:
         raise
-    except STRANGERS as error:
+    except PLUGIN_EXCEPTIONS as error:
         raise PluginFailed(f"{type(error).__name__}: {error}") from error
 
 
@@ -285,7 +285,7 @@ def deliver(project: Project, *, tick: Tick = untold) -> JsonObject:
                 with box.opened() as sink:
                     while (step := box.send(sink)).passed:
                         sent += step.sent
-            except STRANGERS as error:  # the other sinks have their turn
+            except PLUGIN_EXCEPTIONS as error:  # the other sinks have their turn
                 trouble = str(error)
             told.append(
                 {"name": box.name, "sent": sent, "waiting": box.waiting(), "error": trouble}

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError
 from cdm_inspect.config import PluginsConfig, mistakes
 from cdm_inspect.config.plugin_allow_list import why_refused
 from cdm_inspect.errors import (
-    STRANGERS,
+    PLUGIN_EXCEPTIONS,
     ConfigError,
     PluginConflict,
     PluginFailed,
@@ -222,7 +222,7 @@ class Registry:
         for implementation in self._implementations("cdm_inspect_line_file"):
             try:
                 path = _call(implementation, line=line, root=root)
-            except STRANGERS as error:
+            except PLUGIN_EXCEPTIONS as error:
                 raise PluginFailed(
                     f"plugin {implementation.plugin_name!r} failed to name the file of line "
                     f"{line!r}: {error}."
@@ -243,7 +243,7 @@ class Registry:
         for implementation in self._implementations(hook):
             try:
                 _call(implementation, **arguments)
-            except STRANGERS:  # an observer must not stop a line
+            except PLUGIN_EXCEPTIONS:  # an observer must not stop a line
                 _log.warning(
                     "plugin %r failed in %s", implementation.plugin_name, hook, exc_info=True
                 )
@@ -264,14 +264,14 @@ class Registry:
                 row.note(Trouble.DISABLED)
                 return
             allow = self.config.allow
-            if allow is not None and (why := why_refused(point.dist, point.module, allow)):
+            if allow is not None and (why := why_refused(point.dist, allow)):
                 row.status, row.reason = "not allowed", why
                 row.note(Trouble.NOT_ALLOWED)
                 return
         began = time.perf_counter()
         try:
             plugin = point.load()
-        except STRANGERS as error:  # whatever a stranger's module does
+        except PLUGIN_EXCEPTIONS as error:  # whatever a stranger's module does
             row.refuse(f"import failed: {type(error).__name__}: {error}", Trouble.IMPORT)
             self._warn(row)
             return
@@ -296,7 +296,7 @@ class Registry:
         try:
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
-        except STRANGERS as error:  # pluggy raises many kinds
+        except PLUGIN_EXCEPTIONS as error:  # pluggy raises many kinds
             # Refused for its signature, a plugin may still be registered with live hooks.
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
@@ -309,7 +309,7 @@ class Registry:
         kind = _KINDS[hook][0]
         try:
             offers = list(implementation.function())
-        except STRANGERS as error:  # a stranger's code
+        except PLUGIN_EXCEPTIONS as error:  # a stranger's code
             row.refuse(f"{hook} raised {type(error).__name__}: {error}", Trouble.RAISED)
             self._warn(row)
             return

@@ -120,12 +120,13 @@ class ReviewDesk:
     def work(self, line: str) -> Work:
         """How much there is to do on a line."""
         waiting = InspectionQuery(line=line, is_waiting=True)
+        wanted = self.settings(line).audit_per_shift
         oldest = self.store.find(replace(waiting, order=Order.OLDEST, limit=1))
         return Work(
             waiting=self.store.count(waiting),
             oldest=oldest[0].inspected_at if oldest else None,
-            audited=self._sample.judged(line, dt.datetime.now(dt.UTC)),
-            audit_wanted=self.settings(line).audit_per_shift,
+            audited=self._sample.judged(line, wanted, dt.datetime.now(dt.UTC)),
+            audit_wanted=wanted,
             second_wanted=self._second_wanted(line),
             open=self.store.count(InspectionQuery(line=line, decision=Decision.UNSURE)),
         )
@@ -221,7 +222,7 @@ class ReviewDesk:
             self._check(actor, part, review, undoes, sha256, known)
             stored = self.store.record_review(review)
             self._loans.end(part.id)
-            self._sample.hear(part, review)
+            self._sample.on_decision(part, review)
             if review.purpose is Purpose.SECOND:
                 with self._lock:
                     self._wanted.pop(part.line, None)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cdm_inspect.errors import STRANGERS, CdmInspectError, PluginFailed
+from cdm_inspect.errors import PLUGIN_EXCEPTIONS, CdmInspectError, PluginFailed
 from cdm_inspect.plugins.contracts import (
     DamagedParts,
     FittedScorer,
@@ -244,7 +244,7 @@ def _blamed_on_the_scorer() -> Iterator[None]:
         yield
     except CdmInspectError:
         raise
-    except STRANGERS as error:
+    except PLUGIN_EXCEPTIONS as error:
         raise PluginFailed(f"{type(error).__name__}: {error}") from error
 
 

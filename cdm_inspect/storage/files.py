@@ -15,7 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from cdm_inspect.encoding import sha256_of
-from cdm_inspect.errors import STRANGERS, DamagedFile, StorageError
+from cdm_inspect.errors import PLUGIN_EXCEPTIONS, DamagedFile, StorageError
 from cdm_inspect.files import write_durably
 
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -108,7 +108,7 @@ def open_files(images: str, root: Path) -> FileStore:
             f"store.images: expected a folder or an address such as s3://bucket/folder, found "
             f"{images!r} ({error}). For S3: pip install 'cdm-inspect[s3]'."
         ) from error
-    except STRANGERS as error:
+    except PLUGIN_EXCEPTIONS as error:
         raise StorageError(f"{images} cannot be used: {error}.") from error
     if isinstance(system, LocalFileSystem):
         return LocalFiles(Path(path))
@@ -244,7 +244,7 @@ class RemoteFiles:
                 found = self._system.info(path)["size"]
                 if found != len(data):
                     raise StorageError(f"{found} of {len(data)} bytes arrived.")
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             raise StorageError(
                 f"an image cannot be kept at {self.where}, and the part was not recorded: {error}"
             ) from error
@@ -257,7 +257,7 @@ class RemoteFiles:
             data = self._system.cat_file(self._path(name))
         except FileNotFoundError as error:
             raise _missing(name, self.where) from error
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             raise _unreadable(name, self.where, error) from error
         return _checked(data, name, self.where)
 
@@ -267,7 +267,7 @@ class RemoteFiles:
             return int(self._system.info(self._path(name))["size"])
         except FileNotFoundError:
             return None
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             raise _unreadable(name, self.where, error) from error
 
     def read_note(self, name: str) -> str:
@@ -276,7 +276,7 @@ class RemoteFiles:
             return str(self._system.cat_file(f"{self._root}/{name}").decode())
         except FileNotFoundError:
             return ""
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             raise StorageError(f"{self.where}/{name} cannot be read: {error}.") from error
 
     def write_note(self, name: str, text: str) -> None:
@@ -287,7 +287,7 @@ class RemoteFiles:
         """
         try:
             self._system.pipe_file(f"{self._root}/{name}", text.encode())
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             raise StorageError(f"{self.where}/{name} cannot be written: {error}.") from error
 
     def is_empty(self) -> bool:
@@ -297,7 +297,7 @@ class RemoteFiles:
             return not any(_FOLDER.fullmatch(path.rpartition("/")[2]) for path in found)
         except FileNotFoundError:
             return True
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             raise StorageError(f"{self.where} cannot be read: {error}.") from error
 
     def sweep(
@@ -320,7 +320,7 @@ class RemoteFiles:
                     if not is_dry:
                         self._system.rm_file(self._path(name))
                     files, size = files + 1, size + found[name]
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             raise StorageError(f"the files at {self.where} cannot be swept: {error}.") from error
         return Swept(files=files, bytes=size, temporaries=0)
 

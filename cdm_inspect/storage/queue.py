@@ -109,6 +109,9 @@ def matching(query: InspectionQuery) -> list[ColumnElement[bool]]:
         found.append(row.version == literal_column(str(int(query.version))))
     if query.ids:
         found.append(row.id.in_(query.ids))
+    if query.share is not None and query.share < 1:
+        # The key is a SHA-256, in hexadecimal.
+        found.append(row.key < f"{int(max(query.share, 0.0) * 2**64):016x}")
     if query.calibration is not None:
         found.append(row.calibration == query.calibration)
     for name in ("serial", "lot"):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -216,6 +217,10 @@ class StoreConformance(PeopleConformance):
             assert drawn == [p.id for p in store.find(InspectionQuery(order=Order.RANDOM))]
             assert drawn != sorted(drawn)
             assert sorted(drawn) == [p.id for p in every]
+            shares = [0.0, 0.1, 0.5, 0.5, 0.9, 1.0]
+            parts = [{p.id for p in store.find(InspectionQuery(share=s))} for s in shares]
+            assert all(small <= large for small, large in pairwise(parts))
+            assert (len(parts[0]), parts[2], len(parts[-1])) == (0, parts[3], len(every))
             for order in Order:
                 whole = [p.id for p in store.find(InspectionQuery(order=order))]
                 assert _by_pages(store, order) == whole

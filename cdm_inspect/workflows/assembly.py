@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from cdm_inspect.config import LineConfig
 from cdm_inspect.config.units import parse_duration
 from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import (
-    STRANGERS,
+    PLUGIN_EXCEPTIONS,
     CdmInspectError,
     CheckpointMismatch,
     ConfigError,
@@ -77,9 +78,22 @@ class ModelScorer:
 TrainedInspector = Inspector[ModelScorer]
 
 
+@dataclass(frozen=True)
+class PreparedParts:
+    """Good parts, ready for a model.
+
+    Attributes:
+        images: (count, channels, height, width) float32 in [-1, 1].
+        hashes: SHA-256 of each photograph.
+    """
+
+    images: FloatArray
+    hashes: tuple[str, ...]
+
+
 def good_parts_of(
     project: Project, config: LineConfig, *models: TrainedModel
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[PreparedParts, PreparedParts]:
     """The good parts that all of some models have trained on, and those held out from all.
 
     Parts that came into the folder after a model was trained are neither.
@@ -115,7 +129,10 @@ def good_parts_of(
             f"{fresh.sum()} (line {card.line!r} held out {len(card.held_out)}). Restore the "
             "images, or train again."
         )
-    return images[known], images[fresh]
+    return (
+        PreparedParts(images[known], tuple(compress(found, known))),
+        PreparedParts(images[fresh], tuple(compress(found, fresh))),
+    )
 
 
 def load_line_model(project: Project, line: str, device: str = "auto") -> TrainedModel:
@@ -150,7 +167,7 @@ def build_scorer(
         built = offer.build(TiledDenoiser(model.denoiser, config.tile), options)
     except CdmInspectError:
         raise
-    except STRANGERS as error:
+    except PLUGIN_EXCEPTIONS as error:
         raise PluginFailed(f"scorer {name!r} could not be built: {error}.") from error
     if not isinstance(built, Scorer):
         raise PluginFailed(

@@ -19,8 +19,8 @@ from cdm_inspect.images import find_labelled, thin_labelled
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, StepTick
 from cdm_inspect.workflows.assembly import TrainedInspector, open_inspector
-from cdm_inspect.workflows.judging import count_reading, judge_labelled
-from cdm_inspect.workflows.learning import derive_calibration
+from cdm_inspect.workflows.calibrate import derive_calibration
+from cdm_inspect.workflows.evaluate import count_reading, judge_labelled
 from cdm_inspect.workflows.reports.figures import draw_bench
 
 _KEPT = (

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.encoding import sha256_of
-from cdm_inspect.errors import InvalidOption
+from cdm_inspect.errors import CalibrationError, CheckpointError, InvalidOption
 from cdm_inspect.images import (
     Acquisition,
+    Manifest,
     ManifestRow,
     PartDecision,
+    PartOrigin,
     choose_held_out,
     find_odd_photographs,
     find_others,
@@ -23,6 +27,18 @@ from cdm_inspect.images import (
 )
 from cdm_inspect.project import Project
 from cdm_inspect.records import ImageProblem, Tick, untold
+
+_ODDEST = 0.1
+"""Share of the held-out good parts that are listed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OddPart:
+    """A held-out good part, and the score that the model gives it without having learnt from it."""
+
+    path: Path
+    sha256: str
+    score: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +55,8 @@ class CheckReport:
         problems: files that cannot be used, or were excluded.
         odd: usable photographs that were taken unlike the others and that nobody has accepted.
         near_duplicates: pairs of usable photographs that show nearly the same.
+        oddest: held-out good parts that the calibrated model finds oddest, the oddest first; those
+            that somebody has accepted are left out. Empty before the first calibration.
     """
 
     line: str
@@ -55,6 +73,7 @@ class CheckReport:
     problems: tuple[ImageProblem, ...]
     odd: tuple[ImageProblem, ...]
     near_duplicates: tuple[tuple[Path, Path], ...]
+    oddest: tuple[OddPart, ...]
 
     @property
     def is_enough(self) -> bool:
@@ -104,7 +123,27 @@ def check(project: Project, line: str, *, tick: Tick = untold) -> CheckReport:
         near_duplicates=tuple(
             (found.origin[first].path, found.origin[second].path) for first, second in pairs
         ),
+        oddest=_find_oddest(project, line, origins, manifest),
     )
+
+
+def _find_oddest(
+    project: Project, line: str, origins: Iterable[PartOrigin], manifest: Manifest
+) -> tuple[OddPart, ...]:
+    try:
+        scores = calibration_in_force(project, line).part_scores
+    except (CalibrationError, CheckpointError):
+        return ()  # the line has not come so far
+    ranked = sorted(
+        (
+            OddPart(path=origin.path, sha256=origin.sha256, score=scores[origin.sha256])
+            for origin in origins
+            if origin.sha256 in scores
+        ),
+        key=lambda part: -part.score,
+    )
+    listed = ranked[: math.ceil(_ODDEST * len(ranked))]
+    return tuple(part for part in listed if manifest.decision_of(part.sha256) != "accept")
 
 
 def review_parts(

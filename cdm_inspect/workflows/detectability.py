@@ -50,7 +50,8 @@ def measure_detectability(
         parts that the threshold flags as they are.
     """
     inspector = open_inspector(project, line, scorer=scorer, device=device)
-    _, held_out = good_parts_of(project, project.config.line(line), inspector.scorer.model)
+    config = project.config.line(line)
+    held_out = good_parts_of(project, config, inspector.scorer.model)[1].images
     threshold = inspector.calibration.threshold
     found: dict[tuple[str, float, float], list[bool]] = defaultdict(list)
     total = repeats * len(KINDS) * len(SIZES) * len(CONTRASTS)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cdm_inspect.encoding import sha256_of, to_json
 from cdm_inspect.errors import (
-    STRANGERS,
+    PLUGIN_EXCEPTIONS,
     CdmInspectError,
     CheckpointMismatch,
     ExportError,
@@ -170,7 +170,7 @@ def _write_graph(
         )
     except CdmInspectError:
         raise
-    except STRANGERS as error:
+    except PLUGIN_EXCEPTIONS as error:
         raise ExportError(
             f"scorer {draft.scorer!r} cannot be exported as {draft.exporter}: "
             f"{type(error).__name__}: {error}\nOnly what is made of operations that the format has "

@@ -18,12 +18,14 @@ import cv2
 import numpy as np
 import pytest
 
-from cdm_inspect import workflows
 from cdm_inspect.images.demo_line import draw_plate
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, Purpose, Review, Verdict
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect.testing.recorded_line import record_line
+from cdm_inspect.workflows.diagnose import diagnose
+from cdm_inspect.workflows.evaluate import evaluate
+from cdm_inspect.workflows.inspect import inspect
 from cdm_inspect_review.launcher import PROJECT_VARIABLE
 from cdm_inspect_review.users import USERS_FILE, Accounts
 
@@ -89,7 +91,7 @@ def reviewed(walked, tmp_path_factory):
         name = f"{number:03}-{'bad' if defect else 'good'}.png"
         cv2.imwrite(str(folder / name), picture)
     project = open_project(line, line="A")
-    parts = list(workflows.inspect(project, "A", [folder]))
+    parts = list(inspect(project, "A", [folder]))
     with project.open_store() as store:
         for part in parts:
             is_bad = "bad" in part.image
@@ -120,9 +122,9 @@ def measure():
     def call(line):
         project = open_project(line, line="A")
         data, again = line / "data" / "A", line / "reports" / "again.png"
-        workflows.evaluate(project, "A", data, device="cpu")
-        workflows.evaluate(project, "A", data, device="cpu", report=again)
-        workflows.diagnose(project, "A", parts=4)
+        evaluate(project, "A", data, device="cpu")
+        evaluate(project, "A", data, device="cpu", report=again)
+        diagnose(project, "A", parts=4)
         return project
 
     return call

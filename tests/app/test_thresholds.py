@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cdm_inspect import workflows
 from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.record import Calibration
 from cdm_inspect.calibration.what_if import open_what_if
@@ -21,6 +20,7 @@ from cdm_inspect.records import Decision, Inspection
 from cdm_inspect.review.thresholds import save_thresholds
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect.testing.specimens import a_review
+from cdm_inspect.workflows.inspect import inspect
 
 QUALITY = Actor("伊藤", Role.QA)
 MODEL = "0123456789ab"
@@ -377,7 +377,7 @@ def test_without_any_defect_the_curve_of_good_parts_is_shown(line, serve, open_p
     from playwright.sync_api import expect
 
     project = open_project(line, line="A")
-    list(workflows.inspect(project, "A", [line / "data" / "A" / "test" / "good"]))
+    list(inspect(project, "A", [line / "data" / "A" / "test" / "good"]))
     board = Board(page := open_page(), serve(line))
     expect(page.get_by_text("Too little is known to say")).to_be_visible()
     assert board.save.count() == 0

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from cdm_inspect import workflows
 from cdm_inspect.project import open_project
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect.testing.specimens import a_review
+from cdm_inspect.workflows.inspect import inspect
 
 OBSERVER = """
 import json, os
@@ -45,7 +45,7 @@ def test_verdicts_and_decisions_are_told_once(notes, line, monkeypatch):
     (line / "cut.png").write_bytes(parts[0].read_bytes()[:900])
     for _ in range(2):  # the second time they are in the store
         project = open_project(line, line="A")
-        kept = list(workflows.inspect(project, "A", [*parts, line / "cut.png"]))
+        kept = list(inspect(project, "A", [*parts, line / "cut.png"]))
     assert [note["image"] for note in notes()] == [*(part.name for part in parts), "cut.png"]
     assert [note["verdict"] for note in notes()] == [part.verdict.value for part in kept]
     assert notes()[-1]["verdict"] == "undecided"

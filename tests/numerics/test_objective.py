@@ -283,7 +283,7 @@ def test_defect_4_nothing_configured_is_ignored_and_nothing_is_drawn_twice(tiny_
     draw = CropSampler.draw
 
     def counting(self, batch, generator):
-        counts.append(self is training.crops)
+        counts.append(self is training.setup.crops)
         return draw(self, batch, generator)
 
     with patch.object(CropSampler, "draw", counting):

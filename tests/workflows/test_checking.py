@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cdm_inspect import workflows
 from cdm_inspect.errors import InvalidOption, UnreadableImage
 from cdm_inspect.images import load_good_parts, load_manifest
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.check import check, review_parts
 from cdm_inspect.workflows.reports.check_report import write_check_report
 
 
@@ -48,7 +48,7 @@ def names(items):
 
 def test_a_folder_is_judged_before_it_is_learnt_from(project):
     told = []
-    report = workflows.check(project, "A", tick=lambda done, total: told.append((done, total)))
+    report = check(project, "A", tick=lambda done, total: told.append((done, total)))
     assert (report.files, report.usable) == (32, 31)
     assert names(report.problems) == ["cut.png"]
     assert {(item.path.name, item.reason) for item in report.odd} >= {
@@ -70,10 +70,10 @@ def test_a_folder_is_judged_before_it_is_learnt_from(project):
 def test_what_people_decide_is_kept_and_heeded(project):
     folder = project.path("good")
     dark, soft = folder / "lot1_03.png", folder / "lot0_04.png"
-    file = workflows.review_parts(project, "A", accept=[soft], exclude=[dark])
+    file = review_parts(project, "A", accept=[soft], exclude=[dark])
     rows = {row.file: row.decision for row in load_manifest(file).rows.values()}
     assert rows == {"lot1_03.png": "exclude", "lot0_04.png": "accept"}
-    report = workflows.check(project, "A")
+    report = check(project, "A")
     assert sorted((p.path.name, p.reason) for p in report.problems) == [
         ("cut.png", "truncated"),
         ("lot1_03.png", "excluded"),
@@ -81,8 +81,8 @@ def test_what_people_decide_is_kept_and_heeded(project):
     assert report.odd == ()
     # A change of mind; renaming makes no difference.
     dark.rename(folder / "lot1_99.png")
-    workflows.review_parts(project, "A", accept=[folder / "lot1_99.png"])
-    assert "excluded" not in {p.reason for p in workflows.check(project, "A").problems}
+    review_parts(project, "A", accept=[folder / "lot1_99.png"])
+    assert "excluded" not in {p.reason for p in check(project, "A").problems}
     assert len(load_manifest(file).rows) == 2
 
 
@@ -91,11 +91,11 @@ def test_decisions_about_other_files_are_refused(project, tmp_path):
     save(stranger, np.zeros((80, 80)))
     part = project.path("good") / "lot0_00.png"
     with pytest.raises(InvalidOption, match="expected a good part below"):
-        workflows.review_parts(project, "A", exclude=[stranger])
+        review_parts(project, "A", exclude=[stranger])
     with pytest.raises(InvalidOption, match="both accepted and excluded"):
-        workflows.review_parts(project, "A", accept=[part], exclude=[part])
+        review_parts(project, "A", accept=[part], exclude=[part])
     with pytest.raises(UnreadableImage):
-        workflows.review_parts(project, "A", exclude=[part.with_name("none.png")])
+        review_parts(project, "A", exclude=[part.with_name("none.png")])
     assert not project.manifest_file("A").exists()
 
 
@@ -122,22 +122,22 @@ def test_decisions_by_the_command_line(run, project):
 
 
 def test_a_manifest_of_all_parts_names_groups(project):
-    file = workflows.review_parts(project, "A", is_complete=True)
+    file = review_parts(project, "A", is_complete=True)
     text = file.read_text(encoding="utf-8-sig")
     assert len(text.splitlines()) == 1 + 31
     # Somebody fills in the column; what was there already stays.
     text = text.replace(",,,", ",monday,,", 12)
     file.write_text(text, encoding="utf-8-sig")
     # The twin in lot 1 lies among them and ties that lot to them.
-    assert workflows.check(project, "A").groups == 2
-    workflows.review_parts(project, "A", is_complete=True)
+    assert check(project, "A").groups == 2
+    review_parts(project, "A", is_complete=True)
     assert file.read_text(encoding="utf-8-sig").count("monday") == 12
 
 
 def test_too_few_parts_are_reported_and_not_an_error(project):
     for path in list(project.path("good").glob("lot*.png"))[:26]:
         path.unlink()
-    report = workflows.check(project, "A")
+    report = check(project, "A")
     assert report.usable < report.needed
     assert report.n_held_out == 0
     assert not report.is_enough
@@ -147,6 +147,6 @@ def test_parts_that_all_belong_together_are_not_enough(project):
     for path in project.path("good").glob("lot1*.png"):
         path.unlink()
     (project.path("good") / "again.png").unlink()
-    report = workflows.check(project, "A")
+    report = check(project, "A")
     assert report.groups == 1
     assert not report.is_enough

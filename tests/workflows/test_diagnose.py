@@ -9,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from cdm_inspect import workflows
 from cdm_inspect.errors import CheckpointMismatch, InvalidOption
 from cdm_inspect.model.checkpoint import load_model
 from cdm_inspect.model.diagnosis import Estimate, diagnose_model, image_statistics, restore
 from cdm_inspect.plugins.contracts import Posterior
 from cdm_inspect.project import open_project
+from cdm_inspect.workflows.diagnose import diagnose
+from cdm_inspect.workflows.sample import sample
+from cdm_inspect.workflows.train import train
 
 
 class WhiteNoise:
@@ -166,7 +168,7 @@ def test_diagnose_draws_one_page_and_compares(line, run):
 
 def test_diagnose_refuses_a_model_of_other_images(line):
     other = line / "other"
-    workflows.train(
+    train(
         open_project(line, line="A", overrides=["image_size=48", "training.images=16"]),
         "A",
         device="cpu",
@@ -174,23 +176,23 @@ def test_diagnose_refuses_a_model_of_other_images(line):
     (line / "models" / "A").rename(other)
     load_model(other)
     project = open_project(line, line="A", overrides=["training.images=16"])
-    workflows.train(project, "A", device="cpu")
+    train(project, "A", device="cpu")
     with pytest.raises(CheckpointMismatch, match="differently"):
-        workflows.diagnose(project, "A", compare=other, parts=2)
+        diagnose(project, "A", compare=other, parts=2)
 
 
 @pytest.mark.parametrize("sampler", ["heun", "dpm-solver", "ancestral", "euler-maruyama"])
 def test_sample_writes_a_grid(line, sampler):
     project = open_project(line, line="A")
-    path = workflows.sample(project, "A", count=4, sampler=sampler, steps=4, sigma_max=2.0)
+    path = sample(project, "A", count=4, sampler=sampler, steps=4, sigma_max=2.0)
     with Image.open(path) as picture:
         assert picture.size == (2 * 66 + 2, 2 * 66 + 2)
         assert np.asarray(picture).std() > 5
     first = path.read_bytes()
-    workflows.sample(project, "A", count=4, sampler=sampler, steps=4, sigma_max=2.0)
+    sample(project, "A", count=4, sampler=sampler, steps=4, sigma_max=2.0)
     assert path.read_bytes() == first
 
 
 def test_sample_names_the_samplers_it_has(line):
     with pytest.raises(InvalidOption, match="ancestral"):
-        workflows.sample(open_project(line, line="A"), "A", sampler="magic")
+        sample(open_project(line, line="A"), "A", sampler="magic")

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cdm_inspect import workflows
 from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.errors import InvalidOption, NotCalibrated
 from cdm_inspect.images import find_images
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
-from cdm_inspect.workflows.contamination import find_contamination
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.evaluate import evaluate as evaluate_line
+from cdm_inspect.workflows.inspect import inspect
 from cdm_inspect.workflows.robustness import GRID
 
 
@@ -27,7 +28,7 @@ def project(line):
 
 
 def evaluate(project, **options):
-    return workflows.evaluate(project, "A", project.root / "data" / "A", **options)
+    return evaluate_line(project, "A", project.root / "data" / "A", **options)
 
 
 @pytest.mark.slow
@@ -67,7 +68,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(project):
 def test_two_evaluations_are_compared_part_by_part(project):
     first = evaluate(project)
     assert first["readings"] == 1
-    workflows.calibrate(project, "A", scorer="residual")
+    calibrate(project, "A", scorer="residual")
     second = evaluate(
         project, scorer="residual", compare=project.root / "reports" / "A-fused.json", margin=0.9
     )
@@ -124,7 +125,7 @@ def test_a_photograph_taken_otherwise_is_undecided_and_says_what_to_check(projec
     dark = project.root / "dark.png"
     with Image.open(good) as image:
         Image.fromarray((np.asarray(image) * 0.25).astype(np.uint8)).save(dark)
-    (found,) = workflows.inspect(project, "A", [dark])
+    (found,) = inspect(project, "A", [dark])
     assert found.verdict is Verdict.UNDECIDED
     assert found.reason.startswith("retake: ")
     assert "take the photograph again" in found.reason
@@ -136,7 +137,7 @@ def test_past_its_expiry_nothing_passes(run, project):
     replace(calibration, threshold=1e6, reject_threshold=1e6, expiry_parts=2).save(
         project.calibration_folder("A")
     )
-    found = list(workflows.inspect(project, "A", parts[:3]))
+    found = list(inspect(project, "A", parts[:3]))
     assert [part.verdict for part in found] == [Verdict.PASS, Verdict.PASS, Verdict.REVIEW]
     assert found[2].reason.startswith("calibration_expired: ")
     # Another process goes on counting.
@@ -147,7 +148,7 @@ def test_past_its_expiry_nothing_passes(run, project):
     replace(calibration, threshold=1e6, reject_threshold=1e6, expiry_parts=2, made_at=now).save(
         project.calibration_folder("A")
     )
-    (fresh,) = workflows.inspect(project, "A", [parts[5]])
+    (fresh,) = inspect(project, "A", [parts[5]])
     assert fresh.verdict is Verdict.PASS
 
 
@@ -178,30 +179,6 @@ def test_thresholds_by_cost_from_the_command_line(run, project):
     )
     assert done.returncode == 2
     assert "two rules" in done.stderr
-
-
-@pytest.mark.slow
-def test_each_half_of_the_parts_is_judged_by_the_other(project):
-    """One part is no part of the line at all."""
-    folder = project.root / "data" / "A" / "train" / "good"
-    with Image.open(find_images(folder)[0]) as image:
-        pixels = np.asarray(image).copy()
-    pixels[30:90, 30:90] = 255 - pixels[30:90, 30:90]
-    Image.fromarray(pixels).save(folder / "stranger.png")
-    images = open_project(project.root, line="A", overrides=["training.images='640'"])
-    shares = []
-    found = find_contamination(images, "A", budget="6s", scorer="residual", told=shares.append)
-    assert len(found.suspects) == 61
-    assert len({suspect.sha256 for suspect in found.suspects}) == 61
-    assert "stranger.png" in [suspect.path.name for suspect in found.listed]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-    low, high = found.share_interval
-    assert 0 <= low <= found.share <= high + 0.05
-    # What somebody has accepted is not listed again.
-    workflows.review_parts(project, "A", accept=[folder / "stranger.png"])
-    again = replace(found, suspects=(replace(found.suspects[0], decision="accept"),))
-    assert again.listed == ()
 
 
 @pytest.mark.slow

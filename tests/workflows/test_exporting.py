@@ -17,7 +17,6 @@ import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
-from cdm_inspect import workflows
 from cdm_inspect.builtin import cdm_inspect_exporters, cdm_inspect_scorers
 from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import (
@@ -37,6 +36,8 @@ from cdm_inspect.scoring.graph import ScoringGraph
 from cdm_inspect.scoring.line_scorer import LineScorer
 from cdm_inspect.testing.scorers import good_parts, small_network
 from cdm_inspect.workflows.assembly import open_inspector
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.export import export as export_line
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -47,7 +48,7 @@ def untold(*at):
 
 def export(root, exporter="onnx", *, overrides=(), **options):
     project = open_project(root, line="A", overrides=overrides)
-    return workflows.export(project, "A", exporter, tick=untold, **options)
+    return export_line(project, "A", exporter, tick=untold, **options)
 
 
 @pytest.fixture(scope="module")
@@ -222,13 +223,13 @@ def test_thresholds_change_without_a_new_export(exported, station):
     shutil.copytree(exported[0], root)
     before = opened(station).calibration
     project = open_project(root, line="A", overrides=["lines.A.max_false_reject=0.4"])
-    workflows.calibrate(project, "A", device="cpu")
+    calibrate(project, "A", device="cpu")
     shutil.copytree(root / "models" / "A" / "calibration", station / "models/A/calibration")
     after = opened(station).calibration
     assert after.threshold < before.threshold
     assert after.scoring_id == before.scoring_id
     blurred = open_project(root, line="A", overrides=["lines.A.scorers.fused.bias.boxes=[5]"])
-    workflows.calibrate(blurred, "A", device="cpu")
+    calibrate(blurred, "A", device="cpu")
     shutil.rmtree(station / "models")
     shutil.copytree(root / "models" / "A" / "calibration", station / "models/A/calibration")
     with pytest.raises(ExportMismatch, match="more has changed than thresholds"):
@@ -430,7 +431,7 @@ def test_one_size_only_region_and_eight_bits(line, tmp_path):
     region[: size[0] // 2] = 255
     Image.fromarray(region).save(line / "region.png")
     overrides = ["lines.A.images.region=region.png"]
-    workflows.calibrate(open_project(line, line="A", overrides=overrides), "A", device="cpu")
+    calibrate(open_project(line, line="A", overrides=overrides), "A", device="cpu")
     document = export(line, name="half", overrides=overrides, any_size=False)
     assert document["parity"]["flips"] == 0
     station = opened(line, "half", overrides)

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from cdm_inspect import workflows
 from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.errors import NotCalibrated
 from cdm_inspect.evaluation.compare import compare_evaluations
@@ -16,6 +15,8 @@ from cdm_inspect.records import Event
 from cdm_inspect.review.line_status import Misfit, describe_line
 from cdm_inspect.review.report_index import ReportKind, find_reports
 from cdm_inspect.testing.specimens import a_part, evidence_of
+from cdm_inspect.workflows.evaluate import evaluate
+from cdm_inspect.workflows.export import export as export_line
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_what_is_missing_or_damaged_is_said_and_the_rest_is_told(project):
 @pytest.mark.slow
 def test_an_export_fits_until_the_line_learns_anew(project):
     pytest.importorskip("onnxruntime")
-    workflows.export(project, "A", "onnx", tick=lambda step, done, total: None)
+    export_line(project, "A", "onnx", tick=lambda step, done, total: None)
     (export,) = describe(project).exports
     assert (export.name, export.fits, export.problem) == ("onnx", True, "")
     assert export.calibration == calibration_in_force(project, "A").id
@@ -159,12 +160,12 @@ def test_an_export_fits_until_the_line_learns_anew(project):
 
 def test_real_evaluations_are_found_and_compare(project):
     data = project.root / "data" / "A"
-    workflows.evaluate(project, "A", data, device="cpu")
+    evaluate(project, "A", data, device="cpu")
     first = calibration_in_force(project, "A")
     other = project.root / "reports" / "stricter.png"
     lower = replace(first, threshold=first.scores[0], reject_threshold=None)
     lower.save(project.calibration_folder("A"))
-    workflows.evaluate(project, "A", data, device="cpu", report=other)
+    evaluate(project, "A", data, device="cpu", report=other)
     found = find_reports(project.root / "reports", "A", lines=["A"]).of(ReportKind.EVALUATION)
     assert {report.name for report in found} == {"A-fused", "stricter"}
     assert all({path.suffix for path in report.files} == {".png", ".html"} for report in found)

@@ -18,7 +18,6 @@ import pytest
 import torch
 from PIL import Image
 
-from cdm_inspect import workflows
 from cdm_inspect.errors import (
     CheckpointCorrupt,
     CheckpointMismatch,
@@ -38,14 +37,19 @@ from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
 from cdm_inspect.scoring.line_scorer import LineScorer
 from cdm_inspect.workflows.assembly import ModelScorer, open_inspector
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.check import check
 from cdm_inspect.workflows.detectability import (
     CONTRASTS,
     draw_detectability,
     measure_detectability,
     smallest_detected,
 )
+from cdm_inspect.workflows.evaluate import evaluate
+from cdm_inspect.workflows.inspect import inspect as inspect_line
 from cdm_inspect.workflows.pilot.running import plan_pilot
 from cdm_inspect.workflows.pilot.runs import PilotRun, train_side_by_side
+from cdm_inspect.workflows.train import train
 
 
 def test_training_reports_what_it_did(walked):
@@ -107,8 +111,8 @@ def test_runs_side_by_side_are_saved_when_interrupted_in_the_midst_of_a_step(lin
     for run in runs:
         training = run.training("cpu")
         assert training.unfinished.is_there
-        with training.unfinished.claimed():  # nobody holds it any more
-            training._resume()
+        with training.unfinished.locked():  # nobody holds it any more
+            training.resume()
         assert training.position.step > 0
 
 
@@ -127,7 +131,7 @@ def test_training_stops_where_held_out_parts_get_worse(line, monkeypatch, patien
     overrides = [f"training.patience={patience}", "consistency.weight=0"]
     project = open_project(line, line="A", overrides=overrides)
     told = []
-    report = workflows.train(project, "A", device="cpu", tick=lambda at: told.append(at.warnings))
+    report = train(project, "A", device="cpu", tick=lambda at: told.append(at.warnings))
     assert len(measured) == checks
     assert told[-1] == report.warnings
     assert report.loss_held_out == 0.7
@@ -144,7 +148,7 @@ def test_training_stops_where_defects_stand_out_less(line, monkeypatch):
     monkeypatch.setattr(HeldOutCheck, "measure", lambda self, denoiser, device: next(losses))
     monkeypatch.setattr(DefectCheck, "measure", lambda self, denoiser, device: next(found))
     overrides = ["training.patience=3", "consistency.weight=0"]
-    report = workflows.train(open_project(line, line="A", overrides=overrides), "A", device="cpu")
+    report = train(open_project(line, line="A", overrides=overrides), "A", device="cpu")
     assert report.loss_held_out == pytest.approx(0.89)  # of the second check
     (stopped,) = [text for text in report.warnings if "stopped early" in text]
     assert "stood out ever less" in stopped
@@ -160,7 +164,7 @@ def test_check_names_each_bad_file(line):
         image.convert("RGB").save(good / "colour.png")
     (good / "modern.webp").write_bytes(b"RIFF")
     project = open_project(line, line="A")
-    report = workflows.check(project, "A")
+    report = check(project, "A")
     assert report.usable == 60
     assert sorted(p.reason for p in report.problems) == [
         "blank",
@@ -178,7 +182,7 @@ def test_check_names_each_bad_file(line):
 
 
 def test_evaluate_prints_the_keys_of_the_contract(line):
-    result = workflows.evaluate(open_project(line, line="A"), "A", line / "data" / "A")
+    result = evaluate(open_project(line, line="A"), "A", line / "data" / "A")
     keys = {
         "line",
         "scorer",
@@ -204,7 +208,7 @@ def test_evaluate_prints_the_keys_of_the_contract(line):
         assert picture.width > 1000
     for mask in (line / "data" / "A" / "ground_truth").rglob("*.png"):
         mask.unlink()
-    without = workflows.evaluate(open_project(line, line="A"), "A", line / "data" / "A")
+    without = evaluate(open_project(line, line="A"), "A", line / "data" / "A")
     assert without["pixel_AUROC"] is None
     assert without["image_AUROC"] == result["image_AUROC"]
 
@@ -246,7 +250,7 @@ def test_bad_input_is_undecided_and_never_passes(line):
     strange = os.fsdecode(os.fsencode(inbox) + b"/\x83e.png")  # Shift-JIS on a network share
     Path(strange).write_bytes(b"")
     paths = [*sorted(inbox.iterdir()), inbox / "absent.png", inbox / ("n" * 300 + ".png")]
-    found = {Path(i.image).name: i for i in workflows.inspect(project, "A", paths)}
+    found = {Path(i.image).name: i for i in inspect_line(project, "A", paths)}
     assert "folder.png" not in found  # a folder is looked into, whatever its name
     assert found["good.png"].verdict in (Verdict.PASS, Verdict.REJECT)
     for name, reason in {
@@ -263,7 +267,7 @@ def test_bad_input_is_undecided_and_never_passes(line):
         assert found[name].verdict is Verdict.UNDECIDED, name
         assert found[name].reason.startswith(reason)
         assert found[name].score is None
-    again = list(workflows.inspect(project, "A", [inbox / "good.png"]))
+    again = list(inspect_line(project, "A", [inbox / "good.png"]))
     assert again[0].id == found["good.png"].id
 
 
@@ -275,7 +279,7 @@ def test_what_could_not_be_judged_is_judged_when_it_can_be(line):
     part = line / "part.png"
 
     def inspect():
-        (kept,) = workflows.inspect(project, "A", [part])
+        (kept,) = inspect_line(project, "A", [part])
         return kept
 
     part.write_bytes(b"")
@@ -343,9 +347,9 @@ def test_every_scorer_can_be_calibrated_and_used(line):
     project = open_project(line, line="A")
     part = line / "data" / "A" / "test" / "scratch" / "000.png"
     for name in project.registry.scorers:
-        calibration = workflows.calibrate(project, "A", scorer=name)
+        calibration = calibrate(project, "A", scorer=name)
         assert len(calibration.scores) == 12
-        (stored,) = workflows.inspect(project, "A", [part], scorer=name)
+        (stored,) = inspect_line(project, "A", [part], scorer=name)
         assert stored.scorer == name
         assert stored.score is not None
         assert 1 / 13 <= stored.p_value <= 1
@@ -362,7 +366,7 @@ def test_a_line_looks_where_its_region_says_and_nowhere_else(line):
     project = open_project(line, line="A", overrides=["images.region=region.png"])
     with pytest.raises(ConfigError, match=r"images\.region"):
         open_inspector(project, "A")
-    calibration = workflows.calibrate(project, "A")
+    calibration = calibrate(project, "A")
     for member in calibration.found["members"].values():
         assert member["layout"] in ("aligned", "unaligned")
     before = open_inspector(project, "A").inspect_file(part)[0]
@@ -386,7 +390,7 @@ def test_a_region_that_cannot_be_used_is_refused(line, content):
         cv2.imwrite(str(line / "region.png"), np.full((64, 128), 255, np.uint8))
     project = open_project(line, line="A", overrides=["images.region=region.png"])
     with pytest.raises(ConfigError, match=r"images\.region.*(white|black)"):
-        workflows.calibrate(project, "A")
+        calibrate(project, "A")
 
 
 @pytest.mark.slow
@@ -396,7 +400,7 @@ def test_small_tiles_judge_much_as_one_look_does(line):
     peaks = []
     for tile in (64, 32):
         project = open_project(line, line="A", overrides=[f"tile={tile}"])
-        workflows.calibrate(project, "A")
+        calibrate(project, "A")
         heatmap = open_inspector(project, "A").inspect_file(part)[0].heatmap
         peaks.append(np.array(np.unravel_index(heatmap.argmax(), heatmap.shape)))
     assert np.abs(peaks[0] - peaks[1]).max() <= 12
@@ -451,7 +455,7 @@ def test_kill_and_resume_gives_the_run_that_was_never_killed(line):
         " line='A')\n"
         "def tick(t):\n"
         "    if t.step == 40: print('now', flush=True); time.sleep(60)\n"
-        "workflows.train(project, 'A', device='cpu', tick=tick)\n"
+        "train(project, 'A', device='cpu', tick=tick)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script],
@@ -466,18 +470,16 @@ def test_kill_and_resume_gives_the_run_that_was_never_killed(line):
     project = open_project(line, line="A")
     other = open_project(line, line="A", overrides=["training.seed=9"])
     with pytest.raises(CheckpointMismatch, match=r"other images|another configuration"):
-        workflows.train(other, "A", device="cpu", resume=True)
+        train(other, "A", device="cpu", resume=True)
     steps = []
-    report = workflows.train(
-        project, "A", device="cpu", resume=True, tick=lambda t: steps.append(t.step)
-    )
+    report = train(project, "A", device="cpu", resume=True, tick=lambda t: steps.append(t.step))
     assert 2 <= steps[0] <= 41
     assert report.steps == 80
     found, again = final_weights(line)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     assert again == name
     with pytest.raises(CheckpointMismatch, match="nothing to resume"):
-        workflows.train(project, "A", device="cpu", resume=True)
+        train(project, "A", device="cpu", resume=True)
 
 
 def test_budget_of_time_is_kept(line):
@@ -551,7 +553,7 @@ def test_held_out_parts_stay_held_out_in_fine_tuning(line):
             f"consistency.checkpoint='{base}'",
             *overrides,
         ]
-        return workflows.train(open_project(line, line="A", overrides=settings), "A", device="cpu")
+        return train(open_project(line, line="A", overrides=settings), "A", device="cpu")
 
     with pytest.raises(CheckpointMismatch, match="held out now"):
         tune("training.seed=5")
@@ -569,7 +571,7 @@ def test_held_out_parts_stay_held_out_in_fine_tuning(line):
 def test_training_with_the_conservativity_penalty(line):
     settings = ["training.images=64", "conservativity.weight=1e-3"]
     project = open_project(line, line="A", overrides=settings)
-    report = workflows.train(project, "A", device="cpu")
+    report = train(project, "A", device="cpu")
     assert report.steps == 8
     assert np.isfinite(report.loss_dsm)
 
@@ -577,7 +579,7 @@ def test_training_with_the_conservativity_penalty(line):
 def test_a_scorer_that_the_model_could_not_serve_is_refused_before_training(line):
     settings = ["scorer=inpainting", "training.masked_share=0.02"]  # of 8 crops: none
     with pytest.raises(ConfigError, match="masked_share"):
-        workflows.train(open_project(line, line="A", overrides=settings), "A", device="cpu")
+        train(open_project(line, line="A", overrides=settings), "A", device="cpu")
 
 
 def test_a_disk_that_stays_full_is_said_to_be_full(line):
@@ -612,7 +614,7 @@ def test_a_diverging_run_is_stopped(line):
         overrides=["training.learning_rate=50.0", "training.lr_warmup=0.0"],
     )
     with pytest.raises(TrainingDiverged, match="learning_rate"):
-        workflows.train(project, "A", device="cpu")
+        train(project, "A", device="cpu")
 
 
 @pytest.mark.slow

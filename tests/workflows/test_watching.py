@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cdm_inspect import workflows
 from cdm_inspect.calibration.costs import Costs, ScoreSample
 from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.reviewed_sample import ReviewedParts
@@ -14,11 +13,13 @@ from cdm_inspect.calibration.what_if import WhatIf
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.monitoring import drift as watching
 from cdm_inspect.monitoring.cusum import ChartState
+from cdm_inspect.monitoring.drift import drift
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Inspection, JudgingSetup, Verdict
 from cdm_inspect.review.thresholds import save_thresholds
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect.workflows.assembly import open_inspector
+from cdm_inspect.workflows.inspect import inspect
 
 SCORES = tuple(np.sort(np.random.default_rng(7).normal(size=100)).tolist())
 THRESHOLD = float(np.nextafter(SCORES[-1], np.inf))
@@ -79,7 +80,7 @@ def make_parts(project, scores, start=0, acquisition=None, calibration=None):
 def test_a_line_that_changes_is_found_and_told_since_when(run, project):
     random = np.random.default_rng(8)
     make_parts(project, random.normal(size=300))
-    quiet = workflows.drift(project, "A")
+    quiet = drift(project, "A")
     assert quiet["alarms"] == []
     chart = quiet["charts"]["p-value"]
     assert 250 < chart["parts"] <= 300
@@ -87,7 +88,7 @@ def test_a_line_that_changes_is_found_and_told_since_when(run, project):
     assert chart["values"][-1]["id"] == 300
     # Parts begin to look odder by a standard deviation, most of them still passing.
     make_parts(project, random.normal(1.0, 1.0, size=80), start=300)
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     (alarm, *_) = found["alarms"]
     assert alarm["direction"] == "odder"
     assert 300 < alarm["inspection"] <= 360
@@ -99,7 +100,7 @@ def test_a_line_that_changes_is_found_and_told_since_when(run, project):
 
 def test_parts_that_look_less_odd_are_a_change_as_well(project):
     make_parts(project, np.random.default_rng(9).normal(-1.5, 1.0, size=60))
-    (alarm, *_) = workflows.drift(project, "A")["alarms"]
+    (alarm, *_) = drift(project, "A")["alarms"]
     assert alarm["direction"] == "less odd"
 
 
@@ -119,7 +120,7 @@ def test_a_lamp_that_fades_is_found_whatever_the_scores_say(project):
     random = np.random.default_rng(12)
     taken = [*photographs(project, 200), *photographs(project, 60, exposure=-1.5)]
     make_parts(project, random.normal(size=260), acquisition=taken)
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert set(found["charts"]) == {"p-value", "exposure", "contrast", "focus"}
     (alarm, *_) = found["alarms"]
     assert (alarm["chart"], alarm["direction"]) == ("exposure", "darker")
@@ -129,7 +130,7 @@ def test_a_lamp_that_fades_is_found_whatever_the_scores_say(project):
 def test_photographs_to_be_taken_again_are_followed_as_well(project):
     taken = photographs(project, 40, exposure=-6)
     make_parts(project, [None] * 40, acquisition=taken)
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert found["alarms"][0]["chart"] == "exposure"
     assert found["charts"]["p-value"]["parts"] == 0
 
@@ -138,7 +139,7 @@ def test_where_the_charts_stand_is_kept_and_gone_on_with(project, monkeypatch):
     random = np.random.default_rng(13)
     scores = random.normal(0.6, 1, size=200)
     make_parts(project, scores[:120])
-    workflows.drift(project, "A")
+    drift(project, "A")
     make_parts(project, scores[120:], start=120)
     read = []
     follow = watching.LineWatch._follow
@@ -147,7 +148,7 @@ def test_where_the_charts_stand_is_kept_and_gone_on_with(project, monkeypatch):
         "_follow",
         lambda self, name, value, part: (read.append(part.id), follow(self, name, value, part)),
     )
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert min(read) > 120  # what was read before is not read again
     with project.open_store() as store:
         calibration = calibration_in_force(project, "A")
@@ -177,7 +178,7 @@ def test_an_alarm_ends_a_calibration_that_asks_for_it(project):
     for expires, verdict in ((False, Verdict.PASS), (True, Verdict.REVIEW)):
         replace(calibration, expiry_drift=expires).save(project.calibration_folder("A"))
         make_parts(project, odder)
-        (judged,) = workflows.inspect(project, "A", [image])
+        (judged,) = inspect(project, "A", [image])
         assert judged.score < threshold
         assert judged.verdict is verdict
     assert judged.reason.startswith("calibration_expired: since calibration")
@@ -189,14 +190,14 @@ def test_flagged_parts_are_no_drift(project):
     random = np.random.default_rng(10)
     scores = np.where(np.arange(300) % 2, random.normal(8, 1, 300), random.normal(size=300))
     make_parts(project, scores)
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert found["charts"]["p-value"]["parts"] < 160
     assert found["alarms"] == []
 
 
 def test_a_change_too_small_to_be_told_is_refused(project):
     with pytest.raises(InvalidOption, match="that takes"):
-        workflows.drift(project, "A", shift=0.3)
+        drift(project, "A", shift=0.3)
 
 
 def test_few_held_out_parts_leave_the_charts_of_the_photographs(project):
@@ -205,7 +206,7 @@ def test_few_held_out_parts_leave_the_charts_of_the_photographs(project):
     # Some were judged, and have p-values that nobody charts.
     scores = [None if number % 2 else 0.0 for number in range(40)]
     make_parts(project, scores, acquisition=photographs(project, 40, focus=-6))
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert "that takes" in found["left_out"]["p-value"]
     assert found["left_out_why"]["p-value"] == {"reason": "few-parts", "parts": 10, "needed": 14}
     assert list(watching.alarms_by_chart(found["alarms"])) == ["focus"]
@@ -217,7 +218,7 @@ def test_a_line_on_which_no_part_passes_is_followed_by_its_photographs_alone(run
     replace(calibration_in_force(project, "A"), threshold=SCORES[0] - 1).save(folder)
     # The last one passes: it looks less odd than all that were held out.
     make_parts(project, [*[5.0] * 30, SCORES[0] - 2])
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert "no part passes" in found["left_out"]["p-value"]
     assert found["left_out_why"]["p-value"]["reason"] == "no-part-passes"
     assert set(found["charts"]) == {"exposure", "contrast", "focus"}
@@ -225,7 +226,7 @@ def test_a_line_on_which_no_part_passes_is_followed_by_its_photographs_alone(run
     assert told.returncode == 0, told.stderr
     replace(calibration_in_force(project, "A"), envelope={}).save(folder)
     with pytest.raises(InvalidOption, match="no part passes"):
-        workflows.drift(project, "A")
+        drift(project, "A")
 
 
 def set_thresholds(project, review):
@@ -273,10 +274,10 @@ def test_thresholds_saved_by_hand_leave_the_charts_and_their_alarms(project):
     random = np.random.default_rng(21)
     first = calibration_in_force(project, "A")
     make_parts(project, random.normal(1.2, 1, size=80))
-    before = workflows.drift(project, "A")
+    before = drift(project, "A")
     assert before["alarms"]
     second = set_thresholds(project, SCORES[60])
-    after = workflows.drift(project, "A")
+    after = drift(project, "A")
     assert after["calibration"] == second.id != first.id
     assert after["since"]["calibration"] == first.id
     assert after["alarms"] == before["alarms"]
@@ -286,12 +287,12 @@ def test_thresholds_saved_by_hand_leave_the_charts_and_their_alarms(project):
     taken = photographs(project, 20)
     make_parts(project, [SCORES[80]] * 20, start=80, calibration=first, acquisition=taken)
     make_parts(project, [SCORES[80]] * 20, start=100, calibration=second, acquisition=taken)
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert found["charts"]["p-value"]["parts"] == before["charts"]["p-value"]["parts"] + 20
     assert found["charts"]["focus"]["parts"] == 40
     third = set_thresholds(project, SCORES[90])
     make_parts(project, random.normal(1.2, 1, size=40), start=120)
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     told = found["alarms"], {name: chart["parts"] for name, chart in found["charts"].items()}
     # Whoever reads, with whichever thresholds, and whether on from what was kept: all agree.
     for calibration in (first, second, third):
@@ -302,24 +303,24 @@ def test_thresholds_saved_by_hand_leave_the_charts_and_their_alarms(project):
 def test_only_calibrate_begins_anew(project):
     make_parts(project, np.random.default_rng(22).normal(1.2, 1, size=80))
     second = set_thresholds(project, SCORES[60])
-    assert workflows.drift(project, "A")["alarms"]
+    assert drift(project, "A")["alarms"]
     renewed = replace(calibration_in_force(project, "A"), rule="false-reject", basis={})
     renewed = replace(renewed, made_at=watching.dt.datetime.now(watching.dt.UTC))
     renewed.save(project.calibration_folder("A"))
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert found["alarms"] == []
     assert found["charts"]["p-value"]["parts"] == 0
     # Nor does it hear of stations that still judge as before.
     make_parts(project, [0.0] * 5, start=200, calibration=second)
-    assert workflows.drift(project, "A")["charts"]["p-value"]["parts"] == 0
+    assert drift(project, "A")["charts"]["p-value"]["parts"] == 0
 
 
 def test_where_no_part_passes_any_more_its_alarms_stay(project):
     make_parts(project, np.random.default_rng(23).normal(1.2, 1, size=80))
-    alarms = workflows.drift(project, "A")["alarms"]
+    alarms = drift(project, "A")["alarms"]
     assert {alarm["chart"] for alarm in alarms} == {"p-value"}
     set_thresholds(project, SCORES[0] - 1)
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert "p-value" not in found["charts"]
     assert found["alarms"] == alarms
 
@@ -338,16 +339,16 @@ def test_a_calibration_ends_by_what_came_before_its_thresholds_as_well(project):
     ).save(project.calibration_folder("A"))
     make_parts(project, [scores[95]] * 8)
     set_thresholds(project, scores[98])
-    assert workflows.drift(project, "A")["alarms"] == []
+    assert drift(project, "A")["alarms"] == []
     make_parts(project, [scores[95]] * 8, start=10)
-    (judged,) = workflows.inspect(project, "A", [image])
+    (judged,) = inspect(project, "A", [image])
     assert judged.reason.startswith("calibration_expired: since calibration"), judged
-    assert workflows.drift(project, "A")["charts"]["p-value"]["calls"] == 1
+    assert drift(project, "A")["charts"]["p-value"]["calls"] == 1
 
 
 def test_the_command_tells_the_first_and_the_latest_alarm(run, project):
     make_parts(project, np.random.default_rng(24).normal(1.5, 1, size=100))
-    found = workflows.drift(project, "A")
+    found = drift(project, "A")
     assert found["charts"]["p-value"]["calls"] > 2
     first, latest = found["alarms"]
     done = run("--project", project.root, "drift", "--line", "A")

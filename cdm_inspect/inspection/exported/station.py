@@ -13,7 +13,7 @@ from PIL import Image
 from cdm_inspect.calibration.record import Calibration, load_calibration
 from cdm_inspect.config.units import parse_duration
 from cdm_inspect.errors import (
-    STRANGERS,
+    PLUGIN_EXCEPTIONS,
     CdmInspectError,
     ExportError,
     ExportMismatch,
@@ -75,7 +75,7 @@ class ExportedScorer:
             found = self.graph(pixels[None])
         except CdmInspectError:
             raise
-        except STRANGERS as error:
+        except PLUGIN_EXCEPTIONS as error:
             raise PluginFailed(f"{type(error).__name__}: {error}") from error
         size = (self.preparation.height, self.preparation.width)
         _check_finite(found.score, (1,))
@@ -154,7 +154,7 @@ def open_graph(exporter: Exporter, files: Sequence[Path], artefact: Artefact) ->
         inside = dict(graph.metadata)
     except CdmInspectError:
         raise
-    except STRANGERS as error:
+    except PLUGIN_EXCEPTIONS as error:
         raise ExportError(
             f"{files[0]} cannot be opened: {type(error).__name__}: {error}. Export again."
         ) from error
@@ -197,7 +197,7 @@ def exporter_of(
         return offer.build(resolved), resolved.model_dump(mode="json")
     except CdmInspectError:
         raise
-    except STRANGERS as error:
+    except PLUGIN_EXCEPTIONS as error:
         raise PluginFailed(f"exporter {name!r} could not be built: {error}.") from error
 
 

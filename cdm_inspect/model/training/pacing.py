@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cdm_inspect.config import ConsistencyConfig
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+    from cdm_inspect.model.training.position import Position
 
 # At least one step in so many leaves the term out, so that its cost can be measured at all.
 _PROBE_EVERY = 16
@@ -127,3 +134,66 @@ class TermSchedule:
         if self.started is None:
             has_gained = 1 - latest / former >= self.config.tolerance
             self.flat_checks = 0 if has_gained else self.flat_checks + 1
+
+
+class TermPace:
+    """Schedule and pacer of a run, kept in step with its position.
+
+    Args:
+        config: of the consistency term.
+        position: of the run.
+        fabric: of the run; all devices keep the pace of the first.
+    """
+
+    def __init__(self, config: ConsistencyConfig, position: Position, fabric: Fabric) -> None:
+        self._position, self._fabric = position, fabric
+        self._schedule = TermSchedule(
+            config, started=position.consistency_started, flat_checks=position.flat_checks
+        )
+        self._pacer = CostPacer(config.budget, position.clock)
+        if position.duty is not None:
+            self._pacer.duty = position.duty
+
+    def term(self, progress: float, count: int) -> tuple[float, int]:
+        """Weight of the term and crops it is computed on, at this step.
+
+        Args:
+            progress: share of the budget that is used.
+            count: crops on which a step computes it, where it does.
+        """
+        weight = self._schedule.weight(progress)
+        self._position.consistency_started = self._schedule.started
+        if weight == 0 or not self._pacer.has_term(self._position.step):
+            return weight, 0
+        return weight / self._pacer.duty, count
+
+    def note_step(self, seconds: float, *, weight: float, count: int) -> None:
+        """Time a step, and set the pace anew where that is due."""
+        self._position.clock.note(seconds, is_on=weight > 0, has_term=count > 0)
+        if weight > 0 and self._pacer.is_update(self._position.step):
+            duty = self._pacer.chosen_duty()
+            if self._fabric.world_size > 1:
+                duty = float(self._fabric.broadcast(duty))
+            self._position.duty = self._pacer.duty = duty
+
+    def note_check(self, former: float, latest: float, progress: float) -> float:
+        """Two held-out losses in a row, the first perhaps NaN; the weight of the term by now."""
+        if math.isfinite(former):
+            self._schedule.note_held_out(former, latest)
+            self._position.flat_checks = self._schedule.flat_checks
+        return self._schedule.weight(progress)
+
+    @property
+    def cost_ratio(self) -> float | None:
+        """Seconds a step with the term on, at its pace, over seconds a step without.
+
+        From medians of this run's own steps; None while too few of either kind have been timed.
+        """
+        ratio = self._pacer.cost_ratio
+        return None if ratio is None else round(ratio, 3)
+
+    def effective_share(self, count: int, batch_size: int) -> float:
+        """Share of all crops on which the term is computed, at the pace last chosen."""
+        if self._position.consistency_started is None:
+            return 0.0
+        return round(self._pacer.duty * count / batch_size, 4)

@@ -14,6 +14,15 @@ CHECKS = 20
 """Held-out checks in a run."""
 
 
+class Warnings(list[str]):
+    """What people should know of a run, each said once."""
+
+    def add(self, text: str) -> None:
+        """Say it, unless it has been said."""
+        if text not in self:
+            self.append(text)
+
+
 @dataclass(kw_only=True)
 class Position:
     """Where a run stands; saved with the weights so that it can go on."""

@@ -43,7 +43,7 @@ class UnfinishedRun:
         return self._state.is_file()
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other processes from training the same line meanwhile.
 
         Raises:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cdm_inspect import workflows
 from cdm_inspect.config import LineConfig
 from cdm_inspect.encoding import to_json
 from cdm_inspect.files import write_durably
@@ -20,6 +19,8 @@ from cdm_inspect.model.training import Training
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, TrainingTick
 from cdm_inspect.workflows.assembly import good_parts_of, load_line_model
+from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.evaluate import evaluate
 
 ARMS = ("off", "on", "staged", "off-equal-images")
 SCORERS = ("residual", "reconstruction")
@@ -119,7 +120,8 @@ class PilotRun:
         """Diagnose the model, judge the labelled parts, and keep what was found."""
         plan, line = self.plan, self.plan.line
         model = load_line_model(self.own, line, device)
-        known, fresh = good_parts_of(self.own, self.config, model)
+        parts = good_parts_of(self.own, self.config, model)
+        known, fresh = (side.images for side in parts)
         found = diagnose_model(
             model,
             known[spread_evenly(len(known), _DIAGNOSED_PARTS)],
@@ -164,12 +166,12 @@ class PilotRun:
         endpoints: dict[str, float] = {}
         judged: JsonObject = {}
         for number, name in enumerate(names):
-            workflows.calibrate(self.own, line, scorer=name, device=device)
+            calibrate(self.own, line, scorer=name, device=device)
 
             def tick(done: int, total: int, number: int = number) -> None:
                 told((number + done / total) / len(names))
 
-            row = workflows.evaluate(
+            row = evaluate(
                 self.own,
                 line,
                 data,

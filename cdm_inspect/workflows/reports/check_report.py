@@ -71,17 +71,10 @@ def _page(document: JsonObject, language: str, shown: _Pictures) -> JsonObject:
         "word": word,
         "answer": word(answer, **document),
         "facts": word("facts", **{**document, **counts}),
-        "contamination": "",
-        "suspects": [],
         "next": word("next", line=document["line"]),
     }
     listed = {"odd": [(i["path"], i["detail"].partition(": ")[2]) for i in document["odd"]]}
-    if (found := document["contamination"]) is not None:
-        low, high = found["share_interval"]
-        page["contamination"] = word("contamination_text", low=low, high=high, **found)
-        listed["suspects"] = [
-            (i["path"], word("oddness", oddness=i["oddness"])) for i in found["listed"]
-        ]
+    listed["oddest"] = [(i["path"], word("score", **i)) for i in document["oddest"]]
     for name, items in listed.items():
         page[name] = [{**shown(path), "text": text} for path, text in items[:_MOST]]
         page[f"{name}_more"] = _more(word, len(items))

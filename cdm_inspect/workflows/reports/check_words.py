@@ -20,18 +20,15 @@ WORDS: dict[str, tuple[str, str]] = {
         "フォルダー {folder}。サイズ：{sizes}。種類：{kinds}。学習用と校正用に分割されないグループ：{groups}。",
     ),
     "problems": ("Files that cannot be used", "使用できないファイル"),
-    "contamination": (
-        "Parts that may be defective: look at them",
-        "不良の可能性がある部品（確認してください）",
+    "oddest": (
+        "Good parts that the line's model finds oddest: look at them",
+        "モデルが最も異常と見なす良品（確認してください）",
     ),
-    "contamination_text": (
-        "A model was trained on each half of the parts and judged the other. About {share:.1%} of {parts} parts stand out as none (95 %: {low:.1%} to {high:.1%}). Defects that look no odder than soiled good parts cannot be counted: look at the list whatever the figure says.",
-        "部品を半分ずつ学習し、残り半分を判定しました。{parts} 個のうち約 {share:.1%} が良品から明らかに外れています（95 % 区間 {low:.1%}～{high:.1%}）。汚れた良品程度に見える不良は数えられません。数値にかかわらず、一覧を確認してください。",
+    "oddest_why": (
+        "The tenth of the held-out good parts with the highest scores, each by statistics of other parts. A defect among them costs detection: exclude it, and calibrate again. Empty before the first calibration.",
+        "学習に使わなかった良品のうち、スコアが高い上位 1 割です（各部品は他の部品の統計で採点）。不良が混ざっていれば除外し、校正し直してください。校正前は空です。",
     ),
-    "oddness": (
-        "{oddness:.1f} robust SD above the median",
-        "中央値より {oddness:.1f} σ 大きい（ロバスト標準偏差）",
-    ),
+    "score": ("score {score:.3g}", "スコア {score:.3g}"),
     "odd": ("Photographs unlike the others: look at them", "他と異なる写真（確認してください）"),
     "near_duplicates": (
         "Nearly the same photograph; each pair stays on one side",

@@ -1,4 +1,4 @@
-"""The command `cdm-inspect report`."""
+"""`cdm-inspect report`: the report of a shift."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from cdm_inspect.cli.arguments import Line
-from cdm_inspect.cli.steps import Context
+from cdm_inspect.cli.context import Context
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.roles import administrator
 

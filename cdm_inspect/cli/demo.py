@@ -1,19 +1,39 @@
-"""The whole product on a small synthetic line, step by step."""
+"""`cdm-inspect demo`: the whole product on a small synthetic line, step by step."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.markup import escape
 
-from cdm_inspect.cli import evaluations, judging, steps, thresholds
-from cdm_inspect.cli.steps import Context
+from cdm_inspect.cli.context import Context
+
+if TYPE_CHECKING:
+    pass
+
+from cdm_inspect.cli.calibrate import calibrate_line
+from cdm_inspect.cli.check import check_line
+from cdm_inspect.cli.evaluate import evaluate_line, show_evaluations
+from cdm_inspect.cli.inspect import inspect_paths
+from cdm_inspect.cli.train import train_line
 
 
-def walk_demo(state: Context, directory: Path, *, budget: str | None, seed: int) -> dict[str, Any]:
+def demo(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Option(help="Where the line is written.")] = Path("demo-line"),
+    budget: Annotated[str | None, typer.Option(help="Training time; 3m if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the synthetic photographs.")] = 0,
+) -> None:
+    """Make a small synthetic line and walk through the whole product on it."""
+    state: Context = context.obj
+    state.screen.finish(_walk_demo(state, directory, budget=budget, seed=seed))
+
+
+def _walk_demo(state: Context, directory: Path, *, budget: str | None, seed: int) -> dict[str, Any]:
     """Render a line, check, train, calibrate, evaluate and inspect; says what comes next.
 
     Args:
@@ -32,16 +52,16 @@ def walk_demo(state: Context, directory: Path, *, budget: str | None, seed: int)
     project = open_project(directory, line=line, overrides=given)
     data = directory / "data" / "A"
     screen.say("[bold]2/6[/bold] check: are the photographs usable?")
-    checked = steps.check(state, project, line)
+    checked = check_line(state, project, line)
     screen.say("[bold]3/6[/bold] train: a consistent diffusion model on good parts")
-    trained = steps.train(state, project, line)
+    trained = train_line(state, project, line)
     screen.say("[bold]4/6[/bold] calibrate: a threshold from held-out good parts")
-    calibrated = thresholds.calibrate(state, project, line, project.config.line(line).scorer)
+    calibrated = calibrate_line(state, project, line, project.config.line(line).scorer)
     screen.say("[bold]5/6[/bold] evaluate: labelled parts the model has never seen")
-    evaluated = evaluations.evaluate(state, project, line, data, None)
-    evaluations.show_evaluations(state, [evaluated])
+    evaluated = evaluate_line(state, project, line, data, None)
+    show_evaluations(state, [evaluated])
     screen.say("[bold]6/6[/bold] inspect: verdicts into the store")
-    inspected = judging.inspect_paths(state, project, line, [data / "test"], is_quiet=True)
+    inspected = inspect_paths(state, project, line, [data / "test"], is_quiet=True)
     screen.say(f"\nreport with curves and worst cases: {escape(evaluated['report_html'])}")
     screen.say("judge the flagged parts in the review app:")
     program = Path(sys.argv[0])

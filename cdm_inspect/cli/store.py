@@ -1,4 +1,4 @@
-"""The commands of `cdm-inspect store`."""
+"""`cdm-inspect store`: the records are checked, copied, upgraded and thinned out."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from cdm_inspect.cli.steps import Context
+from cdm_inspect.cli.context import Context
 from cdm_inspect.config.units import parse_duration
 from cdm_inspect.errors import InvalidOption, StorageError
 
 if TYPE_CHECKING:
     from cdm_inspect.records import InspectionQuery
 
-store_app = typer.Typer(
+store = typer.Typer(
     help="The store: check, copy, upgrade and thin out its records.", no_args_is_help=True
 )
 
@@ -30,7 +30,7 @@ Since = Annotated[dt.datetime | None, typer.Option(help="Inspected at or after, 
 Until = Annotated[dt.datetime | None, typer.Option(help="Inspected before, local time.")]
 
 
-@store_app.command()
+@store.command()
 def create(context: typer.Context) -> None:
     """Set up an empty store, also beside what is left of one that was lost."""
     state: Context = context.obj
@@ -39,7 +39,7 @@ def create(context: typer.Context) -> None:
     state.screen.finish({"created": True})
 
 
-@store_app.command()
+@store.command()
 def verify(
     context: typer.Context,
     anchor: Annotated[
@@ -78,7 +78,7 @@ def verify(
     state.screen.say(f"{found.entries} audit entries, the chain is whole{anchored}.{read}")
 
 
-@store_app.command()
+@store.command()
 def anchor(context: typer.Context) -> None:
     """Write down outside the database where the record of decisions stands; done daily anyway."""
     state: Context = context.obj
@@ -91,7 +91,7 @@ def anchor(context: typer.Context) -> None:
     state.screen.finish({"entries": found.entries, "head": found.head, "anchors": found.anchors})
 
 
-@store_app.command()
+@store.command()
 def upgrade(
     context: typer.Context,
     has_backup: Annotated[
@@ -109,7 +109,7 @@ def upgrade(
     state.screen.finish({"upgraded_from": before or None, "backup": backup or None})
 
 
-@store_app.command()
+@store.command()
 def backup(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Of backups; one that is there is added to.")],
@@ -130,7 +130,7 @@ def backup(
         )
 
 
-@store_app.command()
+@store.command()
 def restore(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Of backups, whose newest counts, or of one.")],
@@ -156,7 +156,7 @@ def restore(
         )
 
 
-@store_app.command()
+@store.command()
 def prune(
     context: typer.Context,
     apply: Annotated[
@@ -188,7 +188,7 @@ def prune(
     state.screen.finish({**asdict(pruned), "applied": apply})
 
 
-@store_app.command()
+@store.command()
 def hold(
     context: typer.Context,
     reason: Annotated[str, typer.Option(help="Why; stays with the parts and in the audit.")],
@@ -202,7 +202,7 @@ def hold(
     _hold(context, _query(line, lot, serial, since, until), reason, ends=False)
 
 
-@store_app.command()
+@store.command()
 def unhold(
     context: typer.Context,
     reason: Annotated[str, typer.Option(help="Of the hold that ends; others stay.")],
@@ -216,7 +216,7 @@ def unhold(
     _hold(context, _query(line, lot, serial, since, until), reason, ends=True)
 
 
-@store_app.command()
+@store.command()
 def export(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="Ends in .csv or .parquet.")],

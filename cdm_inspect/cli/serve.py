@@ -1,4 +1,4 @@
-"""`serve`: a line's verdicts over HTTP."""
+"""`cdm-inspect serve`: a line's verdicts over HTTP."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cdm_inspect.cli.arguments import Device, Overrides
-from cdm_inspect.cli.judging import Runtime, open_inspector
-from cdm_inspect.cli.steps import Context
+from cdm_inspect.cli.arguments import Device, Overrides, Runtime
+from cdm_inspect.cli.context import Context
+from cdm_inspect.cli.inspect import open_inspector
 from cdm_inspect.config.hosts import LOCAL
 from cdm_inspect.errors import InvalidOption
 

@@ -1,56 +1,19 @@
-"""`export` and `parity`: from a calibrated line to a station, and a look whether it arrived."""
+"""`cdm-inspect parity`: does this machine judge as the trained model did?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from cdm_inspect.cli.arguments import Line, Overrides, ScorerName
-from cdm_inspect.cli.steps import Context
+from cdm_inspect.cli.arguments import (
+    Line,
+    Overrides,
+)
+from cdm_inspect.cli.context import Context
 
 if TYPE_CHECKING:
     from cdm_inspect.cli.rendering import Screen
-
-
-def export(
-    context: typer.Context,
-    line: Line,
-    exporter: Annotated[str, typer.Option("--format", help="Name of an exporter.")] = "onnx",
-    precision: Annotated[
-        str | None, typer.Option(help="Of the network: fp32, fp16, int8; as the format has it.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="To export it under.")] = None,
-    scorer: ScorerName = None,
-    fixed_size: Annotated[
-        bool, typer.Option("--fixed-size", help="For photographs of one size only.")
-    ] = False,
-    licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "not stated",
-    overrides: Overrides = None,
-) -> None:
-    """Write a line for a station without PyTorch; fails unless its verdicts are the same."""
-    from cdm_inspect import workflows
-
-    state: Context = context.obj
-    project = state.open(line, overrides)
-    with state.screen.counting("export") as tick:
-        document = workflows.export(
-            project,
-            line,
-            exporter,
-            name=name,
-            options={} if precision is None else {"precision": precision},
-            scorer=scorer,
-            any_size=not fixed_size,
-            licence=licence,
-            tick=lambda step, done, total: tick(done, total, step),
-        )
-    _say_parity(state.screen, document["parity"])
-    size = sum(document["files"].values()) / 1e6
-    state.screen.say(f"exported: {escape(document['folder'])} ({size:.1f} MB)")
-    state.screen.say(f"report: {escape(document['report'])}")
-    state.screen.finish(document)
 
 
 def parity(
@@ -80,11 +43,11 @@ def parity(
     report = project.root / "reports" / f"{line}-{runtime}-parity-here.json"
     write_durably(report, to_json(found.to_json(), indent=1))
     found.demand(f"{runtime} of line {line!r} on this machine", report)
-    _say_parity(state.screen, found.summary())
+    say_parity(state.screen, found.summary())
     state.screen.finish({**found.summary(), "report": str(report)})
 
 
-def _say_parity(screen: Screen, found: dict[str, Any]) -> None:
+def say_parity(screen: Screen, found: dict[str, Any]) -> None:
     """The figures, for people."""
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in found["verdicts"].items())
     screen.say(f"golden set: {found['parts']} photographs, {verdicts}; no verdict differs")

@@ -1,23 +1,96 @@
-"""Setting the thresholds of a line, and saying on the screen what they rest on."""
+"""`cdm-inspect calibrate`: the thresholds of a line, and what they rest on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
 
 from cdm_inspect.calibration.in_force import calibration_in_force
-from cdm_inspect.cli.steps import Context
+from cdm_inspect.cli.arguments import (
+    AllScorers,
+    Device,
+    Line,
+    Overrides,
+    ScorerName,
+    of_each_scorer,
+    parse_share,
+    scorers_asked_for,
+)
+from cdm_inspect.cli.context import Context
 from cdm_inspect.errors import InvalidOption
 
 if TYPE_CHECKING:
     from cdm_inspect.calibration.record import Calibration
     from cdm_inspect.project import Project
 
+
 _VERSION = ("version", "id", "made_at", "rule", "threshold", "reject_threshold")
+
+
 _VERSIONS = 20
 
 
-def overrides_of_rule(
+def calibrate(
+    context: typer.Context,
+    line: Line,
+    max_false_reject: Annotated[
+        str | None, typer.Option(help="Share of good parts that may be flagged, such as 0.5%.")
+    ] = None,
+    confidence: Annotated[
+        str | None, typer.Option(help="With which that share is kept, such as 95%.")
+    ] = None,
+    cost_escape: Annotated[
+        float | None, typer.Option(help="Of a defective part that passes.", min=0)
+    ] = None,
+    cost_false_reject: Annotated[
+        float | None, typer.Option(help="Of a good part that is rejected.", min=0)
+    ] = None,
+    cost_review: Annotated[
+        float | None, typer.Option(help="Of a minute of a person who looks at parts.", min=0)
+    ] = None,
+    defect_share: Annotated[
+        str | None, typer.Option(help="Expected share of defective parts, such as 1%.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what is in force and why; change nothing.")
+    ] = False,
+    scorer: ScorerName = None,
+    all_scorers: AllScorers = False,
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Set the thresholds: by a false-reject rate, or, where a cost is given, by lowest cost."""
+    state: Context = context.obj
+    costs = {
+        "escape": cost_escape,
+        "false_reject": cost_false_reject,
+        "review_minute": cost_review,
+        "defect_share": None if defect_share is None else parse_share(defect_share),
+    }
+    short = _overrides_of_rule(max_false_reject, confidence, costs)
+    project = state.open(line, [*(overrides or []), *short])
+    names = scorers_asked_for(project, line, scorer, all_scorers)
+    if explain:
+        found = {name: _explain(state, project, line, name) for name in names}
+        more = {"scorers": found} if all_scorers else {}
+        state.screen.finish({**found[names[0]], **more})
+        return
+    results = of_each_scorer(
+        state, names, lambda name: calibrate_line(state, project, line, name, device=device)
+    )
+    if short:
+        where = escape(f"[lines.{line}]")
+        state.screen.say(f"to keep this rule, write it under {where}; see docs/decisions.md")
+    document = results[names[0]]
+    if all_scorers:
+        document = {**document, "scorers": results}
+    state.screen.finish(document)
+
+
+def _overrides_of_rule(
     rate: str | None, confidence: str | None, costs: Mapping[str, Any]
 ) -> list[str]:
     """What the options of `calibrate` change in the line's configuration.
@@ -43,22 +116,7 @@ def overrides_of_rule(
     return found
 
 
-def parse_share(text: str) -> float:
-    """0.5% or 0.005 as a share between 0 and 1.
-
-    Raises:
-        InvalidOption: if it is none.
-    """
-    try:
-        value = float(text.rstrip("%").strip()) / (100 if text.strip().endswith("%") else 1)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise InvalidOption(f"expected a share such as 0.5% or 0.005, found {text!r}.")
-    return value
-
-
-def calibrate(
+def calibrate_line(
     state: Context,
     project: Project,
     line: str,
@@ -67,13 +125,13 @@ def calibrate(
     device: str = "auto",
 ) -> dict[str, Any]:
     """Set the thresholds; a table of what they are, why, and what can be promised."""
-    from cdm_inspect import workflows
     from cdm_inspect.calibration.record import read_history
+    from cdm_inspect.workflows.calibrate import calibrate as set_thresholds
 
     history = read_history(project.calibration_folder(line), scorer)
     before = history[-1].get("rule") if history else None
     with state.screen.counting(f"calibrate {scorer}") as tick:
-        calibration = workflows.calibrate(project, line, scorer=scorer, device=device, tick=tick)
+        calibration = set_thresholds(project, line, scorer=scorer, device=device, tick=tick)
     document = _show_calibration(state, calibration)
     if before is not None and before != calibration.rule:
         state.screen.say(
@@ -82,7 +140,7 @@ def calibrate(
     return document
 
 
-def explain(state: Context, project: Project, line: str, scorer: str) -> dict[str, Any]:
+def _explain(state: Context, project: Project, line: str, scorer: str) -> dict[str, Any]:
     """The calibration in force with its rule, data and points, and the versions before it."""
     from cdm_inspect.calibration.record import read_history
 

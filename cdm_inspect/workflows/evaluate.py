@@ -1,11 +1,11 @@
-"""What is said of parts: new ones, and labelled ones that tell how good the verdicts are."""
+"""Labelled parts tell how good the verdicts of a line are."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,12 +31,10 @@ from cdm_inspect.images import (
     thin_labelled,
     to_display,
 )
-from cdm_inspect.inspection.recorder import inspect_with
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     FloatArray,
     JsonObject,
-    StoredInspection,
     Tick,
     untold,
 )
@@ -48,19 +46,6 @@ from cdm_inspect.workflows.robustness import measure_robustness
 # How much more often a detector may let defects pass and still be called no worse.
 MARGIN = 0.02
 _REPORTS = ("report", "report_html", "report_json")
-
-
-def inspect(
-    project: Project,
-    line: str,
-    paths: Sequence[Path],
-    *,
-    scorer: str | None = None,
-    device: str = "auto",
-) -> Iterator[StoredInspection]:
-    """Judge files and the images in folders by the trained model; see `inspecting`."""
-    inspector = open_inspector(project, line, scorer=scorer, device=device)
-    yield from inspect_with(project, inspector, paths)
 
 
 def evaluate(

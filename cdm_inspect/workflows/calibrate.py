@@ -1,9 +1,8 @@
-"""What a line learns: to restore good parts, and by those held out, where to draw the line."""
+"""The thresholds of a line, by good parts that were held out from training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict
 
 from cdm_inspect.calibration.operating_point import by_cost, by_false_reject
@@ -12,60 +11,16 @@ from cdm_inspect.calibration.reviewed_sample import ReviewedParts, collect_revie
 from cdm_inspect.images import (
     Acquisition,
     Envelope,
-    load_good_parts,
-    load_manifest,
 )
-from cdm_inspect.model.checkpoint import load_model
-from cdm_inspect.model.training import Training
 from cdm_inspect.monitoring.drift import charts_of
 from cdm_inspect.project import Project
-from cdm_inspect.records import Tick, TrainingReport, TrainingTick, untold
+from cdm_inspect.records import Tick, untold
 from cdm_inspect.scoring.fitting import fit_scorer, score_damaged
 from cdm_inspect.workflows.assembly import (
     build_scorer,
-    check_scorer_fits,
     good_parts_of,
     load_line_model,
 )
-
-
-def train(
-    project: Project,
-    line: str,
-    *,
-    device: str = "auto",
-    devices: int = 1,
-    resume: bool = False,
-    tick: Callable[[TrainingTick], None] = lambda tick: None,
-) -> TrainingReport:
-    """Train the model of a line and put it into force; an interrupted run can be resumed."""
-    config = project.config.line(line)
-    # Better now than after a night of training.
-    check_scorer_fits(project, config)
-    manifest = load_manifest(project.manifest_file(line))
-    parts = load_good_parts(project.path(config.normal), config, manifest=manifest)
-    start = config.consistency.checkpoint
-    training = Training(
-        line,
-        config,
-        parts,
-        project.model_folder(line),
-        device=device,
-        devices=devices,
-        start_from=load_model(project.path(start)) if start is not None else None,
-    )
-    told_at = 0.0
-    try:
-        for progress in training.run(resume=resume):
-            tick(progress)
-            if progress.seconds - told_at >= 1.0:
-                told_at = progress.seconds
-                project.registry.notify("cdm_inspect_training_ticked", line=line, tick=progress)
-    except KeyboardInterrupt:
-        training.save()
-        raise
-    assert training.report is not None
-    return training.report
 
 
 def calibrate(
@@ -119,14 +74,15 @@ def derive_calibration(
     name = scorer or config.scorer
     built = build_scorer(project, config, model, name)
     known, held_out = good_parts_of(project, config, model)
-    ordered = tuple(sorted(fit_scorer(built, held_out, trained_on=known, tick=tick)))
+    scores = fit_scorer(built, held_out.images, trained_on=known.images, tick=tick)
+    ordered = tuple(sorted(scores))
     rate = max_false_reject if max_false_reject is not None else config.max_false_reject
     state, folder = built.state(), project.calibration_folder(line)
     if config.rule == "cost":
         facts = {"model": model.id, "options": built.options, "view": built.view}
         point = by_cost(
             ordered,
-            score_damaged(built, held_out, tick=tick),
+            score_damaged(built, held_out.images, tick=tick),
             config.costs,
             max_false_reject=rate,
             confidence=config.confidence,
@@ -142,6 +98,7 @@ def derive_calibration(
         view=built.view,
         found=built.describe(),
         scores=ordered,
+        part_scores=dict(zip(held_out.hashes, scores, strict=True)),
         max_false_reject=rate,
         confidence=config.confidence,
         false_reject_bound=point.guarantee.bound,
@@ -152,7 +109,10 @@ def derive_calibration(
         basis={"guarantee": asdict(point.guarantee), **point.facts},
         explanation=point.explanation,
         envelope=Envelope.around(
-            [Acquisition.of(built.seen(image), built.region) for image in (*known, *held_out)]
+            [
+                Acquisition.of(built.seen(image), built.region)
+                for image in (*known.images, *held_out.images)
+            ]
         ).to_json(),
         expiry_days=config.expiry.days if math.isfinite(config.expiry.days) else None,
         expiry_parts=config.expiry.parts,

@@ -1,23 +1,92 @@
-"""What labelled parts say of the verdicts, on the screen."""
+"""`cdm-inspect evaluate`: what labelled parts say of the verdicts."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.markup import escape
 
-from cdm_inspect.cli.steps import Context
+from cdm_inspect.cli.arguments import (
+    AllScorers,
+    Device,
+    Line,
+    Overrides,
+    ScorerName,
+    of_each_scorer,
+    parse_share,
+    scorers_asked_for,
+)
+from cdm_inspect.cli.context import Context
 
 if TYPE_CHECKING:
     from cdm_inspect.project import Project
 
+
 _VERDICTS = ("pass", "review", "reject", "undecided")
-# Share of good parts from which "found" says little of a defect.
+
+
 _MANY_FLAGGED = 0.1
 
 
 def evaluate(
+    context: typer.Context,
+    line: Line,
+    data: Annotated[Path, typer.Option(help="Labelled folder in the MVTec layout.")],
+    scorer: ScorerName = None,
+    all_scorers: AllScorers = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Where the PNG goes; HTML and JSON go beside it.")
+    ] = None,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Also: how small a defect is still found?")
+    ] = False,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also: what do light, focus and place do?")
+    ] = False,
+    compare: Annotated[
+        Path | None, typer.Option(help="JSON report of another evaluation of the same parts.")
+    ] = None,
+    margin: Annotated[
+        str, typer.Option(help="By which escapes may be higher and still no worse.")
+    ] = "2%",
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Compare verdicts with labels."""
+    state: Context = context.obj
+    project = state.open(line, overrides)
+    names = scorers_asked_for(project, line, scorer, all_scorers)
+
+    def judge(name: str) -> dict[str, Any]:
+        # One picture a scorer.
+        own = report.with_stem(f"{report.stem}-{name}") if report and all_scorers else report
+        is_first = name == names[0]
+        return evaluate_line(
+            state,
+            project,
+            line,
+            data,
+            name,
+            report=own,
+            synthetic=synthetic and is_first,
+            robustness=robustness and is_first,
+            compare=compare if is_first else None,
+            margin=parse_share(margin),
+            device=device,
+        )
+
+    results = of_each_scorer(state, names, judge)
+    show_evaluations(state, list(results.values()))
+    document = results[names[0]]
+    state.screen.say(f"report: {escape(document['report_html'])}")
+    if all_scorers:
+        document = {**document, "scorers": results}
+    state.screen.finish(document)
+
+
+def evaluate_line(
     state: Context, project: Project, line: str, data: Path, scorer: str | None, **options: Any
 ) -> dict[str, Any]:
     """Judge labelled parts behind a progress bar; `show_evaluations` shows the result.
@@ -30,10 +99,10 @@ def evaluate(
         scorer: another than the line's.
         options: further ones of `workflows.evaluate`.
     """
-    from cdm_inspect import workflows
+    from cdm_inspect.workflows.evaluate import evaluate as evaluate_scorer
 
     with state.screen.counting(f"evaluate {scorer or project.config.line(line).scorer}") as tick:
-        return workflows.evaluate(project, line, data, scorer=scorer, tick=tick, **options)
+        return evaluate_scorer(project, line, data, scorer=scorer, tick=tick, **options)
 
 
 def show_evaluations(state: Context, results: list[dict[str, Any]]) -> None:
@@ -94,8 +163,8 @@ def _show_figures(state: Context, results: list[dict[str, Any]]) -> None:
         [
             (
                 result["scorer"],
-                f"{result['image_AUROC']:.3f}{_between(result['image_AUROC_interval'])}",
-                *(_optional(result[name]) for name in (*names[1:], "pixel_AUPIMO")),
+                f"{result['image_AUROC']:.3f}{between(result['image_AUROC_interval'])}",
+                *(optional(result[name]) for name in (*names[1:], "pixel_AUPIMO")),
                 f"{result['false_reject_rate']:.1%}",
                 f"{result['escape_rate']:.1%}",
                 f"{result['seconds_per_image']:.3f}",
@@ -118,73 +187,6 @@ def _show_figures(state: Context, results: list[dict[str, Any]]) -> None:
             for label, row in result["per_defect"].items()
         ],
     )
-
-
-def bench(
-    state: Context,
-    project: Project,
-    line: str,
-    data: Path,
-    scorers: list[str],
-    *,
-    limit: int | None,
-    device: str,
-) -> dict[str, Any]:
-    """Detectors side by side in one table."""
-    from cdm_inspect import workflows
-
-    with state.screen.counting(f"bench {line}") as tick:
-        document = workflows.bench(
-            project,
-            line,
-            data,
-            scorers,
-            device=device,
-            limit=limit,
-            tick=lambda step, done, total: tick(done, total, step),
-        )
-    rows = document["rows"]
-    state.screen.table(
-        f"Line {line} on {rows[0]['n_good']} good and {rows[0]['n_defective']} defective parts "
-        "(95 % intervals)",
-        (
-            "scorer",
-            "image AUROC",
-            f"against {document['compared_with']}",
-            "pixel AUROC",
-            "AUPRO 0.3",
-            "escapes",
-            "false rejects",
-            "s/image",
-            "s to fit",
-        ),
-        [
-            (
-                row["scorer"],
-                f"{row['image_AUROC']:.3f}{_between(row['image_AUROC_interval'])}",
-                _difference(row["against_first"]),
-                _optional(row["pixel_AUROC"]),
-                _optional(row["pixel_AUPRO"]),
-                f"{row['escape_rate']:.1%}",
-                f"{row['false_reject_rate']:.1%}",
-                f"{row['seconds_per_image']:.3f}",
-                "-" if row["seconds_to_fit"] is None else f"{row['seconds_to_fit']:.0f}",
-            )
-            for row in rows
-        ],
-    )
-    for row in rows:
-        state.screen.say(f"{row['scorer']}: {escape(row['summary'])}")
-    for name, why in document["left_out"].items():
-        state.screen.say(f"[yellow]{name} left out:[/yellow] {escape(why)}")
-    state.screen.say(f"report: {escape(document['report'])}")
-    return document
-
-
-def _difference(found: dict[str, Any] | None) -> str:
-    if found is None or found["low"] is None:
-        return "-"
-    return f"{found['difference']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
 
 
 def _show_detectability(state: Context, document: dict[str, Any]) -> None:
@@ -239,7 +241,7 @@ def _show_comparison(state: Context, compared: dict[str, Any]) -> None:
                 f"{row['theirs']:.4f}",
                 f"{row['difference']:+.4f}"
                 + ("" if row["low"] is None else f" ({row['low']:+.4f} to {row['high']:+.4f})"),
-                _optional(row["p_value"]),
+                optional(row["p_value"]),
             )
             for name, row in ((text, compared[key]) for key, text in names.items())
         ],
@@ -248,13 +250,15 @@ def _show_comparison(state: Context, compared: dict[str, Any]) -> None:
     state.screen.say(f"escapes: {worse} than the other, margin {compared['margin']:.1%}")
 
 
-def _between(interval: list[float] | None) -> str:
-    return "" if interval is None else " ({:.3f} to {:.3f})".format(*interval)
-
-
 def _percent(size: float | None) -> str:
     return "not found" if size is None else f"{100 * size:g}"
 
 
-def _optional(value: float | None) -> str:
+def between(interval: list[float] | None) -> str:
+    """For a cell of a table."""
+    return "" if interval is None else " ({:.3f} to {:.3f})".format(*interval)
+
+
+def optional(value: float | None) -> str:
+    """For a cell of a table."""
     return "-" if value is None else f"{value:.3f}"
