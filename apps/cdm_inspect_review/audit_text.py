@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cdm_inspect.config.words import catalogue
 from cdm_inspect.plugins.contracts import AuditEntry
 from cdm_inspect.records import Purpose
-from cdm_inspect_review.words import WORDS
 
 Say = Callable[..., str]
 
@@ -37,7 +37,7 @@ def sentence(entry: Mapping[str, Any], word: Say, zone: dt.tzinfo | None) -> str
     decision = str(told.get("decision", ""))
     key = _key(entry, str(told.get("kind", "")))
     text = word(
-        key if key in WORDS else "audit.did.other",
+        key if key in catalogue() else "audit.did.other",
         **{name: told.get(name, "") for name in _NAMES},
         **_kinds(told, word),
         backup=moment(told.get("backup"), zone),
@@ -55,7 +55,7 @@ def sentence(entry: Mapping[str, Any], word: Say, zone: dt.tzinfo | None) -> str
 def _key(entry: Mapping[str, Any], kind: str) -> str:
     """Of the sentence: by the action, and by what was the matter with it."""
     action = str(entry.get("action", "")).replace(" ", "-")
-    if action == "refused" and f"audit.refused.{kind}" in WORDS:
+    if action == "refused" and f"audit.refused.{kind}" in catalogue():
         return f"audit.refused.{kind}"
     if action == "decide" and entry.get("purpose") == Purpose.DISAGREEMENT:
         return "audit.did.leave-open"
@@ -71,7 +71,7 @@ def _kinds(told: Mapping[str, Any], word: Say) -> dict[str, str]:
     """What the core has its own words for."""
     kept, alarm = str(told.get("class", "")), str(told.get("alarm", ""))
     chart, _, inspection = alarm.rpartition("/")
-    if chart in WORDS:
+    if chart in catalogue():
         alarm = word("audit.alarm", chart=word(chart), inspection=inspection)
     return {"class": _named(f"audit.class.{kept}", kept, word), "alarm": alarm}
 
@@ -84,7 +84,7 @@ def _person(entry: Mapping[str, Any], word: Say) -> str:
 
 
 def _named(key: str, otherwise: str, word: Say) -> str:
-    return word(key) if key in WORDS else otherwise
+    return word(key) if key in catalogue() else otherwise
 
 
 def _remarks(entry: Mapping[str, Any], word: Say) -> list[str]:

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from cdm_inspect.config.words import kind_of
 from cdm_inspect.errors import (
     CdmInspectError,
     DecisionConflict,
@@ -33,7 +34,6 @@ from cdm_inspect.review import PURPOSES, Queue
 from cdm_inspect.roles import Actor
 from cdm_inspect_review import access, part_history, pictures
 from cdm_inspect_review.plant import current_plant
-from cdm_inspect_review.words import kind_of
 
 PREFIX = "/cdm/desk"
 TOKEN_HEADER = "x-desk-token"  # noqa: S105 - its name

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cdm_inspect.config.words import LANGUAGES, Speech
 from cdm_inspect.errors import AccessError, CdmInspectError
 from cdm_inspect.roles import Actor, Role
 from cdm_inspect_review import access
@@ -21,7 +22,6 @@ from cdm_inspect_review.access import COOKIE, LOGIN, LOGOUT, Mode, mode
 from cdm_inspect_review.page_state import LANGUAGE_COOKIE
 from cdm_inspect_review.plant import current_plant
 from cdm_inspect_review.users import checked_name
-from cdm_inspect_review.words import LANGUAGES, Speech
 
 _LONGEST_FORM = 8192
 # Browsers take `//host` and `/\\host` for another place, and leave out tabs and line breaks.

@@ -13,12 +13,12 @@ import altair as alt
 
 from cdm_inspect.calibration.guarantees import Guarantee
 from cdm_inspect.config.units import at_most
+from cdm_inspect.config.words import Speech, catalogue
 from cdm_inspect.evaluation.compare import EvaluationsCompared
 from cdm_inspect.review.line_status import CalibrationFacts, LineModels, Misfit, ModelFacts
 from cdm_inspect.review.report_index import Report
-from cdm_inspect.workflows.reports.pilot_words import WORDS as PILOT_WORDS
+from cdm_inspect.workflows.pilot.names import endpoint_name
 from cdm_inspect_review.charts import BLUE, ORANGE
-from cdm_inspect_review.words import WORDS
 
 Word = Callable[..., str]
 Row = dict[str, Any]
@@ -316,7 +316,7 @@ def pilot_rows(document: Mapping[str, Any], language: str) -> list[Row]:
     found = {(c["endpoint"], c["arm"], c["reference"]): c for c in document["comparisons"]}
     rows = []
     for endpoint in dict.fromkeys(c["endpoint"] for c in document["comparisons"]):
-        row = {_pilot("measure", language): endpoint_name(endpoint, language)}
+        row = {Speech(language, "page_pilot.")("measure"): endpoint_name(endpoint, language)}
         for arm, reference in _ARMS:
             told = found.get((endpoint, arm, reference))
             row[f"{arm} − {reference}"] = (
@@ -332,14 +332,7 @@ def pilot_sentence(document: Mapping[str, Any], language: str) -> str:
     """The answer of a pilot, in words."""
     verdict = document["verdict"]
     named = endpoint_name(verdict["endpoint"], language)
-    return _pilot(f"rule_{verdict['rule']}", language).format(endpoint=named)
-
-
-def endpoint_name(endpoint: str, language: str) -> str:
-    """A measure of a pilot, in words."""
-    scorer = endpoint.removeprefix("AUROC_")
-    name = "endpoint_AUROC" if scorer != endpoint else f"endpoint_{endpoint}"
-    return _pilot(name, language).format(scorer=scorer) if name in PILOT_WORDS else endpoint
+    return Speech(language, "page_pilot.")(f"rule_{verdict['rule']}", endpoint=named)
 
 
 def comparison_rows(found: EvaluationsCompared, word: Word) -> list[Row]:
@@ -380,22 +373,18 @@ def _written(text: str, zone: Zone) -> str:
 def _rule(rule: str, word: Word) -> str:
     """By what thresholds were set; as the record has it, where that is no rule of this program."""
     key = f"models.rule_{rule.replace(' ', '-')}"
-    return word(key) if key in WORDS else rule
+    return word(key) if key in catalogue() else rule
 
 
 def _role(role: str, word: Word) -> str:
     key = f"role.{role}"
-    return word(key) if key in WORDS else role
+    return word(key) if key in catalogue() else role
 
 
 def _fit(fits: bool, differs: bool, word: Word) -> str:
     if not fits:
         return f"✖ {word('models.fits_not')}"
     return f"✔ {word('models.other_thresholds' if differs else 'models.fits_yes')}"
-
-
-def _pilot(name: str, language: str) -> str:
-    return PILOT_WORDS[name][1 if language == "ja" else 0]
 
 
 def _told(estimate: Mapping[str, float | None]) -> str:

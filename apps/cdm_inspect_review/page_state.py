@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from cdm_inspect.config.words import LANGUAGES, Speech
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect_review.words import LANGUAGES, Speech
 
 LANGUAGE_COOKIE = "cdm_language"
 """Keeps in a browser which language was chosen last: "en" or "ja", and nothing else."""

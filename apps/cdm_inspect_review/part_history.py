@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from cdm_inspect.config.words import catalogue
 from cdm_inspect.records import (
     Decision,
     Event,
@@ -16,7 +17,6 @@ from cdm_inspect.records import (
     StoredInspection,
 )
 from cdm_inspect.review import LIMIT_SAMPLE, NO_LIMIT_SAMPLE, REFUSED
-from cdm_inspect_review.words import WORDS
 
 Say = Callable[..., str]
 Row = dict[str, Any]
@@ -180,13 +180,13 @@ def _event(event: Event, word: Say) -> Row:
 
 def _event_text(event: Event, word: Say) -> str:
     kind = f"history.refused.{event.facts.get('kind', '')}"
-    if event.action == REFUSED and kind in WORDS:
+    if event.action == REFUSED and kind in catalogue():
         return word(kind)
     return _named(f"history.event.{event.action}", event.action, word)
 
 
 def _named(key: str, otherwise: str, word: Say) -> str:
-    return word(key) if key in WORDS else otherwise
+    return word(key) if key in catalogue() else otherwise
 
 
 def _figure(value: float | None) -> str:

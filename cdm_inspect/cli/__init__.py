@@ -11,7 +11,7 @@ from cdm_inspect.errors import CdmInspectError, PluginError, StorageError
 # What the extra `train` installs and a station lacks.
 _OF_TRAINING = (
     *("torch", "torchvision", "lightning", "torchmetrics", "sklearn", "matplotlib"),
-    *("jinja2", "imagehash", "onnx", "onnxscript"),
+    *("imagehash", "onnx", "onnxscript"),
 )
 
 

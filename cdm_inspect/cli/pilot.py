@@ -69,8 +69,9 @@ def _pilot_line(
     device: str,
 ) -> dict[str, Any]:
     """Run what is left of a pilot; a table of differences, the answer, and where the page is."""
+    from cdm_inspect.workflows.pilot.names import endpoint_name
     from cdm_inspect.workflows.pilot.running import plan_pilot, run_pilot
-    from cdm_inspect.workflows.reports.pilot_report import endpoint_name, write_pilot_report
+    from cdm_inspect.workflows.reports.pilot_report import write_pilot_report
 
     plan, good = plan_pilot(
         project, line, budget=budget, seeds=seeds, parts=parts, data=data, labelled=labelled

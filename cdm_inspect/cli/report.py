@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,20 +19,6 @@ if TYPE_CHECKING:
     from cdm_inspect.config.shifts import Shift
 
 
-class Format(StrEnum):
-    """Of a report."""
-
-    PDF = "pdf"
-    CSV = "csv"
-
-
-class Language(StrEnum):
-    """Of a report."""
-
-    EN = "en"
-    JA = "ja"
-
-
 def report(
     context: typer.Context,
     line: Line,
@@ -45,15 +30,18 @@ def report(
         int | None, typer.Option(help="Number of the shift within its day, from 1.")
     ] = None,
     file_format: Annotated[
-        list[Format] | None, typer.Option("--format", help="Both, unless one is named.")
+        list[str] | None,
+        typer.Option(
+            "--format", help="html, csv, pdf; html and csv, and pdf where it can be made."
+        ),
     ] = None,
-    language: Annotated[Language, typer.Option(help="Of the report.")] = Language.EN,
+    language: Annotated[str, typer.Option(help="Of the report: en or ja.")] = "en",
     out: Annotated[
         Path | None, typer.Option(help="Folder; reports/shifts of the project otherwise.")
     ] = None,
 ) -> None:
     """Write the report of a shift, the last one that is over, and anchor the audit chain."""
-    from cdm_inspect.review.shift_report.making import FOLDER, FORMATS, make_shift_report
+    from cdm_inspect.review.shift_report.making import FOLDER, make_shift_report
 
     state: Context = context.obj
     project = state.open()
@@ -66,8 +54,8 @@ def report(
             line=line,
             shift=_shift(project.config, day, shift),
             folder=out or project.path(FOLDER),
-            language=language.value,
-            formats=[each.value for each in file_format or []] or FORMATS,
+            language=language,
+            formats=file_format or None,
         )
     counts = made.statistics.counts
     state.screen.say(

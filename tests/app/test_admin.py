@@ -86,8 +86,8 @@ def test_what_is_wrong_is_told_in_the_readers_language(page, plant, monkeypatch)
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_every_problem_and_trouble_has_words(monkeypatch, language):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import admin_tables
-    from cdm_inspect_review.words import Speech
 
     at = "2026-03-02T14:00:00+00:00"
     facts = {"found": "0001", "expected": "0006", "where": "/plant", "free": 2**30, "total": 2**40}

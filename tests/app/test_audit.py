@@ -151,8 +151,8 @@ def test_the_core_refuses_who_may_not(plant):
 
 
 def test_every_known_kind_has_a_sentence_in_both_languages(monkeypatch):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import audit_text
-    from cdm_inspect_review.words import Speech
 
     entries = [
         {"action": "judge with", "line": "A", "model": "0123456789abcdef", "at": "nonsense"},
@@ -177,10 +177,10 @@ def test_every_known_kind_has_a_sentence_in_both_languages(monkeypatch):
     # A name that is none of ours stays as it is.
     alarm["facts"]["alarm"] = "humidity/17"
     assert audit_text.sentence(alarm, Speech("ja"), None).endswith("humidity/17")
-    from cdm_inspect_review.words import WORDS
+    from cdm_inspect.config.words import Speech
 
-    told_of = {key.removeprefix("audit.did.") for key in WORDS if key.startswith("audit.did.")}
-    kinds = {key.removeprefix("audit.kind.") for key in WORDS if key.startswith("audit.kind.")}
+    english = Speech("en")
+    told_of, kinds = set(english.below("audit.did.")), set(english.below("audit.kind."))
     # The program leaves a part open by an entry of the kind `decide`.
     assert kinds == told_of - {"other", "leave-open"}
     links = [AuditEntry(number=1, entry=entries[0], hash="f" * 64)]
@@ -188,8 +188,8 @@ def test_every_known_kind_has_a_sentence_in_both_languages(monkeypatch):
 
 
 def test_only_who_was_not_allowed_is_said_not_to_have_been(monkeypatch):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import audit_text
-    from cdm_inspect_review.words import Speech
 
     refused = {"action": "refused", "who": "田中", "inspection": 4}
     for language, allowed in (("en", "allowed"), ("ja", "許可")):
@@ -210,8 +210,8 @@ def test_only_who_was_not_allowed_is_said_not_to_have_been(monkeypatch):
 
 
 def test_where_two_do_not_agree_nobody_is_said_to_be_unsure(monkeypatch):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import audit_text
-    from cdm_inspect_review.words import Speech
 
     entry = {
         "action": "decide",
@@ -226,8 +226,8 @@ def test_where_two_do_not_agree_nobody_is_said_to_be_unsure(monkeypatch):
 
 
 def test_the_backup_that_was_restored_has_the_time_of_the_plant(monkeypatch):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import audit_text
-    from cdm_inspect_review.words import Speech
 
     entry = {"action": "restore", "backup": "2026-11-26T18:30:00.123456+00:00"}
     link = AuditEntry(number=1, entry={**entry, "at": entry["backup"]}, hash="f" * 64)

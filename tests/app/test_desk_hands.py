@@ -365,8 +365,8 @@ def test_times_notes_and_figures_are_those_of_the_plant(sit):
 
 
 def test_a_p_value_is_told_no_better_than_it_is(monkeypatch):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import part_history
-    from cdm_inspect_review.words import Speech
 
     def told(p_value):
         return part_history.oddity(a_part(1, p_value=p_value), Speech("en"))
@@ -379,8 +379,8 @@ def test_a_p_value_is_told_no_better_than_it_is(monkeypatch):
 
 
 def test_every_kind_of_note_is_told_in_both_languages(monkeypatch):
+    from cdm_inspect.config.words import Speech, catalogue
     from cdm_inspect_review import part_history
-    from cdm_inspect_review.words import WORDS, Speech
 
     core = Path(cdm_inspect.__file__).parent
     sources = "\n".join(path.read_text("utf-8") for path in sorted(core.rglob("*.py")))
@@ -390,7 +390,7 @@ def test_every_kind_of_note_is_told_in_both_languages(monkeypatch):
         kinds |= set(re.findall(r"reason=\"(\w+)\"", part))
     assert kinds >= {"retake", "scorer_failed", "truncated", "wrong_mode", "blank"}
     for kind in kinds:
-        assert f"desk.note_{kind}" in WORDS
+        assert f"desk.note_{kind}" in catalogue()
         for language in ("en", "ja"):
             speech = Speech(language)
             note = part_history.note(f"{kind}: a: b.", speech)

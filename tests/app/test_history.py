@@ -232,8 +232,8 @@ def test_a_part_is_told_of_with_all_that_happened(page, plant):
 
 
 def test_facts_of_a_part(plant, monkeypatch):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import part_history
-    from cdm_inspect_review.words import Speech
 
     with open_project(plant).open_store() as store:
         part = store.find(InspectionQuery(line="A", serial="SN-1"))[0]
@@ -440,8 +440,8 @@ def test_a_part_that_is_gone_and_events_of_no_known_kind(page, plant):
 
 
 def test_the_story_says_what_was_refused_and_who_left_a_part_open(plant, monkeypatch):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import part_history
-    from cdm_inspect_review.words import Speech
 
     with open_project(plant).open_store() as store:
         part = store.find(InspectionQuery(line="A", serial="SN-1"))[0]

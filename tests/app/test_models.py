@@ -87,8 +87,8 @@ def test_what_is_promised_and_what_it_would_take(page, plant, language):
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.995, 0.99999999])
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_no_more_confidence_is_told_than_was_asked_for(monkeypatch, confidence, language):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import model_tables
-    from cdm_inspect_review.words import Speech
 
     _, found = choose_threshold([0.1, 0.2, 0.3], 0.01, confidence)
     asked = {0.5: "50%", 0.9: "90%", 0.95: "95%", 0.995: "99.5%", 0.99999999: "99.999999%"}
@@ -98,8 +98,8 @@ def test_no_more_confidence_is_told_than_was_asked_for(monkeypatch, confidence, 
 
 
 def test_an_export_was_made_by_the_clocks_of_the_plant(monkeypatch):
+    from cdm_inspect.config.words import Speech
     from cdm_inspect_review import model_tables
-    from cdm_inspect_review.words import Speech
 
     export = ExportFacts(
         name="onnx",
@@ -155,11 +155,11 @@ def test_what_is_wrong_is_told_in_japanese(page, plant):
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_every_misfit_expiry_and_concern_has_words(monkeypatch, language):
-    from cdm_inspect_review.words import WORDS
+    from cdm_inspect.config.words import catalogue
 
     for name, kinds in (("expired", Expiry), ("misfit", Misfit), ("concern", WARNINGS)):
         for kind in kinds:
-            assert WORDS[f"models.{name}_{kind}"][language]
+            assert catalogue()[f"models.{name}_{kind}"][language]
 
 
 def test_what_thresholds_lack_is_told_in_japanese(open_view, measured):

@@ -75,9 +75,9 @@ def test_a_report_is_made_and_offered(page, plant):
     assert not app.exception
     assert "anchored at entry 1" in app.texts()
     assert actions(plant) == ["shift-report", "decide"]
-    assert len(app.get("download_button")) == 2
+    assert len(app.get("download_button")) == 3
     names = sorted(path.suffix for path in (plant / "reports/shifts").iterdir())
-    assert names == [".csv", ".pdf"]
+    assert names == [".csv", ".html", ".pdf"]
     # Another shift has no report yet.
     app.selectbox(key="report-shift").set_value(1).run()
     assert not app.get("download_button")

@@ -39,9 +39,9 @@ def report(run, project):
     return call
 
 
-def test_a_shift_is_reported_in_both_formats(report, project, run):
+def test_a_shift_is_reported_in_all_formats(report, project, run):
     made = report("--line", "A", "--day", "2026-03-02", "--shift", "2", "--language", "ja")
-    assert sorted(made["files"]) == ["csv", "pdf"]
+    assert sorted(made["files"]) == ["csv", "html", "pdf"]
     assert all(
         (project / "reports/shifts").samefile(path.rpartition("/")[0])
         for path in made["files"].values()
@@ -54,7 +54,7 @@ def test_a_shift_is_reported_in_both_formats(report, project, run):
     said = run("--project", project, "report", "--line", "A", "--out", project / "mine")
     assert "shift" in said.stdout
     assert "Entry 2 of the audit chain is anchored" in said.stdout
-    assert len(list((project / "mine").iterdir())) == 2
+    assert len(list((project / "mine").iterdir())) == 3
 
 
 def test_what_is_wrong_ends_with_a_sentence_and_its_code(report):

@@ -1,4 +1,4 @@
-"""The shift report: read back as PDF and as CSV, in both languages, with hostile texts."""
+"""The shift report: read back as HTML, PDF and CSV, in both languages, with hostile texts."""
 
 import csv
 import datetime as dt
@@ -8,24 +8,23 @@ import random
 import string
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
+from dataclasses import replace
+from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
 from pypdf import PdfReader
 
-import cdm_inspect_review
 from cdm_inspect.config.review import LineReviewConfig, ReviewConfig
 from cdm_inspect.config.shifts import shift_of
 from cdm_inspect.config.units import at_most
+from cdm_inspect.config.words import LANGUAGES, Speech, catalogue
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.monitoring.summary import summarise_line
 from cdm_inspect.records import Decision, Purpose, Verdict
 from cdm_inspect.review.shift_report.table import COLUMNS, collect_pictures, write_shift_report
 from cdm_inspect.review.shift_report.wording import ShiftFacts
-from cdm_inspect.review.shift_report.words import LANGUAGES, WORDS
 from cdm_inspect.storage import SqlStore
 from cdm_inspect.testing.specimens import a_part, a_review
 
@@ -105,16 +104,35 @@ def shift(tmp_path_factory):
         yield statistics, facts
 
 
-def read_pdf(path):
-    """Pages, and all text without white space and without the feet of pages in its midst."""
-    reader = PdfReader(path)
-    pages = [squeezed(page.extract_text()) for page in reader.pages]
-    foot = squeezed(reader.metadata.title)
-    return pages, "".join(text[: text.rindex(foot)] for text in pages)
+class Texts(HTMLParser):
+    """What stands on a page, and what it would fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts, self.tags, self.sources = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        if self.tags[-1:] != ["style"]:
+            self.texts.append(data)
+
+
+def read_page(path):
+    """The page, and its text without white space."""
+    found = Texts()
+    found.feed(path.read_text("utf-8"))
+    return found, squeezed("".join(found.texts))
 
 
 def squeezed(text):
     return "".join(text.split())
+
+
+def word(language, name, **values):
+    return Speech(language, "page_shift_report.")(name, **values)
 
 
 def placeholders(text):
@@ -122,41 +140,34 @@ def placeholders(text):
 
 
 def test_no_text_lacks_a_language_or_a_value():
-    for name, texts in WORDS.items():
-        assert len(texts) == len(LANGUAGES), name
-        assert all(texts), name
+    for name, texts in catalogue().items():
+        assert set(texts) == set(LANGUAGES), name
+        assert all(texts.values()), name
         # What is put into one is put into the other.
-        assert len({tuple(placeholders(text)) for text in texts}) == 1, name
+        assert len({tuple(placeholders(text)) for text in texts.values()}) == 1, name
 
 
 def test_what_the_machine_and_what_people_say_have_names_of_their_own():
     """In Japanese, where one word could mean both; the same names as in the app."""
-    japanese = {name: texts[LANGUAGES.index("ja")] for name, texts in WORDS.items()}
-    catalogue = tomllib.loads(
-        Path(cdm_inspect_review.__file__).with_name("words.toml").read_text("utf-8")
-    )
-    assert japanese["verdict"] == catalogue["history"]["verdict"]["ja"] == "機械判定"
+    app, japanese = Speech("ja"), Speech("ja").below("page_shift_report.")
+    assert japanese["verdict"] == app("history.verdict") == "機械判定"
     for verdict in Verdict:
         assert japanese[f"verdict_{verdict.value}"].startswith("機械判定：")
     for decision in ("accept", "reject", "unsure"):
         assert "人の判定：" in japanese[f"decision_{decision}"]
-    assert japanese["reviewer"] == catalogue["history"]["reviewer"]["ja"]
-    assert japanese["title"] == catalogue["page"]["report"]["ja"]
+    assert japanese["reviewer"] == app("history.reviewer")
+    assert japanese["title"] == app("page.report")
     assert not [text for text in japanese.values() if "確認者" in text or "確認結果" in text]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_pdf_tells_what_was_counted(shift, tmp_path, language):
+def test_the_page_tells_what_was_counted(shift, tmp_path, language):
     statistics, facts = shift
-    path = tmp_path / "report.pdf"
+    path = tmp_path / "report.html"
     write_shift_report(statistics, path, language=language, facts=facts)
-    pages, flat = read_pdf(path)
-    assert len(pages) >= 3
-    for number, page in enumerate(pages, start=1):
-        counted = {"en": f"page {number} of {len(pages)}", "ja": f"{number} / {len(pages)} ページ"}
-        assert squeezed(counted[language]) in page
+    page, flat = read_page(path)
     for name in ("title", "counts", "rates", "charts", "pareto", "escalations", "versions"):
-        assert squeezed(WORDS[name][LANGUAGES.index(language)]) in flat, name
+        assert squeezed(word(language, name)) in flat, name
     rate = statistics.flag_rate
     for told in (
         SHIFT.name,
@@ -172,22 +183,48 @@ def test_the_pdf_tells_what_was_counted(shift, tmp_path, language):
         "calibration",
     ):
         assert squeezed(told) in flat, told
-    assert len(PdfReader(path).metadata.title) > 10
+    assert page.tags.count("svg") == 2
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_texts_of_people_are_no_markup(shift, tmp_path, language):
     statistics, facts = shift
-    path = tmp_path / "report.pdf"
+    path = tmp_path / "report.html"
     write_shift_report(statistics, path, language=language, facts=facts)
-    _, flat = read_pdf(path)
+    page, flat = read_page(path)
     assert [e.review.comment.replace("\\x00", "\0") for e in statistics.escalations] == HOSTILE
-    for told in (*HOSTILE[:5], "two lines", "right to left \\x00 〓 〓〓", "The end of it."):
+    for told in (*HOSTILE[:5], "two\nlines", "right to left \\x00 🙂 한글", "The end of it."):
         assert squeezed(told) in flat, told
-    # The long one is there to its last character, whatever pages it goes over.
     assert flat.count("終わりのない話。") == 300
-    assert flat.count("x" * 20) >= 100
-    assert sum(len(page.images) for page in PdfReader(path).pages) == len(HOSTILE)
+    assert not {"font", "i"} & set(page.tags)
+    assert page.tags.count("img") == len(HOSTILE)
+    assert all(source.startswith("data:") for source in page.sources)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_pdf_has_pages_with_numbers_pictures_and_its_fonts(shift, tmp_path, language):
+    statistics, facts = shift
+    hostile = replace(facts, made_by='"</style><script>x</script>\\')
+    path = tmp_path / "report.pdf"
+    write_shift_report(statistics, path, language=language, facts=hostile)
+    reader = PdfReader(path)
+    pages = [squeezed(page.extract_text()) for page in reader.pages]
+    assert len(pages) >= 3
+    for number, page in enumerate(pages, start=1):
+        assert squeezed(word(language, "page", page=number, pages=len(pages))) in page
+    assert facts.head.hash in "".join(pages)
+    assert len({image.data for page in reader.pages for image in page.images}) == len(HOSTILE)
+    assert SHIFT.name in reader.metadata.title
+    fonts = [
+        font.get_object()
+        for page in reader.pages
+        for font in page["/Resources"]["/Font"].get_object().values()
+    ]
+    assert fonts
+    for font in fonts:
+        descendant = font["/DescendantFonts"][0].get_object()
+        descriptor = descendant["/FontDescriptor"].get_object()
+        assert {"/FontFile2", "/FontFile3"} & set(descriptor), font["/BaseFont"]
 
 
 def test_a_report_of_nothing(tmp_path):
@@ -196,10 +233,10 @@ def test_a_report_of_nothing(tmp_path):
         facts = ShiftFacts(made_by="", head=store.anchor())
         assert collect_pictures(store, statistics, max_pixels=10**6) == {}
     for language in LANGUAGES:
-        for name in ("report.pdf", "report.csv"):
+        for name in ("report.html", "report.pdf", "report.csv"):
             write_shift_report(statistics, tmp_path / name, language=language, facts=facts)
-        _, flat = read_pdf(tmp_path / "report.pdf")
-        assert squeezed(WORDS["no-passed-parts"][LANGUAGES.index(language)]) in flat
+        _, flat = read_page(tmp_path / "report.html")
+        assert squeezed(word(language, "no-passed-parts")) in flat
         assert facts.head.hash in flat
 
 
@@ -212,8 +249,8 @@ def test_a_picture_that_nobody_can_read_is_told_as_none(shift, tmp_path):
 
     assert collect_pictures(Broken(), statistics, max_pixels=10**6) == {}
     bare = ShiftFacts(made_by="x", head=facts.head, zone=facts.zone)
-    write_shift_report(statistics, tmp_path / "x.pdf", language="en", facts=bare)
-    _, flat = read_pdf(tmp_path / "x.pdf")
+    write_shift_report(statistics, tmp_path / "x.html", language="en", facts=bare)
+    _, flat = read_page(tmp_path / "x.html")
     assert flat.count("nopicture") == len(HOSTILE)
 
 
@@ -239,9 +276,10 @@ def test_a_chart_of_many_points_and_of_one(tmp_path):
         until = SHIFT.since + dt.timedelta(days=30)
         for end, told in ((until, "Beyond: 1 of 90."), (SHIFT.since + HOUR, "Beyond: 0 of 1.")):
             found = summarise_line(store, "A", since=SHIFT.since, until=end, config=CONFIG)
-            write_shift_report(found, tmp_path / "x.pdf", language="en", facts=facts)
-            _, flat = read_pdf(tmp_path / "x.pdf")
+            write_shift_report(found, tmp_path / "x.html", language="en", facts=facts)
+            page, flat = read_page(tmp_path / "x.html")
             assert squeezed(told) in flat
+            assert page.tags.count("path") == told.count(": 1 ")
 
 
 HOUR = dt.timedelta(hours=1)
@@ -266,12 +304,12 @@ def test_nobody_is_named_where_two_do_not_agree(tmp_path, language):
         )
         statistics = summarise_line(store, "A", since=SHIFT.since, until=SHIFT.until, config=CONFIG)
         facts = ShiftFacts(made_by="x", head=store.anchor(), zone=CONFIG.zone)
-    told = WORDS["not_agreed"][LANGUAGES.index(language)]
-    for name in ("x.csv", "x.pdf"):
+    told = word(language, "not_agreed")
+    for name in ("x.csv", "x.html"):
         write_shift_report(statistics, tmp_path / name, language=language, facts=facts)
     by = [row["value"] for row in read_csv(tmp_path / "x.csv")]
     assert told in by
-    assert squeezed(told) in read_pdf(tmp_path / "x.pdf")[1]
+    assert squeezed(told) in read_page(tmp_path / "x.html")[1]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -283,9 +321,7 @@ def test_the_csv_is_tidy_and_complete(shift, tmp_path, language):
     assert tuple(rows[0]) == COLUMNS
     assert len({(row["section"], row["name"]) for row in rows}) == len(rows)
 
-    def word(name, **values):
-        return WORDS[name][LANGUAGES.index(language)].format(**values)
-
+    word = Speech(language, "page_shift_report.")
     found = {(row["section"], row["name"]): row for row in rows}
     counted = found[word("counts"), word("inspected")]
     assert (counted["value"], counted["n"]) == ("480", "")
@@ -311,17 +347,17 @@ def test_the_csv_is_tidy_and_complete(shift, tmp_path, language):
 
 def test_what_cannot_be_written_says_so(shift, tmp_path):
     statistics, facts = shift
-    with pytest.raises(InvalidOption, match=r"ends in \.pdf or \.csv, found 'x\.docx'"):
+    with pytest.raises(InvalidOption, match=r"ends in \.html, \.pdf or \.csv, found 'x\.docx'"):
         write_shift_report(statistics, tmp_path / "x.docx", language="en", facts=facts)
     with pytest.raises(InvalidOption, match="expected a language of en, ja, found 'fr'"):
         write_shift_report(statistics, tmp_path / "x.pdf", language="fr", facts=facts)
     assert not list(tmp_path.iterdir())
 
 
-def test_without_reportlab_the_way_out_is_told(tmp_path):
+def test_without_weasyprint_the_way_out_is_told(tmp_path):
     code = """
 import sys
-sys.modules["reportlab"] = None
+sys.modules["weasyprint"] = None
 from pathlib import Path
 from cdm_inspect.config.review import ReviewConfig
 from cdm_inspect.errors import InvalidOption
@@ -336,7 +372,7 @@ with SqlStore("sqlite:///x.db", "images/", root=root) as store:
         store, "A", since=now - dt.timedelta(hours=1), until=now, config=ReviewConfig()
     )
     facts = ShiftFacts(made_by="x", head=store.anchor())
-write_shift_report(found, root / "x.csv", language="en", facts=facts)
+write_shift_report(found, root / "x.html", language="en", facts=facts)
 try:
     write_shift_report(found, root / "x.pdf", language="en", facts=facts)
 except InvalidOption as error:
@@ -345,5 +381,5 @@ except InvalidOption as error:
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True
     )
-    assert "pip install 'cdm-inspect[dashboard]'" in json.loads(done.stdout)
-    assert (tmp_path / "x.csv").exists()
+    assert "pip install 'cdm-inspect[pdf]'" in json.loads(done.stdout)
+    assert (tmp_path / "x.html").exists()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from cdm_inspect.config.words import kind_of
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect_review.page_state import explained, word
-from cdm_inspect_review.words import kind_of
 
 _OF_RECORDS = ("StorageError", "StoreUnreachable", "DamagedFile")
 

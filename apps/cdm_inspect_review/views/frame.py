@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import streamlit as st
 
+from cdm_inspect.config.words import LANGUAGES
 from cdm_inspect.roles import Actor
 from cdm_inspect_review import access, addresses, components
 from cdm_inspect_review.page_state import (
@@ -21,7 +22,6 @@ from cdm_inspect_review.page_state import (
     show_notice,
     word,
 )
-from cdm_inspect_review.words import LANGUAGES
 
 OF_ONE_LINE = ("verdict", "decision", "reviewer", "from", "until", "shift", "after", "part")
 """What History asks for in the address of one line; a serial or a lot is looked for on others."""

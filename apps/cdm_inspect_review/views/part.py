@@ -8,13 +8,13 @@ from dataclasses import asdict
 
 import streamlit as st
 
+from cdm_inspect.config.words import Speech
 from cdm_inspect.records import InspectionQuery, JudgingSetup, Order, StoredInspection
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.roles import Actor
 from cdm_inspect_review import components, desk_api, part_history
 from cdm_inspect_review.page_state import language, word
 from cdm_inspect_review.views import corrections
-from cdm_inspect_review.words import Speech
 
 _CAPTURES = 20
 

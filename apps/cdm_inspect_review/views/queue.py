@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from cdm_inspect.config.words import Speech
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.roles import Actor, Right
 from cdm_inspect_review import access, components
 from cdm_inspect_review.page_state import language
 from cdm_inspect_review.plant import current_plant
 from cdm_inspect_review.views import frame
-from cdm_inspect_review.words import Speech
 
 
 def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:

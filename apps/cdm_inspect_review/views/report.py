@@ -11,7 +11,7 @@ from cdm_inspect.config.units import at_most
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.monitoring.summary import LineStatistics, Rate
 from cdm_inspect.review import ReviewDesk
-from cdm_inspect.review.shift_report.making import FORMATS, MadeReport, last_shift
+from cdm_inspect.review.shift_report.making import MadeReport, last_shift
 from cdm_inspect.roles import Actor, Right
 from cdm_inspect_review import addresses, audit_text
 from cdm_inspect_review.page_state import keep, kept, language, word
@@ -20,6 +20,7 @@ from cdm_inspect_review.views import failure, frame
 
 _SECONDS = 30
 _MADE = "shift-report"
+_TYPES = {"html": "text/html", "pdf": "application/pdf", "csv": "text/csv"}
 
 
 def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
@@ -134,11 +135,11 @@ def _offer(made: MadeReport, files: dict[str, bytes]) -> None:
         number, digest = made.head.number, audit_text.short(made.head.hash)
         st.text(word("report.made", number=number, hash=digest))
         with st.container(horizontal=True):
-            for name in FORMATS:
+            for name in files:
                 st.download_button(
                     word(f"report.download_{name}"),
                     files[name],
                     file_name=made.files[name].name,
-                    mime="application/pdf" if name == "pdf" else "text/csv",
+                    mime=_TYPES[name],
                     on_click="ignore",
                 )

@@ -12,6 +12,7 @@ import streamlit as st
 from cdm_inspect.calibration.bayesian_bootstrap import Estimate
 from cdm_inspect.calibration.costs import Costs
 from cdm_inspect.calibration.what_if import FEWEST_DEFECTS, Outcome, WhatIf
+from cdm_inspect.config.words import Speech
 from cdm_inspect.errors import CalibrationError, CdmInspectError
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.roles import Actor, Right
@@ -20,7 +21,6 @@ from cdm_inspect_review.components import Pair
 from cdm_inspect_review.page_state import explained, keep, kept, language, notify, word
 from cdm_inspect_review.plant import current_plant
 from cdm_inspect_review.views import failure, frame
-from cdm_inspect_review.words import Speech
 
 _SECONDS = 600
 _FIGURES = ("escapes", "false_rejects", "reviews", "cost_per_day")

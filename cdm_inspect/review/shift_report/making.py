@@ -16,11 +16,12 @@ from cdm_inspect.errors import InvalidOption
 from cdm_inspect.monitoring.summary import LineStatistics, summarise_line
 from cdm_inspect.plugins.contracts import StoreUpkeep, VerdictStore
 from cdm_inspect.records import Event, JsonObject
+from cdm_inspect.review.shift_report.page import has_pdf
 from cdm_inspect.review.shift_report.table import collect_pictures, write_shift_report
 from cdm_inspect.review.shift_report.wording import ShiftFacts
 from cdm_inspect.roles import Actor, Right
 
-FORMATS = ("pdf", "csv")
+FORMATS = ("html", "pdf", "csv")
 SHIFT_REPORT = "shift-report"
 """Action of the event that tells of a report."""
 
@@ -89,7 +90,7 @@ def make_shift_report(
     shift: Shift,
     folder: Path,
     language: str,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] | None = None,
 ) -> MadeReport:
     """Anchor the audit chain, write the report with the anchored head, and record that.
 
@@ -105,7 +106,7 @@ def make_shift_report(
         shift: see `shifts.shift_of`.
         folder: in which the files are written.
         language: of the report, `en` or `ja`.
-        formats: of `FORMATS`.
+        formats: of `FORMATS`; None means HTML and CSV, and PDF where WeasyPrint is installed.
 
     Raises:
         NotAllowed: if the person may not.
@@ -116,6 +117,8 @@ def make_shift_report(
             written. Nothing is then recorded as made.
     """
     actor.require(Right.REPORT)
+    if formats is None:
+        formats = [name for name in FORMATS if name != "pdf" or has_pdf()]
     _see_that_it_can_be(store, config, line, shift, formats)
     found = summarise_line(store, line, since=shift.since, until=shift.until, config=config.review)
     anchored = upkeep.anchor()
@@ -127,7 +130,7 @@ def make_shift_report(
         zone=config.review.zone,
         reasons=_reasons(config, line),
         pictures=collect_pictures(store, found, max_pixels=config.most_pixels)
-        if "pdf" in formats
+        if {"html", "pdf"} & set(formats)
         else {},
     )
     name = _NOT_IN_A_NAME.sub("_", line)

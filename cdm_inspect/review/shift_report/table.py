@@ -1,4 +1,4 @@
-"""The report of a shift, for people to sign and file: PDF to read, CSV to reckon with."""
+"""The report of a shift, for people to sign and file: a page to read, CSV to reckon with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cdm_inspect.config.words import LANGUAGES
 from cdm_inspect.errors import ImageError, InvalidOption, StorageError
 from cdm_inspect.files import write_durably
 from cdm_inspect.images import decode_image, to_display
@@ -16,6 +17,7 @@ from cdm_inspect.monitoring.csv_table import ENCODING, write_rows
 from cdm_inspect.monitoring.p_chart import PChart
 from cdm_inspect.monitoring.summary import LineStatistics
 from cdm_inspect.plugins.contracts import InspectionReader
+from cdm_inspect.review.shift_report.page import print_pdf, render_page
 from cdm_inspect.review.shift_report.wording import (
     Picture,
     ShiftFacts,
@@ -25,7 +27,6 @@ from cdm_inspect.review.shift_report.wording import (
     count_rows,
     escape_note,
 )
-from cdm_inspect.review.shift_report.words import LANGUAGES
 
 COLUMNS = ("section", "name", "value", "lower", "upper", "n")
 """Of the CSV. What has no interval, or stands on no number of parts, has empty cells there."""
@@ -37,7 +38,7 @@ _MOST_PICTURES = 100
 def write_shift_report(
     statistics: LineStatistics, destination: Path, *, language: str, facts: ShiftFacts
 ) -> None:
-    """Write the report as PDF or CSV, by the ending of the file's name.
+    """Write the report as HTML, PDF or CSV, by the ending of the file's name.
 
     Args:
         statistics: of the line within the shift.
@@ -58,20 +59,12 @@ def write_shift_report(
         file = io.StringIO(newline="")
         write_rows(file, [COLUMNS, *_rows(statistics, word)])
         data = file.getvalue().encode(ENCODING)
-    elif ending == ".pdf":
-        try:
-            from cdm_inspect.review.shift_report.pdf import draw_report
-        except ModuleNotFoundError as error:
-            if error.name is None or not error.name.startswith("reportlab"):
-                raise
-            raise InvalidOption(
-                "PDF needs a package that is not installed: pip install 'cdm-inspect[dashboard]'. "
-                "Or name a file that ends in .csv."
-            ) from error
-        data = draw_report(statistics, word)
+    elif ending in (".html", ".pdf"):
+        page = render_page(statistics, word)
+        data = page.encode() if ending == ".html" else print_pdf(page)
     else:
         raise InvalidOption(
-            f"expected a file that ends in .pdf or .csv, found {destination.name!r}."
+            f"expected a file that ends in .html, .pdf or .csv, found {destination.name!r}."
         )
     write_durably(destination, data)
 

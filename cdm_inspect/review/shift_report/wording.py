@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from cdm_inspect.config.review import ReasonConfig
 from cdm_inspect.config.shifts import Shift
+from cdm_inspect.config.words import Speech
 from cdm_inspect.monitoring.agreement import Agreement
 from cdm_inspect.monitoring.p_chart import PChart
 from cdm_inspect.monitoring.summary import LineStatistics, ReviewerFigures
 from cdm_inspect.records import Purpose, Review
-from cdm_inspect.review.shift_report.words import LANGUAGES, WORDS
 
 Picture = npt.NDArray[np.uint8]
 
@@ -70,7 +70,7 @@ class Wording:
 
     def __call__(self, name: str, **values: object) -> str:
         """A text by its name, with values put into it."""
-        return WORDS[name][LANGUAGES.index(self.language)].format(**values)
+        return Speech(self.language, "page_shift_report.")(name, **values)
 
     def time(self, moment: dt.datetime) -> str:
         """A moment by the clocks of the plant."""

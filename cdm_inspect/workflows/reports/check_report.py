@@ -6,11 +6,11 @@ from pathlib import Path
 
 import cv2
 
+from cdm_inspect.config.words import LANGUAGES, Speech
 from cdm_inspect.errors import UnreadableImage
 from cdm_inspect.images import read_image, to_display
 from cdm_inspect.records import JsonObject
-from cdm_inspect.workflows.reports.check_words import WORDS
-from cdm_inspect.workflows.reports.pages import LANGUAGES, Word, data_url, words_of, write_page
+from cdm_inspect.workflows.reports.pages import data_url, write_page
 
 # A page with thousands of pictures helps nobody.
 _MOST = 40
@@ -58,7 +58,7 @@ class _Pictures:
 
 
 def _page(document: JsonObject, language: str, shown: _Pictures) -> JsonObject:
-    word = words_of(WORDS, language)
+    word = Speech(language, "page_check.")
     counts = {
         name: ", ".join(f"{key}: {count}" for key, count in document[name].items())
         for name in ("sizes", "kinds")
@@ -84,5 +84,5 @@ def _page(document: JsonObject, language: str, shown: _Pictures) -> JsonObject:
     return page
 
 
-def _more(word: Word, count: int) -> str:
+def _more(word: Speech, count: int) -> str:
     return word("more", n=count - _MOST) if count > _MOST else ""

@@ -9,19 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cdm_inspect.config.words import LANGUAGES, Speech
 from cdm_inspect.encoding import readable
 from cdm_inspect.evaluation.metrics import ScoredPart
 from cdm_inspect.images import overlay_heatmap
 from cdm_inspect.records import JsonObject
-from cdm_inspect.workflows.reports.evaluation_words import WORDS
-from cdm_inspect.workflows.reports.pages import (
-    LANGUAGES,
-    Word,
-    data_url,
-    draw_svg,
-    words_of,
-    write_page,
-)
+from cdm_inspect.workflows.reports.pages import data_url, draw_svg, write_page
 
 _GOOD, _BAD, _REVIEW, _REJECT = "#00204d", "#d5a000", "#d55e00", "#b3261e"
 _WORST = 8
@@ -53,7 +46,7 @@ def draw_evaluation(document: JsonObject, parts: Sequence[ScoredPart], destinati
     """Write the curves and the worst cases as a PNG, labelled in English."""
     from matplotlib.figure import Figure
 
-    word = words_of(WORDS, "en")
+    word = Speech("en", "page_evaluation.")
     columns = 4
     figure = Figure(figsize=(16, 11), layout="constrained")
     interval = document["image_AUROC_interval"]
@@ -86,7 +79,7 @@ def draw_evaluation(document: JsonObject, parts: Sequence[ScoredPart], destinati
 
 
 def _page(document: JsonObject, parts: Sequence[ScoredPart], language: str) -> JsonObject:
-    word = words_of(WORDS, language)
+    word = Speech(language, "page_evaluation.")
     escaped = document["confusion"]["defective"]["pass"]
     flagged = document["n_good"] - document["confusion"]["good"]["pass"]
     undecided = len(document["undecided"])
@@ -132,7 +125,7 @@ def _ends(interval: Sequence[float]) -> dict[str, float]:
     return {"low": interval[0], "high": interval[1]}
 
 
-def _figure(document: JsonObject, name: str, word: Word) -> JsonObject:
+def _figure(document: JsonObject, name: str, word: Speech) -> JsonObject:
     value, interval = document[name], document.get(f"{name}_interval")
     return {
         "name": word(name),
@@ -165,7 +158,7 @@ def _case(part: ScoredPart, threshold: float) -> JsonObject:
 
 
 def _draw_curves(
-    axes: Sequence[Any], document: JsonObject, parts: Sequence[ScoredPart], word: Word
+    axes: Sequence[Any], document: JsonObject, parts: Sequence[ScoredPart], word: Speech
 ) -> None:
     """ROC, precision and recall, scores, p-values of good parts: four panels."""
     good = np.array([part.score for part in parts if part.is_good])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from cdm_inspect.config.words import Speech
 from cdm_inspect.encoding import readable
 from cdm_inspect.files import write_durably
 from cdm_inspect.records import JsonObject
-
-LANGUAGES = ("en", "ja")
-Word = Callable[..., str]
-
-
-def words_of(words: Mapping[str, tuple[str, str]], language: str) -> Word:
-    """A function from the name of a text, and what to put into it, to the text."""
-
-    def word(name: str, **values: Any) -> str:
-        return words[name][LANGUAGES.index(language)].format(**values)
-
-    return word
 
 
 def write_page(
@@ -52,7 +41,7 @@ def write_page(
     write_durably(destination, readable(text).encode())
 
 
-def draw_svg(draw: Callable[[Any], None], size: tuple[float, float], word: Word) -> Markup:
+def draw_svg(draw: Callable[[Any], None], size: tuple[float, float], word: Speech) -> Markup:
     """A figure to stand inside a page.
 
     Args:

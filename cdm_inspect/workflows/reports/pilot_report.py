@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cdm_inspect.config.words import LANGUAGES, Speech
 from cdm_inspect.encoding import to_json
 from cdm_inspect.files import write_durably
 from cdm_inspect.records import JsonObject
-from cdm_inspect.workflows.reports.pages import LANGUAGES, Word, draw_svg, words_of, write_page
-from cdm_inspect.workflows.reports.pilot_words import WORDS
+from cdm_inspect.workflows.pilot.names import endpoint_name
+from cdm_inspect.workflows.reports.pages import draw_svg, write_page
 
 _COLOURS = {
     "off": "#00204d",
@@ -46,7 +47,7 @@ def write_pilot_report(document: JsonObject, destination: Path) -> None:
 
 
 def _page(document: JsonObject, language: str) -> JsonObject:
-    word = words_of(WORDS, language)
+    word = Speech(language, "page_pilot.")
     verdict = document["verdict"]
     endpoint = endpoint_name(verdict["endpoint"], language)
     deciding = "cost_per_1000" if document["data"] else "drift"
@@ -75,14 +76,6 @@ def _page(document: JsonObject, language: str) -> JsonObject:
     }
 
 
-def endpoint_name(endpoint: str, language: str) -> str:
-    """A measure in words."""
-    index = LANGUAGES.index(language)
-    if endpoint.startswith("AUROC_"):
-        return WORDS["endpoint_AUROC"][index].format(scorer=endpoint.removeprefix("AUROC_"))
-    return WORDS[f"endpoint_{endpoint}"][index]
-
-
 def read_difference(comparison: Mapping[str, Any]) -> str:
     """better, worse, changed (where 1 is best) or same, by the interval of a difference."""
     if comparison["low"] <= 0 <= comparison["high"] or math.isnan(comparison["low"]):
@@ -109,7 +102,7 @@ def _rows(document: JsonObject, language: str) -> Any:
                     else f"{comparison['relative']:+.1%}",
                     "interval": f"[{comparison['low']:+.3g}, {comparison['high']:+.3g}]",
                     "reading": reading,
-                    "word": WORDS[reading][LANGUAGES.index(language)],
+                    "word": Speech(language, "page_pilot.")(reading),
                 }
             )
         yield {
@@ -120,7 +113,7 @@ def _rows(document: JsonObject, language: str) -> Any:
         }
 
 
-def _draw_curves(figure: Any, runs: list[JsonObject], word: Word) -> None:
+def _draw_curves(figure: Any, runs: list[JsonObject], word: Speech) -> None:
     axes = figure.subplots(1, 2, sharey=True)
     for panel, column, label in ((axes[0], 0, "axis_seconds"), (axes[1], 1, "axis_images")):
         named = set()

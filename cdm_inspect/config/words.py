@@ -1,13 +1,21 @@
-"""Every text on the screen, in English and Japanese, from one catalogue: `words.toml`."""
+"""Every text that people read in two languages, from one catalogue: `words.toml`."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 LANGUAGES = {"en": "English", "ja": "日本語"}
+"""Names of the languages in themselves, by code."""
+
+
+@cache
+def catalogue() -> Mapping[str, Mapping[str, str]]:
+    """All texts: by name, then by language."""
+    return dict(_flat(tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))))
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, str]]]:
@@ -18,28 +26,30 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, dic
             yield from _flat(value, f"{prefix}{name}.")
 
 
-WORDS = dict(_flat(tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))))
-
-
 def kind_of(error: Exception) -> str:
     """The nearest class of an error that the catalogue has words for."""
-    return next(kind.__name__ for kind in type(error).__mro__ if f"error.{kind.__name__}" in WORDS)
+    known = catalogue()
+    return next(kind.__name__ for kind in type(error).__mro__ if f"error.{kind.__name__}" in known)
 
 
 class Speech:
     """Texts in one language.
 
     Args:
-        language: "en" or "ja".
+        language: a code of `LANGUAGES`.
+        prefix: with which the names of all texts begin.
     """
 
-    def __init__(self, language: str) -> None:
-        self.language = language
+    def __init__(self, language: str, prefix: str = "") -> None:
+        self.language, self._prefix = language, prefix
 
     def __call__(self, key: str, **values: Any) -> str:
         """The text under a name, with values put in."""
-        text = WORDS[key][self.language]
+        text = catalogue()[f"{self._prefix}{key}"][self.language]
         return text.format(**values) if values else text
+
+    def __contains__(self, key: str) -> bool:
+        return f"{self._prefix}{key}" in catalogue()
 
     def error(self, error: Exception) -> str:
         """What went wrong: its kind in this language, then the sentence of the core as it is."""
@@ -49,6 +59,6 @@ class Speech:
         """All texts whose names begin so, by what follows."""
         return {
             key.removeprefix(prefix): texts[self.language]
-            for key, texts in WORDS.items()
+            for key, texts in catalogue().items()
             if key.startswith(prefix)
         }
