@@ -160,3 +160,46 @@ def _two(first: str, second: str, field: str, legend: alt.Legend | None = None) 
     domain: Sequence[str] = [first, second]
     scale = alt.Scale(domain=domain, range=[BLUE, ORANGE])
     return alt.Color(f"{field}:N", title=None, scale=scale, legend=legend)
+
+
+def threshold_chart(
+    curves: JsonObject, lines: Sequence[tuple[str, float]], word: Word
+) -> alt.LayerChart:
+    """Shares of good and defective parts over the score, their bands, and thresholds.
+
+    Args:
+        curves: as `WhatIf.curves` gives them.
+        lines: thresholds with their names.
+        word: texts in the language of the reader.
+    """
+    cuts = curves["thresholds"]
+    x = alt.X("score:Q", title=word("thresholds.score"), scale=alt.Scale(type=curves["scale"]))
+    share = alt.Axis(format=".0%")
+    rows = [
+        {"score": cut, "kind": word(f"thresholds.{kind}"), "share": at, "low": low, "high": high}
+        for kind in ("good", "defective")
+        if curves[kind] is not None
+        for cut, at, low, high in zip(
+            cuts, *(curves[kind][name] for name in ("share", "low", "high")), strict=True
+        )
+    ]
+    legend = alt.Legend(orient="top")
+    color = _two(word("thresholds.good"), word("thresholds.defective"), "kind", legend)
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=color)
+    bands = base.mark_area(opacity=0.2).encode(
+        y=alt.Y("low:Q", title=word("thresholds.share"), axis=share), y2="high:Q"
+    )
+    curve = base.mark_line().encode(
+        y=alt.Y("share:Q", axis=share), strokeDash=alt.StrokeDash("kind:N", legend=None)
+    )
+    marks = alt.Chart(alt.Data(values=[{"score": at, "name": name} for name, at in lines])).encode(
+        x=x
+    )
+    rules = marks.mark_rule(strokeWidth=2).encode(strokeDash=alt.StrokeDash("name:N", title=None))
+    texts = marks.mark_text(angle=270, align="right", dy=-7, fontSize=12).encode(
+        y=alt.value(4), text="name:N"
+    )
+    told = "; ".join(f"{name} {at:.4g}" for name, at in lines)
+    described = f"{word('thresholds.curves')} {told}"
+    layers = alt.layer(bands, curve, rules, texts).resolve_scale(strokeDash="independent")
+    return layers.properties(height=340, description=described)

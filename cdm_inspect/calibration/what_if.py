@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -112,18 +112,10 @@ class WhatIf:
         """What the `refusal` is about, for programs that say it in their own words."""
         return tuple(_sentences(self.reviewed))
 
-    def curves(
-        self,
-        costs: Costs | None = None,
-        *,
-        parts_per_day: float | None = None,
-        marks: Sequence[float] = (),
-    ) -> JsonObject:
-        """What a browser needs to draw, and to compute what any pair of thresholds costs.
+    def curves(self, marks: Sequence[float] = ()) -> JsonObject:
+        """What a chart draws: shares of good and defective parts over the score.
 
         Args:
-            costs: None means those of the line.
-            parts_per_day: None means that of the line.
             marks: thresholds, at most 40, to have on the grid beside those in force, such as those
                 of `best`.
 
@@ -134,30 +126,13 @@ class WhatIf:
             - `good`: of each threshold the `share` of good parts at or above it, with the band from
               `low` to `high`; null without good parts;
             - `defective`: likewise the share of defective parts below it;
-            - `constants`: `escape`, `false_reject`, `review`, `defect_share`, `review_share` of the
-              costs, and `parts_per_day`;
-            - `in_force`: thresholds `review` and `reject`; a null one rejects nothing unseen;
             - `histogram` of the judged parts: `edges`, and between them how many `good` and
               `defective` ones, each counted once;
-            - `scale`: "linear" or "log", of an axis on which the curves can be told apart;
-            - `inspected`, `reviewed`, `defects`, `fewest_defects`, `refusal`.
-
-            With G the shares of `good`, D those of `defective` and p the `defect_share`, thresholds
-            number l (review) and h (reject, not below l) give
-
-                flagged(i) = (1 - p) G[i] + p (1 - D[i])
-                escapes = parts_per_day p D[l]
-                false rejects = parts_per_day (1 - p) G[h]
-                reviews = parts_per_day (flagged(l) - flagged(h))
-                cost of a part = escape p D[l] + review (flagged(l) - flagged(h))
-                                 + false_reject (1 - p) G[h]
-
-            and where nothing is rejected unseen G[h] = flagged(h) = 0. That is what `cost_of` says.
+            - `scale`: "linear" or "log", of an axis on which the curves can be told apart.
 
         Raises:
-            InvalidOption: if the costs, the parts or the marks are none.
+            InvalidOption: if the marks are none.
         """
-        costs = _checked(self.costs if costs is None else costs)
         good, defective = self.reviewed.good, self.reviewed.defective
         cuts, scale = self._grid(marks)
         edges = (np.geomspace if scale == "log" else np.linspace)(cuts[0], cuts[-1], _BINS + 1)
@@ -167,22 +142,12 @@ class WhatIf:
                 "thresholds": cuts.tolist(),
                 "good": _curve(good, cuts, _GOOD),
                 "defective": _curve(defective, cuts, _DEFECTIVE),
-                "constants": {**asdict(costs), "parts_per_day": self._pace(parts_per_day)},
-                "in_force": {
-                    "review": self.calibration.threshold,
-                    "reject": self.calibration.reject_threshold,
-                },
                 "histogram": {
                     "edges": edges.tolist(),
                     "good": np.histogram(good.scores, edges)[0].tolist(),
                     "defective": np.histogram(defective.scores, edges)[0].tolist(),
                 },
                 "scale": scale,
-                "inspected": self.reviewed.inspected,
-                "reviewed": self.reviewed.reviewed,
-                "defects": len(defective.scores),
-                "fewest_defects": FEWEST_DEFECTS,
-                "refusal": self.refusal,
             }
         )
         return found

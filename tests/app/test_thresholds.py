@@ -1,11 +1,10 @@
-"""Thresholds are tried on curves, by mouse and keyboard, and put into force with a reason.
+"""Thresholds are tried on curves and put into force with a reason.
 
-What the board shows, what the text below says and what is saved are the same pair.
+What the slider shows, what the text below says and what is saved are the same pair.
 """
 
 import json
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,248 +138,151 @@ def versions(root):
         return len(store.events(action="save-thresholds"))
 
 
-class Board:
-    """The page in a browser."""
+def place(app):
+    """Where the handles of the slider stand."""
+    review, reject = app.select_slider[0].value
+    return review, reject if np.isfinite(reject) else None
 
-    def __init__(self, page, server, line="A"):
-        self.page = page
-        page.goto(f"{server.url}/cdm/login")
-        page.locator("#name").fill("kato")
-        page.locator("button").click()
-        page.goto(f"{server.url}/thresholds?line={line}")
-        self.review = page.get_by_role("slider", name="review from")
-        self.reject = page.get_by_role("slider", name="reject from")
-        self.save = page.get_by_role("button", name=SAVE)
-        self.review.wait_for()
 
-    def pair(self):
-        """Where the handles stand."""
-        is_never = self.reject.get_attribute("aria-valuetext") == "never"
-        reject = None if is_never else float(self.reject.get_attribute("aria-valuenow"))
-        return float(self.review.get_attribute("aria-valuenow")), reject
-
-    def shows(self, pair):
-        """Wait until the board and the text below it say this."""
-        from playwright.sync_api import Error
-
-        text, deadline, seen = self.page.get_by_text(told(pair)), time.monotonic() + 60, None
-        while (seen, text.count()) != (pair, 1):
-            assert time.monotonic() < deadline, f"expected {pair}, found {seen}"
-            self.page.wait_for_timeout(50)
-            try:
-                seen = self.pair()
-            except Error as error:
-                seen = error  # the board of the former line leaves later than the new one comes
-        # What a run of the page has left out goes when it is over.
-        self.page.locator('[data-test-script-state="notRunning"]').wait_for()
-
-    def move(self, key="PageDown", times=2):
-        """Move the threshold for review; the pair, once the page has heard of it."""
-        self.review.focus()
-        for _ in range(times):
-            self.page.keyboard.press(key)
-        self.shows(self.pair())
-        return self.pair()
-
-    def press(self, label):
-        """Press a button above the board."""
-        self.page.get_by_role("button", name=label).click()
-
-    def put_into_force(self):
-        """Give a reason and save; returns once it is said."""
-        self.page.get_by_label("Why").fill(REASON)
-        self.save.click()
-        self.page.get_by_text("In force as version").wait_for()
-
-    def choose(self, line):
-        """Go to another line, as the head of the page offers it."""
-        self.page.get_by_role("combobox").first.click()
-        self.page.get_by_role("option", name=f"Line {line}").click()
-        self.page.get_by_role("heading", name=f"Thresholds: {line}").wait_for()
+def move(app, steps, *, handle=0):
+    """Move a handle by so many places; the pair that it then shows."""
+    slider = app.select_slider[0]
+    cuts, pair = list(slider.format_func.__self__), list(slider.value)
+    pair[handle] = cuts[cuts.index(pair[handle]) + steps]
+    slider.set_range(*pair).run()
+    assert not app.exception
+    return place(app)
 
 
 @pytest.mark.browser
-def test_thresholds_are_moved_and_put_into_force(reviewed_line, serve, open_page, pictures):
+def test_thresholds_are_moved_by_keyboard_and_put_into_force(
+    reviewed_line, serve, sit_down, open_page, pictures
+):
     from playwright.sync_api import expect
 
     before = calibration_in_force(open_project(reviewed_line, line="A"), "A")
-    board = Board(page := open_page(height=1400), serve(reviewed_line))
-    start, _ = board.pair()
-    board.move(times=3)
-    box = board.reject.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 160, box["y"], steps=6)
-    page.mouse.up()
-    board.shows(moved := board.pair())
+    server = serve(reviewed_line)
+    page = sit_down(server, "kato", height=1400)
+    page.goto(f"{server.url}/thresholds?line=A")
+    save = page.get_by_role("button", name=SAVE)
+    expect(page.get_by_text(told(in_force(reviewed_line)))).to_be_visible()
+    handle = page.get_by_role("slider").first
+    for key in ("PageDown", "PageDown", "ArrowRight"):
+        handle.press(key)
+    expect(save).to_be_enabled()
+    page.locator('[data-test-script-state="notRunning"]').wait_for()
     page.screenshot(path=pictures / "thresholds-moved.png")
-    assert moved[0] < start
     page.get_by_label("Why").fill("short")
-    board.save.click()
+    save.click()
     expect(page.get_by_text("at least 10 characters")).to_be_visible()
-    assert (
-        calibration_in_force(open_project(reviewed_line, line="A"), "A").version == before.version
-    )
-    board.put_into_force()
+    assert calibration_in_force(open_project(reviewed_line, line="A"), "A").id == before.id
+    page.get_by_label("Why").fill(REASON)
+    # A second press saves nothing more.
+    save.dblclick()
+    expect(page.get_by_text("In force as version 2")).to_be_visible()
+    expect(save).to_be_disabled()
     after = calibration_in_force(open_project(reviewed_line, line="A"), "A")
     assert after.version == before.version + 1
-    assert (after.threshold, after.reject_threshold) == moved
+    assert after.threshold < before.threshold
     assert after.scoring_id == before.scoring_id
+    expect(page.get_by_text(told(in_force(reviewed_line)))).to_be_visible()
     with open_project(reviewed_line).open_store() as store:
         (event,) = store.events(action="save-thresholds")
     assert (event.who, event.reason) == ("kato", REASON)
-    # The page now stands where the line stands, and nothing is left to be saved.
-    board.shows(moved)
-    expect(board.save).to_be_disabled()
 
 
-@pytest.mark.browser
-def test_the_cheapest_come_into_force_as_the_board_shows_them(reviewed_line, serve, open_page):
-    best = cheapest(reviewed_line)
-    assert best != in_force(reviewed_line)
-    board = Board(open_page(), serve(reviewed_line))
-    # What was moved before is not what is saved.
-    assert board.move() != best
-    board.press(CHEAPEST)
-    board.shows(best)
-    board.put_into_force()
-    assert in_force(reviewed_line) == best
-    board.shows(best)
-
-
-@pytest.mark.browser
-def test_thresholds_go_back_to_those_in_force_and_can_be_moved_again(make_plant, serve, open_page):
-    from playwright.sync_api import expect
-
+def test_the_cheapest_come_into_force_as_the_page_shows_them(make_plant, open_view):
     root = make_plant()
-    board = Board(open_page(), serve(root))
-    first = board.move("Home", 1)
-    board.press(BACK)
-    board.shows(IN_FORCE["A"])
-    expect(board.save).to_be_disabled()
-    # To the very place that was told before they were put back.
-    assert board.move("Home", 1) == first
-    board.press(CHEAPEST)
-    board.shows(cheapest(root))
-    last = board.move(times=1)
-    board.put_into_force()
+    best = cheapest(root)
+    assert best != in_force(root)
+    app = open_view(root, "thresholds", QUALITY)
+    # What was moved before is not what is saved.
+    assert move(app, 3) != best
+    app.press(CHEAPEST)
+    assert place(app) == best
+    app.text_input[0].set_value(REASON)
+    app.press(SAVE)
+    assert in_force(root) == best
+    assert place(app) == best
+
+
+def test_thresholds_go_back_to_those_in_force_and_can_be_moved_again(make_plant, open_view):
+    root = make_plant()
+    app = open_view(root, "thresholds", QUALITY)
+    first = move(app, -2)
+    app.press(BACK)
+    assert place(app) == IN_FORCE["A"]
+    # To the very place that was chosen before they were put back.
+    assert move(app, -2) == first
+    app.press(CHEAPEST)
+    assert place(app) == cheapest(root)
+    last = move(app, -1)
+    assert told(last) in app.texts()
+    app.text_input[0].set_value(REASON)
+    app.press(SAVE)
     assert in_force(root) == last
 
 
-@pytest.mark.browser
-def test_a_threshold_under_a_finger_stays_there_and_is_what_counts(make_plant, serve, open_page):
-    from playwright.sync_api import expect
-
+def test_nothing_is_rejected_unseen_at_the_last_place(make_plant, open_view):
     root = make_plant()
-    board = Board(page := open_page(), serve(root))
-    box = board.review.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    shown = page.locator("[data-revision]")
-    before = shown.get_attribute("data-revision")
-    page.get_by_role("button", name=CHEAPEST).dispatch_event("click")
-    expect(shown).not_to_have_attribute("data-revision", before)
-    page.mouse.up()
-    board.shows(IN_FORCE["A"])
-    expect(board.save).to_be_disabled()
+    app = open_view(root, "thresholds", QUALITY)
+    slider = app.select_slider[0]
+    slider.set_range(slider.value[0], np.inf).run()
+    assert told((IN_FORCE["A"][0], None)) in app.texts()
+    app.text_input[0].set_value(REASON)
+    app.press(SAVE)
+    assert in_force(root) == (IN_FORCE["A"][0], None)
 
 
-@pytest.mark.browser
-def test_costs_may_change_after_thresholds_were_moved(make_plant, serve, open_page):
-    from playwright.sync_api import expect
-
+def test_costs_may_change_after_thresholds_were_moved(make_plant, open_view):
     root = make_plant()
-    board = Board(page := open_page(), serve(root))
-    board.press(CHEAPEST)
-    board.shows(cheapest(root))
-    moved = board.move()
+    app = open_view(root, "thresholds", QUALITY)
+    app.press(CHEAPEST)
+    moved = move(app, 2)
     for costs in (5000.0, 1.0):  # other cheapest ones, and so another grid
-        cost = page.locator(".figures tr:last-child td").first
-        before = cost.inner_text()
-        page.get_by_role("spinbutton", name="Cost of an escape").fill(str(costs))
-        page.keyboard.press("Tab")
-        expect(cost).not_to_have_text(before)
-        board.shows(moved)
-    board.press(CHEAPEST)
-    board.shows(best := cheapest(root, escape=1.0))
-    assert best != moved
-    board.put_into_force()
+        app.number_input[0].set_value(costs).run()
+        assert place(app) == moved
+    app.press(CHEAPEST)
+    assert place(app) == (best := cheapest(root, escape=1.0)) != moved
+    app.text_input[0].set_value(REASON)
+    app.press(SAVE)
     assert in_force(root) == best
 
 
-@pytest.mark.browser
-def test_nothing_of_one_line_is_used_for_another(make_plant, serve, open_page):
-    from playwright.sync_api import expect
-
+def test_nothing_of_one_line_is_used_for_another(make_plant, open_view):
     root = make_plant()
-    # So high that nothing is scrolled, which would close a list that opens.
-    board = Board(page := open_page(height=1600), serve(root))
-    cost = page.get_by_role("spinbutton", name="Cost of an escape")
-    cost.fill("5")
-    page.keyboard.press("Tab")
-    board.press(CHEAPEST)
-    board.shows(cheapest(root, escape=5.0))
-    board.move()
-    board.choose("B")
-    board.shows(IN_FORCE["B"])
-    expect(board.save).to_be_disabled()
-    expect(cost).to_have_value("9000.00")
-    board.press(CHEAPEST)
-    board.shows(best := cheapest(root, "B"))
-    board.put_into_force()
-    board.shows(best)
-    expect(board.save).to_be_disabled()
+    app = open_view(root, "thresholds", QUALITY)
+    app.number_input[0].set_value(5.0).run()
+    app.press(CHEAPEST)
+    assert place(app) == cheapest(root, escape=5.0)
+    move(app, 1)
+    other = open_view(root, "thresholds", QUALITY, line="B")
+    assert place(other) == IN_FORCE["B"]
+    assert other.number_input[0].value == 9000.0
+    other.press(CHEAPEST)
+    assert place(other) == (best := cheapest(root, "B"))
+    other.text_input[0].set_value(REASON)
+    other.press(SAVE)
     assert in_force(root, "B") == best
     assert in_force(root, "A") == IN_FORCE["A"]
-    board.choose("A")
-    board.shows(IN_FORCE["A"])
 
 
-@pytest.mark.browser
-def test_a_second_press_saves_nothing_more(make_plant, serve, open_page):
-    from playwright.sync_api import expect
-
-    root = make_plant()
-    board = Board(page := open_page(), serve(root))
-    moved = board.move()
-    page.get_by_label("Why").fill(REASON)
-    board.save.dblclick()
-    expect(page.get_by_text("In force as version 2")).to_be_visible()
-    expect(board.save).to_be_disabled()
-    board.shows(moved)
-    assert versions(root) == 1
-    assert in_force(root) == moved
-    # Another move can be saved again.
-    moved = board.move("PageUp", 1)
-    board.put_into_force()
-    assert (in_force(root), versions(root)) == (moved, 2)
+def test_without_enough_defects_no_figure_is_shown(make_plant, open_view):
+    app = open_view(make_plant(defects=29), "thresholds", QUALITY)
+    assert "Too little is known to say" in app.texts()
+    move(app, -1)
+    assert not app.dataframe
+    assert next(b for b in app.button if b.label.startswith(CHEAPEST)).disabled
+    assert SAVE not in [button.label for button in app.button]
 
 
-@pytest.mark.browser
-def test_without_enough_defects_no_figure_is_shown(make_plant, serve, open_page):
-    from playwright.sync_api import expect
-
-    board = Board(page := open_page(), serve(make_plant(defects=29)))
-    expect(page.get_by_text("Too little is known to say")).to_be_visible()
-    board.review.focus()
-    page.keyboard.press("PageDown")
-    expect(board.review).not_to_have_attribute("aria-valuenow", repr(IN_FORCE["A"][0]))
-    cells = page.locator(".figures td")
-    assert cells.all_inner_texts() == ["–"] * 12
-    assert not page.locator(".note").inner_text()
-    expect(page.get_by_role("button", name=CHEAPEST)).to_be_disabled()
-    assert board.save.count() == 0
-
-
-@pytest.mark.browser
-def test_without_any_defect_the_curve_of_good_parts_is_shown(line, serve, open_page):
-    from playwright.sync_api import expect
-
+def test_without_any_defect_the_curve_of_good_parts_is_shown(line, open_view):
     project = open_project(line, line="A")
     list(inspect(project, "A", [line / "data" / "A" / "test" / "good"]))
-    board = Board(page := open_page(), serve(line))
-    expect(page.get_by_text("Too little is known to say")).to_be_visible()
-    assert board.save.count() == 0
+    app = open_view(line, "thresholds", QUALITY)
+    assert "Too little is known to say" in app.texts()
+    assert app.get("arrow_vega_lite_chart") or app.get("vega_lite_chart")
+    assert SAVE not in [button.label for button in app.button]
 
 
 def test_the_page_begins_anew_where_a_calibration_has_come_into_force(make_plant, open_view):

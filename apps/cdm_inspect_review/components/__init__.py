@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 import streamlit as st
 
 from cdm_inspect_review import assets
-from cdm_inspect_review.page_state import entered
 
 # The parts of a component are modules of their own, under an address that changes with them.
 _LOADER = """
@@ -56,7 +55,6 @@ def _component(name: str, *styles: str) -> Any:
 
 _DESK = _component("desk")
 _PART = _component("part", "desk")
-_THRESHOLDS = _component("thresholds")
 _LANGUAGE = st.components.v2.component("cdm_language", js=_COOKIE)
 
 
@@ -73,28 +71,3 @@ def show_desk(data: Mapping[str, Any]) -> None:
 def show_part(data: Mapping[str, Any]) -> None:
     """One part to look at, with linked panes."""
     _PART(key="part", data=dict(data))
-
-
-class Pair(TypedDict):
-    """Thresholds: parts are reviewed from one on, and rejected from the other; None is never."""
-
-    review: float
-    reject: float | None
-
-
-def show_thresholds(key: str, data: Mapping[str, Any]) -> None:
-    """Two thresholds on their curves; see `moved_thresholds`."""
-    _THRESHOLDS(key=key, data=dict(data), on_thresholds_change=lambda: None)
-
-
-def moved_thresholds(key: str, revision: str) -> Pair | None:
-    """Where a person has moved them on the board of that key.
-
-    Args:
-        key: of the board.
-        revision: that they have to have been moved from; None if they were not.
-    """
-    found = (entered(key) or {}).get("thresholds")
-    if found is None or found["revision"] != revision:
-        return None
-    return {"review": found["review"], "reject": found["reject"]}

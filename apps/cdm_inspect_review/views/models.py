@@ -22,9 +22,9 @@ _SECONDS = 20
 def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
     """The line in full, then all lines, then what was measured of the line."""
     frame.show_title(word("page.models"), line)
-    plant, zone = current_plant(), desk.config.review.zone
+    zone = desk.config.review.zone
     try:
-        found = _models(str(plant.root), line)
+        found = _models(line)
     except CdmInspectError as error:
         failure.show(error)
         return
@@ -48,13 +48,8 @@ def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
 
 
 @st.cache_resource(ttl=_SECONDS, show_spinner=False)
-def _models(root: str, line: str) -> LineModels:
-    """Read anew after a while: the files of an export are hashed each time.
-
-    Args:
-        root: of the plant, so that the demo line is not taken for another.
-        line: name.
-    """
+def _models(line: str) -> LineModels:
+    """Read anew after a while: the files of an export are hashed each time."""
     return current_plant().models(line)
 
 

@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import TypedDict
 
+import numpy as np
 import streamlit as st
 
 from cdm_inspect.calibration.bayesian_bootstrap import Estimate
 from cdm_inspect.calibration.costs import Costs
 from cdm_inspect.calibration.what_if import FEWEST_DEFECTS, Outcome, WhatIf
-from cdm_inspect.config.words import Speech
 from cdm_inspect.errors import CalibrationError, CdmInspectError
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.roles import Actor, Right
-from cdm_inspect_review import components
-from cdm_inspect_review.components import Pair
-from cdm_inspect_review.page_state import explained, keep, kept, language, notify, word
+from cdm_inspect_review.charts import threshold_chart
+from cdm_inspect_review.page_state import explained, keep, kept, notify, word
 from cdm_inspect_review.plant import current_plant
 from cdm_inspect_review.views import failure, frame
 
 _SECONDS = 600
 _FIGURES = ("escapes", "false_rejects", "reviews", "cost_per_day")
-_START, _SAVING = "thresholds-start", "thresholds-saving"
+_START, _PAIR, _SAVING = "thresholds-start", "thresholds-pair", "thresholds-saving"
+
+
+class Pair(TypedDict):
+    """Thresholds: parts are reviewed from one on, and rejected from the other; None is never."""
+
+    review: float
+    reject: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Start:
-    """Where the page has put the thresholds; from there a person moves them on the board.
+    """Where the page has put the thresholds; from there a person moves them.
 
     Attributes:
         of: key of the calibration that was in force.
         pair: the thresholds.
+        best: the cheapest ones by the costs on the page, which lie on the grid as well.
         revision: of no other; what was moved from another start does not count.
     """
 
     of: str
     pair: Pair
+    best: Pair | None
     revision: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -56,7 +66,7 @@ def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
     frame.show_title(word("thresholds.title"), line)
     try:
         with st.spinner(word("thresholds.reading")):
-            what_if = _opened(current_plant().root, line)
+            what_if = _opened(line)
     except CdmInspectError as error:
         st.text(word("thresholds.unknown"))
         st.text(explained(error))
@@ -74,7 +84,7 @@ def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
         best = _best(what_if, costs)
         if what_if.refusal:
             _show_refusal(what_if)
-        pair = _show_board(what_if, best, costs, pace)
+        pair = _choose(what_if, best)
     except CdmInspectError as error:
         failure.show(error)
         return
@@ -82,7 +92,7 @@ def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
 
 
 @st.cache_resource(ttl=_SECONDS, show_spinner=False)
-def _opened(root: Path, line: str) -> WhatIf:
+def _opened(line: str) -> WhatIf:
     return current_plant().what_if(line)
 
 
@@ -144,33 +154,61 @@ def _in_force(what_if: WhatIf) -> Pair:
     return {"review": calibration.threshold, "reject": calibration.reject_threshold}
 
 
-def _show_board(what_if: WhatIf, best: Pair | None, costs: Costs, pace: float) -> Pair:
-    """The thresholds to move; where they stand."""
-    start, key = _start(what_if, best), f"thresholds-{_key(what_if)}"
-    pair = components.moved_thresholds(key, start.revision) or start.pair
-    # All that the board has to show exactly stands on its grid.
-    cuts = [cut for each in (best, pair) if each for cut in (each["review"], each["reject"])]
-    components.show_thresholds(
-        key,
-        {
-            "curves": what_if.curves(
-                costs, parts_per_day=pace, marks=[cut for cut in cuts if cut is not None]
-            ),
-            "thresholds": pair,
-            "revision": start.revision,
-            "language": language(),
-            "currency": "",
-            "words": Speech(language()).below("thresholds.board."),
-        },
+def _choose(what_if: WhatIf, best: Pair | None) -> Pair:
+    """Two thresholds to move on one slider, and the curves that they cut."""
+    start = _start(what_if, best)
+    pairs = [pair for pair in (start.pair, best) if pair is not None]
+    cuts = [cut for pair in pairs for cut in (pair["review"], pair["reject"]) if cut is not None]
+    curves = what_if.curves(marks=cuts)
+    # Streamlit takes numbers that are nearly the same for one.
+    known = np.array([*cuts, *_in_force(what_if).values()], np.float64)
+    grid = [cut for cut in curves["thresholds"] if cut in known or not np.isclose(known, cut).any()]
+    options = [*grid, math.inf]
+    names = _names(options)
+    review, reject = st.select_slider(
+        word("thresholds.move"),
+        options,
+        value=(start.pair["review"], _end(start.pair)),
+        format_func=names.__getitem__,
+        key=f"thresholds-{start.revision}",
     )
+    # Nothing would be flagged from "never" on.
+    pair = Pair(review=min(review, options[-2]), reject=None if math.isinf(reject) else reject)
+    keep(_PAIR, pair)
+    in_force = _in_force(what_if)
+    lines = [
+        (word("thresholds.review_from"), pair["review"]),
+        (word("thresholds.reject_from"), pair["reject"]),
+        (word("thresholds.in_force"), in_force["review"]),
+        (word("thresholds.in_force"), in_force["reject"]),
+    ]
+    chart = threshold_chart(curves, [(name, at) for name, at in lines if at is not None], word)
+    st.altair_chart(chart, width="stretch")
     return pair
+
+
+def _end(pair: Pair) -> float:
+    return math.inf if pair["reject"] is None else pair["reject"]
+
+
+def _names(options: Sequence[float]) -> dict[float, str]:
+    """Each threshold with as many digits as tell it from the others."""
+    finite = options[:-1]
+    for digits in range(4, 18):
+        names = {cut: f"{cut:.{digits}g}" for cut in finite}
+        if len(set(names.values())) == len(finite):
+            break
+    return {**names, math.inf: word("thresholds.never")}
 
 
 def _start(what_if: WhatIf, best: Pair | None) -> _Start:
     """Where a person has had the thresholds put; those in force before."""
     start: _Start | None = kept(_START)
     if start is None or start.of != _key(what_if):
-        start = _Start(of=_key(what_if), pair=_in_force(what_if))
+        start = _Start(of=_key(what_if), pair=_in_force(what_if), best=best)
+    elif start.best != best:
+        # Other costs have another grid: the slider is made anew where it stands.
+        start = _Start(of=start.of, pair=kept(_PAIR), best=best)
     for column, name, pair in zip(
         st.columns(2), ("best", "in_force"), (best, _in_force(what_if)), strict=True
     ):
@@ -178,7 +216,7 @@ def _start(what_if: WhatIf, best: Pair | None) -> _Start:
             word(f"thresholds.put_{name}"), disabled=pair is None, width="stretch"
         )
         if is_pressed and pair is not None:
-            start = _Start(of=_key(what_if), pair=pair)
+            start = _Start(of=_key(what_if), pair=pair, best=best)
     keep(_START, start)
     return start
 
@@ -196,6 +234,9 @@ def _show_outcome(
     st.subheader(word("thresholds.expected"), anchor=False)
     st.dataframe(_rows(outcome), hide_index=True, width="stretch", placeholder="–")
     st.text(word("thresholds.bands", reviewed=outcome.reviewed, defects=outcome.defects))
+    most = costs.review_share * pace
+    if outcome.expected.reviews.value > most * (1 + 1e-9):
+        st.text(word("thresholds.over_capacity", reviews=f"{most:,.0f}"))
     if actor is not None and actor.may(Right.SET_THRESHOLDS):
         _show_saving(what_if, actor, pair, costs, pace)
     else:
@@ -220,7 +261,7 @@ def _show_saving(what_if: WhatIf, actor: Actor, pair: Pair, costs: Costs, pace: 
     review, reject, is_in_force = pair["review"], pair["reject"], pair == _in_force(what_if)
     name = f"save-thresholds-{_key(what_if)}"
     with st.form(name):
-        never = word("thresholds.board.never") if reject is None else f"{reject:.4g}"
+        never = word("thresholds.never") if reject is None else f"{reject:.4g}"
         st.text(word("thresholds.about_to", review=f"{review:.4g}", reject=never))
         if is_in_force:
             st.text(word("thresholds.unchanged"))
