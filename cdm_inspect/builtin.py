@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from cdm_inspect.inspection.exported.onnx_options import OnnxOptions
 from cdm_inspect.plugins import hookimpl
 from cdm_inspect.plugins.contracts import (
-    DatasetPart,
-    Denoiser,
-    Exporter,
     ExporterOffer,
     Options,
     ReaderOffer,
-    Scorer,
     ScorerOffer,
     StoreOffer,
-    StoreUpkeep,
-    VerdictStore,
 )
 from cdm_inspect.scoring.options import (
     BiasOptions,
@@ -36,64 +31,18 @@ from cdm_inspect.scoring.options import (
 )
 
 
-def _build_residual(denoiser: Denoiser, options: ResidualOptions) -> Scorer:
-    from cdm_inspect.scoring.residual import ResidualScorer
+def lazy(target: str) -> Callable[..., Any]:
+    """What builds an object of a class, whose module is loaded when it is called.
 
-    return ResidualScorer(denoiser, options)
+    Args:
+        target: module below `cdm_inspect` and class or function, as "scoring.bias:BiasScorer".
+    """
+    module, _, name = target.partition(":")
 
+    def build(*arguments: Any, **facts: Any) -> Any:
+        return getattr(import_module(f"cdm_inspect.{module}"), name)(*arguments, **facts)
 
-def _build_score_norm(denoiser: Denoiser, options: ScoreNormOptions) -> Scorer:
-    from cdm_inspect.scoring.score_norm import ScoreNormScorer
-
-    return ScoreNormScorer(denoiser, options)
-
-
-def _build_bias(denoiser: Denoiser, options: BiasOptions) -> Scorer:
-    from cdm_inspect.scoring.bias import BiasScorer
-
-    return BiasScorer(denoiser, options)
-
-
-def _build_reconstruction(denoiser: Denoiser, options: ReconstructionOptions) -> Scorer:
-    from cdm_inspect.scoring.reconstruction import ReconstructionScorer
-
-    return ReconstructionScorer(denoiser, options)
-
-
-def _build_inpainting(denoiser: Denoiser, options: InpaintingOptions) -> Scorer:
-    from cdm_inspect.scoring.inpainting import InpaintingScorer
-
-    return InpaintingScorer(denoiser, options)
-
-
-def _build_features(denoiser: Denoiser, options: FeaturesOptions) -> Scorer:
-    from cdm_inspect.scoring.features import FeaturesScorer
-
-    return FeaturesScorer(denoiser, options)
-
-
-def _build_path(denoiser: Denoiser, options: PathOptions) -> Scorer:
-    from cdm_inspect.scoring.path import PathScorer
-
-    return PathScorer(denoiser, options)
-
-
-def _build_martingale(denoiser: Denoiser, options: MartingaleOptions) -> Scorer:
-    from cdm_inspect.scoring.martingale import MartingaleScorer
-
-    return MartingaleScorer(denoiser, options)
-
-
-def _build_fused(denoiser: Denoiser, options: FusedOptions) -> Scorer:
-    from cdm_inspect.scoring.fused import FusedScorer
-
-    return FusedScorer(denoiser, options)
-
-
-def _build_onnx(options: OnnxOptions) -> Exporter:
-    from cdm_inspect.inspection.exported.onnx_exporter import OnnxExporter
-
-    return OnnxExporter(options)
+    return build
 
 
 @hookimpl
@@ -103,7 +52,7 @@ def cdm_inspect_exporters() -> Iterable[ExporterOffer]:
         contract=1,
         name="onnx",
         summary="ONNX for ONNX Runtime: float32, half precision or 8 bits; dynamic batch and size.",
-        build=_build_onnx,
+        build=lazy("inspection.exported.onnx_exporter:OnnxExporter"),
         options=OnnxOptions,
         set_by_station=frozenset({"provider", "threads"}),
     )
@@ -117,94 +66,77 @@ class SqlOptions(Options):
     anchor: str = "audit-anchors.jsonl"
 
 
-def _open_sql(options: SqlOptions, root: Path) -> VerdictStore:
-    from cdm_inspect.storage import SqlStore
+def _sql(target: str) -> Callable[..., Any]:
+    make = lazy(target)
 
-    return SqlStore(options.url, options.images, root=root, anchor=options.anchor)
+    def build(options: SqlOptions, root: Path) -> Any:
+        return make(options.url, options.images, root=root, anchor=options.anchor)
+
+    return build
 
 
-def _keep_sql_in_order(options: SqlOptions, root: Path) -> StoreUpkeep:
-    from cdm_inspect.storage import SqlUpkeep
-
-    return SqlUpkeep(options.url, options.images, root=root, anchor=options.anchor)
+_SCORERS: dict[str, tuple[str, str, type[Options]]] = {
+    "residual": (
+        "One-step residual over the learnt posterior variance, at several noise levels.",
+        "scoring.residual:ResidualScorer",
+        ResidualOptions,
+    ),
+    "score-norm": (
+        "Norm of the score across noise levels, against its law on good parts.",
+        "scoring.score_norm:ScoreNormScorer",
+        ScoreNormOptions,
+    ),
+    "bias": (
+        "What is wrong in one direction over whole neighbourhoods of several sizes.",
+        "scoring.bias:BiasScorer",
+        BiasOptions,
+    ),
+    "reconstruction": (
+        "Distance to the part restored from partial noise in a few steps.",
+        "scoring.reconstruction:ReconstructionScorer",
+        ReconstructionOptions,
+    ),
+    "inpainting": (
+        "Hidden cells against what their surroundings lead one to expect.",
+        "scoring.inpainting:InpaintingScorer",
+        InpaintingOptions,
+    ),
+    "features": (
+        "How usual the network's own features are at each place; nothing pretrained.",
+        "scoring.features:FeaturesScorer",
+        FeaturesOptions,
+    ),
+    "path": (
+        "How a part travels towards noise along the probability flow.",
+        "scoring.path:PathScorer",
+        PathOptions,
+    ),
+    "martingale": (
+        "Experimental: how far the model drifts from its own prediction.",
+        "scoring.martingale:MartingaleScorer",
+        MartingaleOptions,
+    ),
+    "fused": (
+        "Residual, score norms, bias and, where trained for, hidden cells on one scale.",
+        "scoring.fused:FusedScorer",
+        FusedOptions,
+    ),
+}
 
 
 @hookimpl
 def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
     """The built-in scorers."""
-    yield ScorerOffer(
-        contract=1,
-        name="residual",
-        summary="One-step residual over the learnt posterior variance, at several noise levels.",
-        build=_build_residual,
-        options=ResidualOptions,
-        is_traceable=True,
-    )
-    yield ScorerOffer(
-        contract=1,
-        name="score-norm",
-        summary="Norm of the score across noise levels, against its law on good parts.",
-        build=_build_score_norm,
-        options=ScoreNormOptions,
-        is_traceable=True,
-    )
-    yield ScorerOffer(
-        contract=1,
-        name="bias",
-        summary="What is wrong in one direction over whole neighbourhoods of several sizes.",
-        build=_build_bias,
-        options=BiasOptions,
-        is_traceable=True,
-    )
-    yield ScorerOffer(
-        contract=1,
-        name="reconstruction",
-        summary="Distance to the part restored from partial noise in a few steps.",
-        build=_build_reconstruction,
-        options=ReconstructionOptions,
-        is_traceable=True,
-    )
-    yield ScorerOffer(
-        contract=1,
-        name="inpainting",
-        summary="Hidden cells against what their surroundings lead one to expect.",
-        build=_build_inpainting,
-        options=InpaintingOptions,
-        is_traceable=True,
-        needs_cells=True,
-    )
-    yield ScorerOffer(
-        contract=1,
-        name="features",
-        summary="How usual the network's own features are at each place; nothing pretrained.",
-        build=_build_features,
-        options=FeaturesOptions,
-        is_traceable=True,
-    )
-    yield ScorerOffer(
-        contract=1,
-        name="path",
-        summary="How a part travels towards noise along the probability flow.",
-        build=_build_path,
-        options=PathOptions,
-        is_traceable=True,
-    )
-    yield ScorerOffer(
-        contract=1,
-        name="martingale",
-        summary="Experimental: how far the model drifts from its own prediction.",
-        build=_build_martingale,
-        options=MartingaleOptions,
-        is_traceable=True,
-    )
-    yield ScorerOffer(
-        contract=1,
-        name="fused",
-        summary="Residual, score norms, bias and, where trained for, hidden cells on one scale.",
-        build=_build_fused,
-        options=FusedOptions,
-        is_traceable=True,
-    )
+    for name, (summary, target, options) in _SCORERS.items():
+        yield ScorerOffer(
+            contract=1,
+            name=name,
+            summary=summary,
+            build=lazy(target),
+            options=options,
+            is_traceable=True,
+            needs_cells=name == "inpainting",
+        )
 
 
 @hookimpl
@@ -214,8 +146,8 @@ def cdm_inspect_stores() -> Iterable[StoreOffer]:
         contract=1,
         name="sql",
         summary="SQLite (embedded) or PostgreSQL; images as files by hash, in a folder or on S3.",
-        open=_open_sql,
-        upkeep=_keep_sql_in_order,
+        open=_sql("storage:SqlStore"),
+        upkeep=_sql("storage:SqlUpkeep"),
         options=SqlOptions,
     )
 
@@ -241,10 +173,9 @@ class TableOptions(Options):
     only: str | None = None
 
 
-def _read_table(table: Path, options: TableOptions) -> Iterable[DatasetPart]:
-    from cdm_inspect.images.table import read_table
-
-    return read_table(table, good=options.good, training=options.training, only=options.only)
+def _read_table(table: Path, options: TableOptions) -> Any:
+    read = lazy("images.table:read_table")
+    return read(table, good=options.good, training=options.training, only=options.only)
 
 
 @hookimpl

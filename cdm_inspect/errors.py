@@ -146,6 +146,10 @@ class StoreUnreachable(StorageError):
     """The store does not answer, or another program holds it; the same may work a little later."""
 
 
+class FileLocked(StorageError):
+    """Another program holds what one has to have alone."""
+
+
 class DamagedFile(StorageError):
     """A photograph or heat map is not where the store keeps it, or is not what it was."""
 

@@ -8,18 +8,13 @@ import math
 import os
 import re
 import secrets
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
-
-from cdm_inspect.errors import AccessError, StorageError
-from cdm_inspect.files import write_durably
+from cdm_inspect.errors import AccessError
+from cdm_inspect.files import locked, write_durably
 from cdm_inspect.roles import Actor, Role
 
 if TYPE_CHECKING:
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
 KEY_FILE = "dashboard.key"
 
 _KEY_BYTES = 32
-_LOCK_S = 30.0
 _HOUR_S = 3600
 _SKEW_S = 60.0
 """By so much a clock may be set back before sessions end."""
@@ -149,11 +143,11 @@ def plant_secret(root: Path) -> bytes:
     path = root / KEY_FILE
     key = read_private(path)
     if key is None:
-        with locked(path):
+        with locked(lock_of(path)):
             key = read_private(path)  # another process may have been faster
             if key is None:
                 key = secrets.token_bytes(_KEY_BYTES)
-                write_private(path, key)
+                write_durably(path, key, is_private=True)
     if len(key) != _KEY_BYTES:
         raise AccessError(
             f"{path} is damaged: expected {_KEY_BYTES} bytes, found {len(key)}. Remove it and "
@@ -162,27 +156,9 @@ def plant_secret(root: Path) -> bytes:
     return key
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep other processes and threads from changing a file meanwhile.
-
-    Raises:
-        StorageError: if another program has been changing it for half a minute, or the folder
-            cannot be written.
-    """
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=_LOCK_S)
-    except Timeout as error:
-        raise StorageError(
-            f"another program is changing {path}. Wait until it has ended, and do it again."
-        ) from error
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def lock_of(path: Path) -> Path:
+    """The lock that keeps others from changing a file meanwhile."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def read_private(path: Path) -> bytes | None:
@@ -213,45 +189,3 @@ def read_private(path: Path) -> bytes | None:
             f"{path} cannot be read: {error.strerror or error}. It has to be a file that belongs "
             "to whoever runs this, with mode 600."
         ) from error
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file durably, whole or not at all, that nobody else can read at any moment.
-
-    Raises:
-        AccessError: if the disk keeps nobody from reading.
-        StorageError: if it cannot be written; `path` is then as it was.
-    """
-    try:
-        # Nobody else can look into this folder, while what is in it is still open to all.
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            inner = Path(folder) / path.name
-            write_durably(inner, data)
-            inner.chmod(0o600)
-            if os.name == "posix" and inner.stat().st_mode & 0o077:
-                raise AccessError(
-                    f"the disk of {path} knows no rights, so others could read the file. Keep the "
-                    "project directory on another one."
-                )
-            _sync(inner)
-            inner.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{path} cannot be written: {error.strerror or error}. Free space there or correct the "
-        "rights, and do it again."
-    )
-
-
-def _sync(path: Path) -> None:
-    if os.name != "posix":
-        return  # Windows syncs neither folders nor what is open for reading
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

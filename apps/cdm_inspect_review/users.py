@@ -23,9 +23,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cdm_inspect.errors import AccessError, CdmInspectError, NotAllowed, StorageError
+from cdm_inspect.files import locked, write_durably
 from cdm_inspect.records import Event
 from cdm_inspect.roles import Actor, Right, Role
-from cdm_inspect_review.sessions import locked, read_private, write_private
+from cdm_inspect_review.sessions import lock_of, read_private
 from cdm_inspect_review.throttle import LoginThrottle
 
 USERS_FILE = "users.json"
@@ -214,7 +215,7 @@ class Accounts:
             changed_at=dt.datetime.now(dt.UTC),
             epoch=int(time.time()),
         )
-        with locked(self.path):
+        with locked(lock_of(self.path)):
             accounts = self._read()
             if taken := accounts.get(_key(name)):
                 raise AccessError(
@@ -271,7 +272,7 @@ class Accounts:
         epoch: int | None = None,
     ) -> User:
         """Change what is given and not None; only if the user has still that epoch, where given."""
-        with locked(self.path):
+        with locked(lock_of(self.path)):
             accounts = self._read()
             before = accounts.get(_key(name))
             if before is None or epoch not in (None, before.epoch):
@@ -375,7 +376,7 @@ class Accounts:
         file = _UsersFile(users=list({**accounts, _key(account.name): account}.values()))
         record(event)
         try:
-            write_private(self.path, file.model_dump_json(indent=1).encode())
+            write_durably(self.path, file.model_dump_json(indent=1).encode(), is_private=True)
         except (AccessError, StorageError) as error:
             with contextlib.suppress(CdmInspectError):  # what went wrong first matters more
                 facts = {"user": account.name, "is_done": False}

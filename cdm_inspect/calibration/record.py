@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
-from filelock import FileLock
 from safetensors import SafetensorError
 
 from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import CalibrationError, NotCalibrated
-from cdm_inspect.files import write_durably
+from cdm_inspect.files import locked, write_durably
 from cdm_inspect.records import FloatArray, JsonObject, Verdict
 
 # Of how parts are prepared and scored; what was calibrated under another knows other scores.
@@ -193,7 +192,7 @@ class Calibration:
         file = f"{self.scorer}-{sha256_of(data)[:12]}.safetensors"
         write_durably(folder / file, data)
         # Two that calibrate at once must not take the same version.
-        with FileLock(folder / f".{self.scorer}.lock"):
+        with locked(folder / f".{self.scorer}.lock"):
             versions = [int(p.stem) for p in _versions(folder, self.scorer)]
             saved = replace(self, version=max(versions, default=0) + 1)
             record = {**saved._facts(), "id": self.id, "state": file}

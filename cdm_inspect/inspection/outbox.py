@@ -6,12 +6,17 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from filelock import FileLock, Timeout
-
-from cdm_inspect.errors import PLUGIN_EXCEPTIONS, CdmInspectError, PluginFailed, StorageError
+from cdm_inspect.errors import (
+    PLUGIN_EXCEPTIONS,
+    CdmInspectError,
+    FileLocked,
+    PluginFailed,
+    StorageError,
+)
+from cdm_inspect.files import locked
 from cdm_inspect.plugins import build_options
 from cdm_inspect.plugins.contracts import SinkOffer, VerdictSink, VerdictStore
 from cdm_inspect.project import Project
@@ -72,13 +77,14 @@ class Outbox:
         """
         config = self.project.config.sinks[self.name]
         options = build_options(self.offer, config.options, f"sinks.{self.name}.options")
-        folder = self.project.root / ".sinks"
-        folder.mkdir(exist_ok=True)
-        try:
-            lock = FileLock(folder / f"{self.name}.lock", timeout=0).acquire()
-        except Timeout as error:
-            raise PluginFailed(_ELSEWHERE) from error
-        with lock, _blamed():
+        with ExitStack() as held:
+            try:
+                held.enter_context(
+                    locked(self.project.root / ".sinks" / f"{self.name}.lock", seconds=0)
+                )
+            except FileLocked as error:
+                raise PluginFailed(_ELSEWHERE) from error
+            held.enter_context(_blamed())
             sink = self.offer.open(options, self.project.root).__enter__()
             try:
                 yield sink

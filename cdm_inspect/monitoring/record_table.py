@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import tempfile
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from cdm_inspect.errors import InvalidOption, StorageError
-from cdm_inspect.files import open_to_others
+from cdm_inspect.errors import InvalidOption
+from cdm_inspect.files import whole_file
 from cdm_inspect.monitoring.csv_table import ENCODING, write_rows
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.plugins.contracts.paging import read_forwards
@@ -76,23 +75,8 @@ def export_records(
             f"expected a file that ends in {' or '.join(formats)}, found {target.name!r}."
         )
     pages = _pages(store, query, progress)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        open_to_others(descriptor)
-        os.close(descriptor)
-        try:
-            count = write(Path(name), pages)
-            os.replace(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise StorageError(
-            f"{target} cannot be written: {error.strerror or error}. Free space there or name "
-            "another file."
-        ) from error
-    return count
+    with whole_file(target) as file:
+        return write(file, pages)
 
 
 def _pages(
@@ -119,13 +103,15 @@ def _row(store: VerdictStore, part: StoredInspection) -> dict[str, Any]:
     return {name: own[name] if name in own else getattr(part, name) for name in COLUMNS}
 
 
-def _write_csv(path: Path, pages: Iterator[Sequence[Mapping[str, Any]]]) -> int:
-    with path.open("w", encoding=ENCODING, newline="") as file:
-        write_rows(file, [COLUMNS])
-        return sum(write_rows(file, (row.values() for row in page)) for page in pages)
+def _write_csv(file: BinaryIO, pages: Iterator[Sequence[Mapping[str, Any]]]) -> int:
+    text = io.TextIOWrapper(file, encoding=ENCODING, newline="")
+    write_rows(text, [COLUMNS])
+    count = sum(write_rows(text, (row.values() for row in page)) for page in pages)
+    text.detach()
+    return count
 
 
-def _write_parquet(path: Path, pages: Iterator[Sequence[Mapping[str, Any]]]) -> int:
+def _write_parquet(file: BinaryIO, pages: Iterator[Sequence[Mapping[str, Any]]]) -> int:
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -138,7 +124,7 @@ def _write_parquet(path: Path, pages: Iterator[Sequence[Mapping[str, Any]]]) -> 
     types[dt.datetime] = arrow.timestamp("us", tz="UTC")
     schema = arrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
     count = 0
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(file, schema) as writer:
         for page in pages:
             writer.write_table(arrow.Table.from_pylist(list(page), schema))
             count += len(page)

@@ -6,12 +6,7 @@ Loads without torch.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
-
-from filelock import FileLock
 
 from cdm_inspect.calibration.bayesian_bootstrap import Estimate
 from cdm_inspect.calibration.costs import Costs
@@ -20,7 +15,8 @@ from cdm_inspect.calibration.in_force import calibration_in_force, count_judged
 from cdm_inspect.calibration.record import Calibration, read_history
 from cdm_inspect.calibration.what_if import Outcome, WhatIf
 from cdm_inspect.encoding import as_json
-from cdm_inspect.errors import CalibrationError, CdmInspectError, InvalidOption, StorageError
+from cdm_inspect.errors import CalibrationError, CdmInspectError, InvalidOption
+from cdm_inspect.files import locked
 from cdm_inspect.monitoring.drift import LineWatch, charts_of
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.project import Project
@@ -80,7 +76,7 @@ def save_thresholds(
     costs = what_if.costs if costs is None else costs
     outcome = what_if.outcome(review, reject, costs, parts_per_day=parts_per_day)
     former = what_if.calibration
-    with _alone(project.calibration_folder(former.line) / f".{former.scorer}.by-hand.lock"):
+    with locked(project.calibration_folder(former.line) / f".{former.scorer}.by-hand.lock"):
         in_force = calibration_in_force(project, former.line, former.scorer)
         if (in_force.id, in_force.version) != (former.id, former.version):
             raise CalibrationError(
@@ -233,20 +229,3 @@ def _left(store: VerdictStore, former: Calibration) -> tuple[float | None, int |
         None if former.expiry_days is None else former.expiry_days - max(days, 0.0),
         None if former.expiry_parts is None else former.expiry_parts - judged,
     )
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Of all who save thresholds, one at a time."""
-    lock = FileLock(file)
-    try:
-        lock.acquire()
-    except OSError as error:
-        raise StorageError(
-            f"{file} cannot be written: {error.strerror or error}. Correct the rights, and do it "
-            "again. Nothing was changed."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import unicodedata
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -23,15 +24,18 @@ from hypothesis import strategies as st
 from cdm_inspect.config import load_project
 from cdm_inspect.config.review import OidcConfig
 from cdm_inspect.errors import AccessError, ConfigError, NotAllowed, StorageError
+from cdm_inspect.files import write_durably
 from cdm_inspect.roles import Actor, Right, Role
 from cdm_inspect_review.oidc import is_expired, role_of_claims
-from cdm_inspect_review.sessions import Signer, plant_secret, read_private, write_private
+from cdm_inspect_review.sessions import Signer, plant_secret, read_private
 from cdm_inspect_review.throttle import LoginThrottle
 from cdm_inspect_review.users import USERS_FILE, Accounts, checked_name
 
 ADMIN = Actor("root", Role.ENGINEER)
 PASSWORD = "correct horse battery"
 posix = pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
+
+write_privately = partial(write_durably, is_private=True)
 
 
 class Clock:
@@ -119,7 +123,7 @@ def test_a_hash_made_with_other_effort_still_counts(accounts, add, tmp_path):
         "salt": salt.hex(),
         "hash": made.hex(),
     }
-    write_private(path, json.dumps(document).encode())
+    write_privately(path, json.dumps(document).encode())
     assert accounts.check("tanaka", PASSWORD) is None
     assert accounts.check("tanaka", "of long ago").name == "tanaka"
 
@@ -362,7 +366,7 @@ def test_a_damaged_file_lets_nobody_in(accounts, add, kind):
     text = accounts.path.read_text()
     kept = json.loads(text)["users"][0]["password"]
     assert DAMAGE[kind](text) != text
-    write_private(accounts.path, DAMAGE[kind](text).encode())
+    write_privately(accounts.path, DAMAGE[kind](text).encode())
     for use in (
         lambda: accounts.exist,
         accounts.users,
@@ -411,7 +415,7 @@ def test_nobody_else_can_read_it_at_any_moment(accounts, add, change):
     watcher = threading.Thread(target=watch)
     watcher.start()
     for _ in range(30):
-        write_private(accounts.path, data)
+        write_privately(accounts.path, data)
     done.set()
     watcher.join()
     assert seen <= {0o600, 0}
@@ -457,7 +461,7 @@ def test_a_power_cut_leaves_the_old_users_or_the_new(accounts, add, event):
         assert users[-1] == tanaka
         assert len(users) == 1 or [user.name for user in users] == ["suzuki", "tanaka"]
         accounts.path.chmod(0o600)
-        write_private(accounts.path, before)
+        write_privately(accounts.path, before)
     assert call > 1, "it was never killed"
     assert [user.name for user in accounts.users()] == ["suzuki", "tanaka"]
 
@@ -630,7 +634,7 @@ def test_a_plant_has_one_secret_that_others_cannot_read(tmp_path):
         path.chmod(0o644)
         with pytest.raises(AccessError, match="chmod 600"):
             plant_secret(tmp_path)
-    write_private(path, b"short")
+    write_privately(path, b"short")
     with pytest.raises(AccessError, match="damaged: expected 32 bytes, found 5"):
         plant_secret(tmp_path)
 
@@ -647,7 +651,7 @@ def test_processes_that_start_at_once_have_the_same_secret(tmp_path):
 
 def test_what_cannot_be_read_or_written_ends_with_a_sentence(tmp_path):
     with pytest.raises(StorageError, match="cannot be written"):
-        write_private(tmp_path / "gone" / "x", b"")
+        write_privately(tmp_path / "gone" / "x", b"")
     (tmp_path / "file").touch()
     with pytest.raises(AccessError, match="cannot be read"):
         read_private(tmp_path / "file" / "x")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from cdm_inspect.errors import CheckpointMismatch, StorageError, TrainingError
-from cdm_inspect.files import write_durably
+from cdm_inspect.errors import CheckpointMismatch, FileLocked, TrainingError
+from cdm_inspect.files import locked, write_durably
 from cdm_inspect.model.checkpoint import dump_tensors, parse_tensors
 from cdm_inspect.records import JsonObject
 
@@ -50,23 +49,14 @@ class UnfinishedRun:
             TrainingError: if one does so already.
             StorageError: if the folder cannot be written to.
         """
-        lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            raise TrainingError(
-                f"another process is training in {self.folder.parent}. Wait for it or stop it."
-            ) from error
-        except OSError as error:
-            raise StorageError(
-                f"{self.folder} cannot be written to ({error.strerror or error}). Correct the "
-                "rights or free space there."
-            ) from error
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(self.folder / ".lock", seconds=0))
+            except FileLocked as error:
+                raise TrainingError(
+                    f"another process is training in {self.folder.parent}. Wait for it or stop it."
+                ) from error
             yield
-        finally:
-            lock.release()
 
     def clear(self) -> None:
         """Drop what a former run has left."""
