@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from cdm_inspect.calibration.record import conformal_p_value
 from cdm_inspect.config import LineConfig, mistakes
@@ -24,13 +24,12 @@ from cdm_inspect.model.checkpoint import (
     load_model,
     parse_tensors,
 )
-from cdm_inspect.model.diffusion import TiledDenoiser
 from cdm_inspect.model.training import Training
-from cdm_inspect.plugins import Registry, build_options
-from cdm_inspect.plugins.contracts import ScoreBatch, ScorerOffer
+from cdm_inspect.plugins import Registry
+from cdm_inspect.plugins.contracts import ScoreBatch
 from cdm_inspect.records import FloatArray, JsonObject, Tick, TrainingTick, untold
+from cdm_inspect.scoring.building import build_line_scorer, scorer_options
 from cdm_inspect.scoring.fitting import fit_scorer
-from cdm_inspect.scoring.line_scorer import LineScorer
 
 _FORMAT = 1
 _MULTIPLE = 8
@@ -49,7 +48,10 @@ class Detector:
     def __init__(self, model: TrainedModel, scorer: str, held_out_scores: list[float]) -> None:
         self.card, self.scorer_name = model.card, scorer
         self.held_out_scores = held_out_scores
-        self._model, self._scorer = model, _build(model, scorer)
+        self._model, self._scorer = (
+            model,
+            build_line_scorer(Registry(), model.card.config, model, scorer),
+        )
 
     @classmethod
     def learn(
@@ -82,7 +84,9 @@ class Detector:
         _check(images)
         given = {**(settings or {}), "normal": "(in memory)", "image_size": min(images.shape[2:])}
         config = _settings(given)
-        _scorer_of(config, scorer or config.scorer)  # better now than after the training
+        scorer_options(
+            Registry(), config, scorer or config.scorer
+        )  # better now than after the training
         parts = _split(images, config)
         with tempfile.TemporaryDirectory(prefix="cdm-inspect-") as folder:
             training = Training("memory", config, parts, Path(folder), device=device)
@@ -182,22 +186,6 @@ def _settings(given: Mapping[str, Any]) -> LineConfig:
 
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _scorer_of(config: LineConfig, name: str) -> tuple[ScorerOffer, BaseModel]:
-    offer = Registry().scorer(name)
-    return offer, build_options(offer, config.scorers.get(name, {}), f"scorers.{name}")
-
-
-def _build(model: TrainedModel, name: str) -> LineScorer:
-    offer, options = _scorer_of(model.card.config, name)
-    return LineScorer(
-        offer.build(TiledDenoiser(model.denoiser, model.card.config.tile), options),
-        options=options.model_dump(mode="json"),
-        model_id=model.id,
-        device=model.device,
-        level=model.denoiser.centre.flatten().tolist(),
-    )
 
 
 def _check(images: FloatArray) -> None:

@@ -17,7 +17,8 @@ and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 # What a stranger's code may raise that must end nothing but itself; Ctrl-C is not among it.
@@ -166,3 +167,22 @@ class AccessError(CdmInspectError):
 
 class NotAllowed(AccessError):
     """Somebody may not do what they asked for."""
+
+
+@contextmanager
+def attribute_to_plugin(
+    kind: type[CdmInspectError] = PluginFailed, sentence: str = "{error}"
+) -> Iterator[None]:
+    """Turn whatever a plugin's code raises into an error of the program; errors of ours pass.
+
+    Args:
+        kind: of the error.
+        sentence: for people; `{error}` stands for what was raised, with its class.
+    """
+    try:
+        yield
+    except CdmInspectError:
+        raise
+    except PLUGIN_EXCEPTIONS as error:
+        said = sentence.replace("{error}", f"{type(error).__name__}: {error}")
+        raise kind(said) from error

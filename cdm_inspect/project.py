@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from cdm_inspect.config import ProjectConfig, load_project
-from cdm_inspect.errors import PLUGIN_EXCEPTIONS, CdmInspectError, StorageError
+from cdm_inspect.errors import StorageError, attribute_to_plugin
 from cdm_inspect.plugins import Registry, build_options
 from cdm_inspect.plugins.contracts import StoreOffer, StoreUpkeep, VerdictStore
 
@@ -46,15 +46,9 @@ class Project:
         """The store that the project names; use it as a context manager."""
         offer = self.registry.named(StoreOffer, self.config.store.backend)
         options = self._store_options(offer)
-        try:
+        failed = f"the store {offer.name!r} cannot be opened: {{error}}. Nothing was recorded."
+        with attribute_to_plugin(StorageError, failed):
             return offer.open(options, self.root)
-        except CdmInspectError:
-            raise
-        except PLUGIN_EXCEPTIONS as error:
-            raise StorageError(
-                f"the store {offer.name!r} cannot be opened: {type(error).__name__}: {error}. "
-                "Nothing was recorded."
-            ) from error
 
     def store_upkeep(self) -> StoreUpkeep:
         """What keeps the store in order.

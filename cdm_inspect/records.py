@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
 PixelArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
@@ -33,6 +34,10 @@ class Decision(StrEnum):
     UNSURE = "unsure"
     UNDO = "undo"
     """Takes back the one that stands: the part waits again."""
+
+
+JUDGED = (Decision.ACCEPT, Decision.REJECT)
+"""Decisions that say what a part is."""
 
 
 class Purpose(StrEnum):
@@ -305,6 +310,15 @@ class InspectionQuery:
 def hour_of(moment: dt.datetime) -> dt.datetime:
     """The beginning of the hour that an aware moment lies in, UTC; stores count parts by it."""
     return moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True)

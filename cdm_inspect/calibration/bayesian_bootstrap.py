@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cdm_inspect.calibration.costs import Floats, ScoreSample
+from cdm_inspect.calibration.costs import ScoreSample
+from cdm_inspect.records import DoubleArray, Estimate
 
 DRAWS = 500
 # So many at a time: of 20,000 parts they take 8 MB.
@@ -22,19 +23,10 @@ TAILS = (0.025, 0.975)
 """Where a 95 % band ends."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A figure with its 95 % band."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, value: float, drawn: Floats) -> Estimate:
-        """From the figure and its draws, (draws,)."""
-        low, high = np.quantile(drawn, TAILS)
-        return cls(value=float(value), low=float(low), high=float(high))
+def estimate_of(value: float, drawn: DoubleArray) -> Estimate:
+    """A figure with the 95 % band of its draws, (draws,)."""
+    low, high = np.quantile(drawn, TAILS)
+    return Estimate(value=float(value), low=float(low), high=float(high))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +40,13 @@ class Draws:
         added: (draws,) what the part counts that is added on the wrong side.
     """
 
-    cuts: Floats
-    below: Floats
-    total: Floats
-    added: Floats
+    cuts: DoubleArray
+    below: DoubleArray
+    total: DoubleArray
+    added: DoubleArray
 
     @classmethod
-    def seen(cls, sample: ScoreSample, cuts: Floats) -> Draws:
+    def seen(cls, sample: ScoreSample, cuts: DoubleArray) -> Draws:
         """One draw in which each part counts once: what was seen."""
         return cls(
             cuts=cuts,
@@ -64,7 +56,7 @@ class Draws:
         )
 
     @classmethod
-    def of(cls, sample: ScoreSample, cuts: Floats, stream: int) -> Draws:
+    def of(cls, sample: ScoreSample, cuts: DoubleArray, stream: int) -> Draws:
         """500 draws; a part counts the same in them whatever the thresholds.
 
         Args:
@@ -86,16 +78,16 @@ class Draws:
         return cls(cuts=cuts, below=np.concatenate(below), total=np.concatenate(total), added=added)
 
     @property
-    def passed(self) -> Floats:
+    def passed(self) -> DoubleArray:
         """(draws, cuts) share below each threshold, never none: that of defects which pass."""
         return np.asarray((self.below + self.added[:, None]) / self._counted)
 
     @property
-    def flagged(self) -> Floats:
+    def flagged(self) -> DoubleArray:
         """(draws, cuts) share at or above each threshold, none only where that is infinite."""
         share = (self.total[:, None] - self.below + self.added[:, None]) / self._counted
         return np.where(np.isposinf(self.cuts), 0.0, share)
 
     @property
-    def _counted(self) -> Floats:
+    def _counted(self) -> DoubleArray:
         return np.asarray((self.total + self.added)[:, None])

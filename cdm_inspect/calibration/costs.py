@@ -22,8 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdm_inspect.errors import CalibrationError
-
-Floats = npt.NDArray[np.float64]
+from cdm_inspect.records import DoubleArray
 
 # Pairs are tried exhaustively: 1,500 candidates are about a million pairs.
 _MOST_CANDIDATES = 1500
@@ -61,8 +60,8 @@ class ScoreSample:
         size: how many equal parts the sample is worth.
     """
 
-    scores: Floats
-    weights: Floats
+    scores: DoubleArray
+    weights: DoubleArray
     size: float
 
     @classmethod
@@ -90,7 +89,7 @@ class ScoreSample:
             size=effective if size is None else size,
         )
 
-    def share_below(self, thresholds: Floats) -> Floats:
+    def share_below(self, thresholds: DoubleArray) -> DoubleArray:
         """Share of the scores below each threshold, by weight."""
         summed = np.concatenate([[0.0], np.cumsum(self.weights)])
         below = np.searchsorted(self.scores, thresholds, side="left")
@@ -207,7 +206,7 @@ def doubts(good: ScoreSample, defective: ScoreSample, costs: Costs, chosen: Band
     return found
 
 
-def _candidates(good: ScoreSample, defective: ScoreSample) -> tuple[Floats, Floats]:
+def _candidates(good: ScoreSample, defective: ScoreSample) -> tuple[DoubleArray, DoubleArray]:
     """Thresholds that part the scores differently: the lowest and the highest of each kind.
 
     Ascending; the first flags every score, the last but one none of them, the last nothing ever.
@@ -222,22 +221,22 @@ def _candidates(good: ScoreSample, defective: ScoreSample) -> tuple[Floats, Floa
     return lowest, highest
 
 
-def _missed(defective: ScoreSample, cuts: Floats) -> Floats:
+def _missed(defective: ScoreSample, cuts: DoubleArray) -> DoubleArray:
     return _never_none(defective.share_below(cuts), defective.size)
 
 
-def _false(good: ScoreSample, cuts: Floats) -> Floats:
+def _false(good: ScoreSample, cuts: DoubleArray) -> DoubleArray:
     share = _never_none(1 - good.share_below(cuts), good.size)
     return np.where(np.isposinf(cuts), 0.0, share)
 
 
-def _never_none(share: Floats, size: float) -> Floats:
+def _never_none(share: DoubleArray, size: float) -> DoubleArray:
     return np.asarray((share * size + 1) / (size + 1))
 
 
 def _sides(
-    good: ScoreSample, defective: ScoreSample, costs: Costs, cuts: Floats
-) -> tuple[Floats, Floats]:
+    good: ScoreSample, defective: ScoreSample, costs: Costs, cuts: DoubleArray
+) -> tuple[DoubleArray, DoubleArray]:
     """What the cost owes to each review threshold, and to each reject threshold; they add up."""
     flagged = _flagged(good, defective, costs, cuts)
     low = costs.defect_share * costs.escape * _missed(defective, cuts) + costs.review * flagged
@@ -245,7 +244,9 @@ def _sides(
     return low, high - costs.review * flagged
 
 
-def _flagged(good: ScoreSample, defective: ScoreSample, costs: Costs, cuts: Floats) -> Floats:
+def _flagged(
+    good: ScoreSample, defective: ScoreSample, costs: Costs, cuts: DoubleArray
+) -> DoubleArray:
     """Share of all parts at or above each threshold."""
     return np.asarray(
         (1 - costs.defect_share) * _false(good, cuts)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import beta, binomtest
 
 from cdm_inspect.config.units import at_most
 from cdm_inspect.errors import CalibrationError
@@ -83,13 +83,18 @@ def rate_bound(above: int, parts: int, confidence: float = CONFIDENCE) -> float:
 
     Source: Clopper and Pearson 1934, one-sided.
     """
-    return 1.0 if above >= parts else float(beta.ppf(confidence, above + 1, parts - above))
+    if not parts:
+        return 1.0
+    test = binomtest(above, parts, alternative="less")
+    return float(test.proportion_ci(confidence, method="exact").high)
 
 
 def rate_interval(above: int, parts: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Two-sided exact interval of a rate (Clopper and Pearson 1934); (0, 1) without parts."""
-    tail = (1 + confidence) / 2
-    return 1 - rate_bound(parts - above, parts, tail), rate_bound(above, parts, tail)
+    if not parts:
+        return 0.0, 1.0
+    interval = binomtest(above, parts).proportion_ci(confidence, method="exact")
+    return float(interval.low), float(interval.high)
 
 
 def parts_needed(rate: float, confidence: float = CONFIDENCE) -> int:

@@ -25,7 +25,14 @@ import numpy.typing as npt
 from cdm_inspect.calibration.costs import ScoreSample
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.plugins.contracts.paging import read_forwards
-from cdm_inspect.records import Decision, InspectionQuery, Purpose, StoredInspection, Verdict
+from cdm_inspect.records import (
+    JUDGED,
+    Decision,
+    InspectionQuery,
+    Purpose,
+    StoredInspection,
+    Verdict,
+)
 
 # Of parts that passed, strata with less than this share of all may go without judged ones; and of
 # any verdict this share of the records may be gone without a word.
@@ -33,7 +40,6 @@ _SMALL = 0.01
 _FEWEST = 5
 # So many that nobody has judged must be left where others of them are gone.
 _FEWEST_LEFT = 30
-_JUDGED = (Decision.ACCEPT, Decision.REJECT)
 # Before there were purposes, samples were judged as if from the queue.
 _DRAWN = (Purpose.AUDIT, Purpose.QUEUE)
 # No store is older.
@@ -153,8 +159,8 @@ def collect_reviewed(
             f"only {unseen.judged} have been judged. Have people judge a few of each kind, of "
             "those that passed as well"
         )
-    scores: dict[Decision | None, list[float]] = {decision: [] for decision in _JUDGED}
-    weights: dict[Decision | None, list[float]] = {decision: [] for decision in _JUDGED}
+    scores: dict[Decision | None, list[float]] = {decision: [] for decision in JUDGED}
+    weights: dict[Decision | None, list[float]] = {decision: [] for decision in JUDGED}
     for stratum, alike in judged.items():
         worth = [_worth(one.kind.cell, counted, records.cells) for one in alike]
         each = sizes[stratum] / sum(worth)
@@ -182,7 +188,7 @@ class _Records:
             return
         magnitude = math.floor(2 * math.log10(part.p_value))
         kind = _Kind(part.calibration, part.verdict, part.decision, magnitude)
-        if part.decision in _JUDGED:
+        if part.decision in JUDGED:
             self.judged.append(_Judged(len(self._kinds), part.id, kind, part.score))
             if part.verdict is Verdict.PASS:
                 known = (self.first_passed, part.inspected_at, part.decided_at)
@@ -196,7 +202,7 @@ class _Records:
         A part that was inspected several times counts once: by its first decision, or as it was
         inspected last.
         """
-        is_judged = np.array([kind.decision in _JUDGED for kind in self._numbers], bool)
+        is_judged = np.array([kind.decision in JUDGED for kind in self._numbers], bool)
         is_out = np.array([kind.calibration in left_out for kind in self._numbers], bool)
         kinds, images = np.frombuffer(self._kinds, np.int32), np.frombuffer(self._images, np.int64)
         stands = np.zeros(len(kinds), bool)
@@ -252,7 +258,7 @@ def _short(counted: Mapping[Cell, int], left: Mapping[Cell, int]) -> set[str]:
         calibration, verdict, decision = cell
         # A part that was decided since the count is gone from one cell, and one more in another.
         gone = min(parts - left[cell], missing[calibration, verdict])
-        needed = _FEWEST if decision in _JUDGED else _FEWEST_LEFT
+        needed = _FEWEST if decision in JUDGED else _FEWEST_LEFT
         # Parts that the machine does not judge may never have had a score.
         if verdict is Verdict.UNDECIDED or left[cell] >= needed:
             continue
@@ -306,8 +312,8 @@ def _weighed(
     unseen: Unseen | None,
 ) -> ReviewedParts:
     everything = ScoreSample.of(
-        [score for decision in _JUDGED for score in scores[decision]],
-        [weight for decision in _JUDGED for weight in weights[decision]],
+        [score for decision in JUDGED for score in scores[decision]],
+        [weight for decision in JUDGED for weight in weights[decision]],
     )
     total = float(everything.weights.sum())
     return ReviewedParts(

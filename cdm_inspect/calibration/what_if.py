@@ -14,8 +14,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from cdm_inspect.calibration.bayesian_bootstrap import TAILS, Draws, Estimate
-from cdm_inspect.calibration.costs import Band, Costs, Floats, ScoreSample, choose_band
+from cdm_inspect.calibration.bayesian_bootstrap import TAILS, Draws, estimate_of
+from cdm_inspect.calibration.costs import Band, Costs, ScoreSample, choose_band
 from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.record import Calibration, equal_calibrations
 from cdm_inspect.calibration.reviewed_sample import ReviewedParts, collect_reviewed
@@ -23,7 +23,7 @@ from cdm_inspect.encoding import as_json
 from cdm_inspect.errors import CalibrationError, InvalidOption
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.project import Project
-from cdm_inspect.records import JsonObject
+from cdm_inspect.records import DoubleArray, Estimate, JsonObject
 
 FEWEST_DEFECTS = 30
 """Confirmed ones, below which nothing is said of what thresholds cost."""
@@ -192,11 +192,11 @@ class WhatIf:
             reject=None if reject is None else float(reject),
             parts_per_day=pace,
             expected=Figures(
-                **{name: Estimate.of(values[0][name][0], others[0][name]) for name in values[0]}
+                **{name: estimate_of(values[0][name][0], others[0][name]) for name in values[0]}
             ),
             difference=Figures(
                 **{
-                    name: Estimate.of(
+                    name: estimate_of(
                         values[0][name][0] - values[1][name][0], others[0][name] - others[1][name]
                     )
                     for name in values[0]
@@ -227,7 +227,7 @@ class WhatIf:
             raise InvalidOption(f"expected a number of parts a day above 0, found {pace!r}.")
         return float(pace)
 
-    def _grid(self, marks: Sequence[float]) -> tuple[Floats, str]:
+    def _grid(self, marks: Sequence[float]) -> tuple[DoubleArray, str]:
         """Thresholds to try, ascending, and the scale on which they can be told apart."""
         if len(marks) > _BINS or not np.isfinite(marks).all():
             raise InvalidOption(f"expected at most {_BINS} finite marks, found {list(marks)}.")
@@ -334,14 +334,14 @@ def _check_thresholds(review: float, reject: float | None) -> None:
         )
 
 
-def _spread(values: Floats, count: int) -> Floats:
+def _spread(values: DoubleArray, count: int) -> DoubleArray:
     """At most so many of the values, evenly by their rank, both ends among them."""
     if len(values) <= count:
         return values
     return np.asarray(values[np.linspace(0, len(values) - 1, count).round().astype(int)])
 
 
-def _curve(sample: ScoreSample, cuts: Floats, stream: int) -> JsonObject | None:
+def _curve(sample: ScoreSample, cuts: DoubleArray, stream: int) -> JsonObject | None:
     """Share of good or of defective parts on the wrong side of each threshold, with its band."""
     if not len(sample.scores):
         return None
@@ -351,7 +351,7 @@ def _curve(sample: ScoreSample, cuts: Floats, stream: int) -> JsonObject | None:
     return {"share": seen[0].tolist(), "low": low.tolist(), "high": high.tolist()}
 
 
-def _share_drawn(reviewed: ReviewedParts, good: Draws, defective: Draws) -> Floats:
+def _share_drawn(reviewed: ReviewedParts, good: Draws, defective: Draws) -> DoubleArray:
     """(draws,) share of defective parts, in shares of the one that was seen."""
     counts = [
         draws.total / sample.size * sample.weights.sum()
@@ -361,8 +361,8 @@ def _share_drawn(reviewed: ReviewedParts, good: Draws, defective: Draws) -> Floa
 
 
 def _figures(
-    good: Draws, defective: Draws, share: Floats, at: int, costs: Costs, parts: float
-) -> dict[str, Floats]:
+    good: Draws, defective: Draws, share: DoubleArray, at: int, costs: Costs, parts: float
+) -> dict[str, DoubleArray]:
     """The fields of `Figures`, (draws,) of each, for the pair of thresholds that begins there."""
     false, missed = good.flagged[:, at : at + 2], defective.passed[:, at : at + 2]
     flagged = (1 - share)[:, None] * false + share[:, None] * (1 - missed)

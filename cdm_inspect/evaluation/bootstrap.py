@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.integrate import trapezoid
 
-Floats = npt.NDArray[np.float64]
+from cdm_inspect.records import DoubleArray
+
 Bools = npt.NDArray[np.bool_]
 Interval = tuple[float, float]
 
@@ -72,19 +73,19 @@ def pixel_intervals(
     return {name: _percentiles(values) for name, values in found.items()}
 
 
-def area_under(x: Floats, y: Floats) -> float:
+def area_under(x: DoubleArray, y: DoubleArray) -> float:
     """By the trapezoid rule, from the origin on; `x` ascends."""
     return float(trapezoid(np.concatenate([[0.0], y]), np.concatenate([[0.0], x])))
 
 
-def limited_area(x: Floats, y: Floats, limit: float = FPR_LIMIT) -> float:
+def limited_area(x: DoubleArray, y: DoubleArray, limit: float = FPR_LIMIT) -> float:
     """Area under a curve up to `limit`, in share of what is possible there."""
     inside = x < limit
     ends = [*x[inside], limit], [*y[inside], float(np.interp(limit, x, y))]
     return area_under(np.array(ends[0]), np.array(ends[1])) / limit
 
 
-def precision_area(true: Floats, false: Floats) -> float:
+def precision_area(true: DoubleArray, false: DoubleArray) -> float:
     """Area under precision over recall, by the trapezoid rule, from precision 1 at recall 0.
 
     Args:
@@ -97,12 +98,12 @@ def precision_area(true: Floats, false: Floats) -> float:
     return float(trapezoid(np.concatenate([[1.0], precision]), np.concatenate([[0.0], recall])))
 
 
-def best_f1(true: Floats, false: Floats) -> float:
+def best_f1(true: DoubleArray, false: DoubleArray) -> float:
     """The highest F1 of any threshold; arguments as for `precision_area`."""
     return float((2 * true / (true + false + true[-1])).max())
 
 
-def _counting(scores: Floats) -> Callable[[Floats], Floats]:
+def _counting(scores: DoubleArray) -> Callable[[DoubleArray], DoubleArray]:
     """Sums of weights at or above each distinct score, from the highest on."""
     order = np.argsort(-scores, kind="stable")
     ascending = -scores[order]
@@ -111,8 +112,8 @@ def _counting(scores: Floats) -> Callable[[Floats], Floats]:
 
 
 def _above(
-    heat: npt.NDArray[Any], mask: Bools, edges: Floats
-) -> tuple[Floats, Floats, Floats, int]:
+    heat: npt.NDArray[Any], mask: Bools, edges: DoubleArray
+) -> tuple[DoubleArray, DoubleArray, DoubleArray, int]:
     """Good pixels, defective pixels and covered shares of regions at or above each edge.
 
     Edges from the highest on, then everything.
@@ -125,7 +126,9 @@ def _above(
     return _at_least(heat[~mask], edges), _at_least(heat[mask], edges), overlap, count - 1
 
 
-def _at_least(values: npt.NDArray[Any], edges: Floats, *, is_share: bool = False) -> Floats:
+def _at_least(
+    values: npt.NDArray[Any], edges: DoubleArray, *, is_share: bool = False
+) -> DoubleArray:
     below = np.searchsorted(np.sort(values), edges, side="left")
     counts = np.append((len(values) - below)[::-1], len(values)).astype(np.float64)
     return counts / len(values) if is_share else counts

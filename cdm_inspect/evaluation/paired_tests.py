@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm, rankdata
 
-Floats = npt.NDArray[np.float64]
+from cdm_inspect.records import DoubleArray
+
 Bools = npt.NDArray[np.bool_]
 
 
@@ -115,7 +116,7 @@ def paired_interval(
     return float(low), float(high)
 
 
-def compare_auroc(ours: Floats, theirs: Floats, labels: Bools) -> PairedAuroc:
+def compare_auroc(ours: DoubleArray, theirs: DoubleArray, labels: Bools) -> PairedAuroc:
     """Compare two AUROC on the same parts.
 
     Args:
@@ -142,7 +143,7 @@ def compare_auroc(ours: Floats, theirs: Floats, labels: Bools) -> PairedAuroc:
     )
 
 
-def _placements(scores: Floats, labels: Bools) -> tuple[float, Floats, Floats]:
+def _placements(scores: DoubleArray, labels: Bools) -> tuple[float, DoubleArray, DoubleArray]:
     """The AUROC, and for each part the share of the other kind that it is on the right side of."""
     bad, good = scores[labels], scores[~labels]
     ranks = rankdata(np.concatenate([bad, good]))

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cdm_inspect.errors import CdmInspectError, ImageError, PluginFailed, UnreadableImage
+from cdm_inspect.errors import ImageError, PluginFailed, UnreadableImage, attribute_to_plugin
 from cdm_inspect.files import write_durably
 from cdm_inspect.images import FORMATS, decode_image, read_bytes
 from cdm_inspect.plugins import build_options
@@ -79,14 +79,10 @@ def import_collection(
 
 
 def _guarded(offer: ReaderOffer, source: Path, options: Any) -> Any:
-    try:
+    with attribute_to_plugin(PluginFailed, f"reader {offer.name!r}: {{error}}"):
         for part in offer.read(source, options):
             _check(part)
             yield part
-    except CdmInspectError:
-        raise
-    except Exception as error:
-        raise PluginFailed(f"reader {offer.name!r}: {type(error).__name__}: {error}") from error
 
 
 def _check(part: DatasetPart) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from cdm_inspect.errors import (
     PLUGIN_EXCEPTIONS,
-    CdmInspectError,
     FileLocked,
     PluginFailed,
     StorageError,
+    attribute_to_plugin,
 )
 from cdm_inspect.files import locked
 from cdm_inspect.plugins import build_options
@@ -84,7 +84,7 @@ class Outbox:
                 )
             except FileLocked as error:
                 raise PluginFailed(_ELSEWHERE) from error
-            held.enter_context(_blamed())
+            held.enter_context(attribute_to_plugin())
             sink = self.offer.open(options, self.project.root).__enter__()
             try:
                 yield sink
@@ -102,7 +102,7 @@ class Outbox:
         page = self.store.find(InspectionQuery(after_id=self._last, limit=_PAGE))
         mine = [part for part in page if self.lines is None or part.line in self.lines]
         if mine:
-            with _blamed():
+            with attribute_to_plugin():
                 sink.send(mine)
         if page:
             self.store.keep_position(self._key, page[-1].id, {})
@@ -258,17 +258,6 @@ def _say_what_waits(courier: _Courier) -> None:
             courier.box.name,
             courier.trouble or "it has not answered in time",
         )
-
-
-@contextmanager
-def _blamed() -> Iterator[None]:
-    """A sink is a stranger's code: whatever it raises becomes a `PluginFailed`."""
-    try:
-        yield
-    except CdmInspectError:
-        raise
-    except PLUGIN_EXCEPTIONS as error:
-        raise PluginFailed(f"{type(error).__name__}: {error}") from error
 
 
 def deliver(project: Project, *, tick: Tick = untold) -> JsonObject:

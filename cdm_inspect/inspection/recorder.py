@@ -13,7 +13,7 @@ from typing import Any
 
 from cdm_inspect.calibration.in_force import count_judged
 from cdm_inspect.calibration.record import Calibration, load_calibration
-from cdm_inspect.errors import PLUGIN_EXCEPTIONS, CdmInspectError, NotCalibrated, StorageError
+from cdm_inspect.errors import CdmInspectError, NotCalibrated, StorageError, attribute_to_plugin
 from cdm_inspect.images import find_images
 from cdm_inspect.inspection.inspector import Inspector
 from cdm_inspect.inspection.outbox import Deliveries, delivering
@@ -221,12 +221,9 @@ def _append(
     store: VerdictStore, inspection: Inspection, evidence: bytes | None
 ) -> StoredInspection:
     """Store, or end the inspection: no part is judged whose verdict would be lost."""
-    try:
+    failed = (
+        f"the store failed: {{error}}. {inspection.image} was not recorded; inspect it again when "
+        "the store works."
+    )
+    with attribute_to_plugin(StorageError, failed):
         return store.append(inspection, evidence=evidence)
-    except CdmInspectError:
-        raise
-    except PLUGIN_EXCEPTIONS as error:
-        raise StorageError(
-            f"the store failed: {type(error).__name__}: {error}. {inspection.image} was not "
-            "recorded; inspect it again when the store works."
-        ) from error

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import stats
 from torch import Tensor
@@ -28,9 +27,8 @@ from cdm_inspect.model.diffusion import (
     martingale_gap,
     sample_dpm_solver,
 )
-from cdm_inspect.records import FloatArray, Tick, untold
+from cdm_inspect.records import DoubleArray, Estimate, FloatArray, Tick, untold
 
-Values = npt.NDArray[np.float64]
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 # From the last of these nothing of a part is left: what comes back is generated.
 STARTS = (0.5, 1.0, 2.0, SIGMA_MAX)
@@ -59,26 +57,25 @@ WARNINGS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean over parts with its 95 % bootstrap interval."""
+def estimate_mean(
+    *samples: DoubleArray,
+    statistic: Callable[..., DoubleArray] = np.mean,
+    paired: bool = False,
+) -> Estimate:
+    """A statistic of samples over parts, with its bootstrap interval; seeded.
 
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(
-        cls, *samples: Values, statistic: Callable[..., Values] = np.mean, paired: bool = False
-    ) -> Estimate:
-        """Of samples over parts, resampled each for itself or, if `paired`, together; seeded."""
-        value = float(statistic(*samples, axis=-1))
-        if min(len(sample) for sample in samples) < 2:
-            return cls(value=value, low=float("nan"), high=float("nan"))
-        interval = stats.bootstrap(
-            samples, statistic, n_resamples=1000, method="percentile", paired=paired, rng=0
-        ).confidence_interval
-        return cls(value=value, low=float(interval.low), high=float(interval.high))
+    Args:
+        samples: (parts,) each; resampled each for itself or, if `paired`, together.
+        statistic: of all of them, along `axis`.
+        paired: whether the same parts are in each.
+    """
+    value = float(statistic(*samples, axis=-1))
+    if min(len(sample) for sample in samples) < 2:
+        return Estimate(value=value, low=float("nan"), high=float("nan"))
+    interval = stats.bootstrap(
+        samples, statistic, n_resamples=1000, method="percentile", paired=paired, rng=0
+    ).confidence_interval
+    return Estimate(value=value, low=float(interval.low), high=float(interval.high))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +213,7 @@ def mean_function(model: TrainedModel) -> MeanFunction:
     return mean
 
 
-def image_statistics(parts: FloatArray) -> Values:
+def image_statistics(parts: FloatArray) -> DoubleArray:
     """Brightness, log contrast, and log power in eight octave-like bands, of grey images.
 
     Args:
@@ -259,19 +256,19 @@ def _diagnose_level(
         norms.append(found.norm.detach())
     return LevelDiagnosis(
         sigma=sigma,
-        dsm_train=Estimate.of(dsm_train),
-        dsm_held_out=Estimate.of(dsm_held_out),
-        overfit=Estimate.of(dsm_held_out, dsm_train, statistic=_ratio_of_means),
-        gap=Estimate.of(_values(gaps)),
-        curl=Estimate.of(
+        dsm_train=estimate_mean(dsm_train),
+        dsm_held_out=estimate_mean(dsm_held_out),
+        overfit=estimate_mean(dsm_held_out, dsm_train, statistic=_ratio_of_means),
+        gap=estimate_mean(_values(gaps)),
+        curl=estimate_mean(
             _values(asymmetries), 2 * _values(norms), statistic=_ratio_of_means, paired=True
         ),
-        z_squared=Estimate.of(z_squared),
+        z_squared=estimate_mean(z_squared),
     )
 
 
 def _diagnose_drift(
-    model: TrainedModel, held_out: Tensor, real: Values, start: float, steps: int
+    model: TrainedModel, held_out: Tensor, real: DoubleArray, start: float, steps: int
 ) -> DriftDiagnosis:
     with torch.inference_mode():
         restored = restore(model, held_out, start=start, steps=steps)
@@ -282,23 +279,23 @@ def _diagnose_drift(
     return DriftDiagnosis(
         start=start,
         steps=steps,
-        drift=Estimate.of(*(change / spread).T, statistic=_length_of_mean, paired=True),
-        returned=Estimate.of(own, reference, statistic=_ratio_of_means, paired=True),
+        drift=estimate_mean(*(change / spread).T, statistic=_length_of_mean, paired=True),
+        returned=estimate_mean(own, reference, statistic=_ratio_of_means, paired=True),
     )
 
 
-def _length_of_mean(*changes: Values, axis: int = -1) -> Values:
+def _length_of_mean(*changes: DoubleArray, axis: int = -1) -> DoubleArray:
     squares = [np.square(change.mean(axis=axis)) for change in changes]
-    root: Values = np.sqrt(np.mean(squares, axis=0))
+    root: DoubleArray = np.sqrt(np.mean(squares, axis=0))
     return root
 
 
-def _ratio_of_means(above: Values, below: Values, axis: int = -1) -> Values:
+def _ratio_of_means(above: DoubleArray, below: DoubleArray, axis: int = -1) -> DoubleArray:
     return np.asarray(above.mean(axis=axis) / below.mean(axis=axis))
 
 
 @torch.inference_mode()
-def _errors(model: TrainedModel, parts: Tensor, sigma: float) -> tuple[Values, Values]:
+def _errors(model: TrainedModel, parts: Tensor, sigma: float) -> tuple[DoubleArray, DoubleArray]:
     """Weighted denoising error, and squared residual over the learnt variance; of each part."""
     weight = float(dsm_weight(torch.tensor(sigma), model.card.sigma_data))
     errors, standardised = [], []
@@ -322,7 +319,7 @@ def _noise(parts: Tensor, *, seed: int) -> Tensor:
     return drawn.to(parts.device)
 
 
-def _values(batches: Sequence[Tensor]) -> Values:
+def _values(batches: Sequence[Tensor]) -> DoubleArray:
     return torch.cat(list(batches)).double().cpu().numpy()
 
 

@@ -15,12 +15,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from cdm_inspect.calibration.guarantees import rate_interval
-from cdm_inspect.records import Decision
+from cdm_inspect.records import JUDGED, Decision
 
-_ANSWERS = (Decision.ACCEPT, Decision.REJECT)
-_NORMAL = 1.959964
 _NO_VARIANCE = 1e-12
 
 VERY_GOOD, MARGINAL, UNACCEPTABLE = "very-good", "marginal", "unacceptable"
@@ -110,7 +109,7 @@ def measure_agreement(answers: Sequence[tuple[Decision, Decision]]) -> Agreement
         answers: first and second opinion of each part, accept or reject.
     """
     n = len(answers)
-    table = np.array([[answers.count((a, b)) for b in _ANSWERS] for a in _ANSWERS], np.float64)
+    table = np.array([[answers.count((a, b)) for b in JUDGED] for a in JUDGED], np.float64)
     agreed = int(np.trace(table))
     share = table / max(n, 1)
     rows, columns = share.sum(axis=1), share.sum(axis=0)
@@ -124,7 +123,7 @@ def measure_agreement(answers: Sequence[tuple[Decision, Decision]]) -> Agreement
     spread = same.sum() + rest**2 * (other.sum() - np.trace(other))
     variance = (spread - (kappa - chance * rest) ** 2) / (n * (1 - chance) ** 2)
     if variance > _NO_VARIANCE:
-        reach = _NORMAL * math.sqrt(variance)
+        reach = float(norm.ppf(0.975)) * math.sqrt(variance)
         lower, upper = max(-1.0, kappa - reach), min(1.0, kappa + reach)
     else:
         ends = rate_interval(agreed, n)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from cdm_inspect.monitoring.agreement import SecondOpinion
 from cdm_inspect.plugins.contracts import VerdictStore
-from cdm_inspect.records import Decision, Purpose, Review, StoredInspection, Verdict
+from cdm_inspect.records import JUDGED, Decision, Purpose, Review, StoredInspection, Verdict
 
-JUDGED = (Decision.ACCEPT, Decision.REJECT)
 Told = tuple[StoredInspection, Review]
 
 

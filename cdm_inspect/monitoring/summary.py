@@ -22,12 +22,13 @@ from cdm_inspect.config.shifts import Shift, shifts_between
 from cdm_inspect.encoding import as_json
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.monitoring.agreement import LineAgreement, summarise_agreement
-from cdm_inspect.monitoring.decisions import JUDGED, LineDecisions, Told, read_decisions
+from cdm_inspect.monitoring.decisions import LineDecisions, Told, read_decisions
 from cdm_inspect.monitoring.escapes import EscapeEstimate, Stratum, estimate_escapes
 from cdm_inspect.monitoring.p_chart import PChart, p_chart
 from cdm_inspect.monitoring.score_sample import HOUR, ScoreHistogram, bin_scores, draw_parts
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.records import (
+    JUDGED,
     Decision,
     HourlyCount,
     InspectionQuery,

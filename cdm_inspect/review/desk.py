@@ -15,6 +15,7 @@ from cdm_inspect.config import LineReviewConfig, ProjectConfig
 from cdm_inspect.errors import CdmInspectError, DecisionConflict, InvalidOption, NotAllowed
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.records import (
+    JUDGED,
     Decision,
     Event,
     InspectionQuery,
@@ -25,7 +26,7 @@ from cdm_inspect.records import (
     Verdict,
 )
 from cdm_inspect.review.leases import Loans, Shares
-from cdm_inspect.review.rules import JUDGED, check_subject, opponents, permit
+from cdm_inspect.review.rules import check_subject, opponents, permit
 from cdm_inspect.review.sampling import AuditSample
 from cdm_inspect.review.similar_parts import Lookalikes
 from cdm_inspect.roles import Actor, Right

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cdm_inspect.errors import DecisionConflict, NotAllowed
 from cdm_inspect.records import (
+    JUDGED,
     Decision,
     Purpose,
     Review,
@@ -14,8 +15,6 @@ from cdm_inspect.records import (
     standing_review,
 )
 from cdm_inspect.roles import Actor, Right
-
-JUDGED = (Decision.ACCEPT, Decision.REJECT)
 
 
 def check_subject(

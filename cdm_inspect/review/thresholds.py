@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import asdict, replace
 
-from cdm_inspect.calibration.bayesian_bootstrap import Estimate
 from cdm_inspect.calibration.costs import Costs
 from cdm_inspect.calibration.guarantees import guarantee_of
 from cdm_inspect.calibration.in_force import calibration_in_force, count_judged
@@ -20,7 +19,7 @@ from cdm_inspect.files import locked
 from cdm_inspect.monitoring.drift import LineWatch, charts_of
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.project import Project
-from cdm_inspect.records import Event, JsonObject
+from cdm_inspect.records import Estimate, Event, JsonObject
 from cdm_inspect.roles import Actor, Right
 
 SHORTEST_REASON = 10

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cdm_inspect.errors import PLUGIN_EXCEPTIONS, CdmInspectError, PluginFailed
+from cdm_inspect.errors import PluginFailed, attribute_to_plugin
 from cdm_inspect.plugins.contracts import (
     DamagedParts,
     FittedScorer,
@@ -60,7 +60,7 @@ class LineScorer:
         self._inside = None if region is None else torch.from_numpy(region).to(device)
         self._level = torch.tensor(level, dtype=torch.float32, device=device)[:, None, None]
         if region is not None and isinstance(scorer, RegionalScorer):
-            with _blamed_on_the_scorer():
+            with attribute_to_plugin():
                 scorer.restrict(torch.from_numpy(region))
 
     @property
@@ -132,7 +132,7 @@ class LineScorer:
             PluginFailed: if there are none, or the scorer raises.
         """
         if isinstance(self.scorer, TrainedScorer):
-            with _blamed_on_the_scorer():
+            with attribute_to_plugin():
                 if prepared is None or not len(prepared):
                     raise ValueError("it must train, and no part that the model trained on is left")
                 self.scorer.learn(torch.from_numpy(self.seen(prepared)))
@@ -177,7 +177,7 @@ class LineScorer:
     def scale(self, good: Tensor) -> None:
         """Let a scorer that adds several things put them on one scale; others need none."""
         if isinstance(self.scorer, ScaledScorer):
-            with _blamed_on_the_scorer():
+            with attribute_to_plugin():
                 self.scorer.scale(good)
 
     def pool(self, layers: Tensor, size: Sequence[int]) -> ScoreBatch:
@@ -206,7 +206,7 @@ class LineScorer:
         """
         images = self.seen(prepared)
         seeds = [self._seed(image) for image in images]
-        with _blamed_on_the_scorer():
+        with attribute_to_plugin():
             batch = self.scorer.score(torch.from_numpy(images).to(self.device), seeds=seeds)
             return self._checked(batch, len(images), images.shape[2:])
 
@@ -214,18 +214,18 @@ class LineScorer:
         """What the scorer has learnt; empty if it learns nothing."""
         if not isinstance(self.scorer, FittedScorer | TrainedScorer):
             return {}
-        with _blamed_on_the_scorer():
+        with attribute_to_plugin():
             return dict(self.scorer.state())
 
     def restore(self, state: Mapping[str, FloatArray]) -> None:
         """Take back what `state` returned."""
         if isinstance(self.scorer, FittedScorer | TrainedScorer):
-            with _blamed_on_the_scorer():
+            with attribute_to_plugin():
                 self.scorer.restore(state)
 
     @contextlib.contextmanager
     def _blamed(self) -> Iterator[FittedScorer]:
-        with _blamed_on_the_scorer():
+        with attribute_to_plugin():
             if self.fitted is None:
                 raise TypeError("this scorer learns nothing from good parts")
             yield self.fitted
@@ -235,17 +235,6 @@ class LineScorer:
 
     def _checked(self, batch: ScoreBatch, count: int, size: Sequence[int]) -> ScoreBatch:
         return self.floor_outside(check_scores(batch, count=count, size=size))
-
-
-@contextlib.contextmanager
-def _blamed_on_the_scorer() -> Iterator[None]:
-    """A scorer is a stranger's code: whatever it raises becomes a `PluginFailed`."""
-    try:
-        yield
-    except CdmInspectError:
-        raise
-    except PLUGIN_EXCEPTIONS as error:
-        raise PluginFailed(f"{type(error).__name__}: {error}") from error
 
 
 def check_scores(batch: ScoreBatch, *, count: int, size: Sequence[int]) -> ScoreBatch:

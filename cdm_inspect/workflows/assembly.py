@@ -7,29 +7,22 @@ from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
 
 from cdm_inspect.calibration.record import Calibration, load_calibration
 from cdm_inspect.config import LineConfig
 from cdm_inspect.config.units import parse_duration
-from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import (
-    PLUGIN_EXCEPTIONS,
-    CdmInspectError,
     CheckpointMismatch,
     ConfigError,
-    PluginFailed,
     UnreadableImage,
 )
 from cdm_inspect.images import Preparation, find_parts, load_manifest, read_region
 from cdm_inspect.inspection.inspector import Inspector, Look, Scored
 from cdm_inspect.model.checkpoint import TrainedModel, load_model
-from cdm_inspect.model.diffusion import TiledDenoiser
 from cdm_inspect.model.training import choose_hardware, masked_count
-from cdm_inspect.plugins import build_options
-from cdm_inspect.plugins.contracts import Scorer, ScorerOffer
 from cdm_inspect.project import Project
 from cdm_inspect.records import FloatArray, JsonObject, PartImage
+from cdm_inspect.scoring.building import build_line_scorer, scorer_options
 from cdm_inspect.scoring.line_scorer import LineScorer
 
 
@@ -162,30 +155,8 @@ def build_scorer(
         ConfigError: with every mistake in the options; if the region cannot be read.
         PluginFailed: if it cannot be built.
     """
-    offer, options = check_scorer_options(project, config, name)
-    try:
-        built = offer.build(TiledDenoiser(model.denoiser, config.tile), options)
-    except CdmInspectError:
-        raise
-    except PLUGIN_EXCEPTIONS as error:
-        raise PluginFailed(f"scorer {name!r} could not be built: {error}.") from error
-    if not isinstance(built, Scorer):
-        raise PluginFailed(
-            f"scorer {name!r}: expected an object with `score`, found {type(built).__name__}."
-        )
     region = load_region(project, config, model)
-    return LineScorer(
-        built,
-        options=options.model_dump(mode="json"),
-        model_id=model.id,
-        device=model.device,
-        region=region,
-        level=model.denoiser.centre.flatten().tolist(),
-        view={
-            "tile": config.tile,
-            "region": None if region is None else sha256_of(np.packbits(region).tobytes()),
-        },
-    )
+    return build_line_scorer(project.registry, config, model, name, region=region)
 
 
 def check_region(project: Project, config: LineConfig) -> None:
@@ -227,19 +198,6 @@ def load_region(
     return region
 
 
-def check_scorer_options(
-    project: Project, config: LineConfig, name: str
-) -> tuple[ScorerOffer, BaseModel]:
-    """The offer of a scorer, and its options as the line's configuration gives them.
-
-    Raises:
-        PluginUnavailable: if nobody offers it.
-        ConfigError: with every mistake in the options.
-    """
-    offer = project.registry.scorer(name)
-    return offer, build_options(offer, config.scorers.get(name, {}), f"scorers.{name}")
-
-
 def check_scorer_fits(project: Project, config: LineConfig) -> None:
     """Refuse to train a model that the line's own scorer could not use.
 
@@ -248,7 +206,7 @@ def check_scorer_fits(project: Project, config: LineConfig) -> None:
         ConfigError: if its options have mistakes, or it needs hidden cells and the training shows
             none.
     """
-    offer, _ = check_scorer_options(project, config, config.scorer)
+    offer, _ = scorer_options(project.registry, config, config.scorer)
     if offer.needs_cells and not masked_count(config):
         raise ConfigError(
             f"scorer {config.scorer!r} needs a model that has learnt to restore hidden cells, "

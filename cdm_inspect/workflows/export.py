@@ -15,11 +15,10 @@ from PIL import Image
 
 from cdm_inspect.encoding import sha256_of, to_json
 from cdm_inspect.errors import (
-    PLUGIN_EXCEPTIONS,
-    CdmInspectError,
     CheckpointMismatch,
     ExportError,
     UnreadableImage,
+    attribute_to_plugin,
 )
 from cdm_inspect.files import write_durably
 from cdm_inspect.images import (
@@ -164,18 +163,14 @@ def _write_graph(
     count = min(_DAMAGED, _room(good) - len(good))
     hurt = _damaged(good, graph.preparation, count, seed=_SEED + 1)
     examples = [pixels[None] for _, pixels in [*good, *hurt]]
-    try:
+    failed = (
+        f"scorer {draft.scorer!r} cannot be exported as {draft.exporter}: {{error}}\nOnly what is "
+        "made of operations that the format has can be; name another scorer, or another format."
+    )
+    with attribute_to_plugin(ExportError, failed):
         files = exporter.export(
             graph.eval(), examples, draft.folder, any_size=any_size, metadata=draft.metadata
         )
-    except CdmInspectError:
-        raise
-    except PLUGIN_EXCEPTIONS as error:
-        raise ExportError(
-            f"scorer {draft.scorer!r} cannot be exported as {draft.exporter}: "
-            f"{type(error).__name__}: {error}\nOnly what is made of operations that the format has "
-            "can be; name another scorer, or another format."
-        ) from error
     return list(files)
 
 

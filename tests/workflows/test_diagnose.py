@@ -11,9 +11,10 @@ from PIL import Image
 
 from cdm_inspect.errors import CheckpointMismatch, InvalidOption
 from cdm_inspect.model.checkpoint import load_model
-from cdm_inspect.model.diagnosis import Estimate, diagnose_model, image_statistics, restore
+from cdm_inspect.model.diagnosis import diagnose_model, image_statistics, restore
 from cdm_inspect.plugins.contracts import Posterior
 from cdm_inspect.project import open_project
+from cdm_inspect.records import Estimate
 from cdm_inspect.workflows.diagnose import diagnose
 from cdm_inspect.workflows.sample import sample
 from cdm_inspect.workflows.train import train

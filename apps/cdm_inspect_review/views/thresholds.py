@@ -12,10 +12,10 @@ from typing import TypedDict
 import numpy as np
 import streamlit as st
 
-from cdm_inspect.calibration.bayesian_bootstrap import Estimate
 from cdm_inspect.calibration.costs import Costs
 from cdm_inspect.calibration.what_if import FEWEST_DEFECTS, Outcome, WhatIf
 from cdm_inspect.errors import CalibrationError, CdmInspectError
+from cdm_inspect.records import Estimate
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.roles import Actor, Right
 from cdm_inspect_review.charts import threshold_chart

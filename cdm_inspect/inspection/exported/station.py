@@ -13,12 +13,11 @@ from PIL import Image
 from cdm_inspect.calibration.record import Calibration, load_calibration
 from cdm_inspect.config.units import parse_duration
 from cdm_inspect.errors import (
-    PLUGIN_EXCEPTIONS,
-    CdmInspectError,
     ExportError,
     ExportMismatch,
     NotCalibrated,
     PluginFailed,
+    attribute_to_plugin,
 )
 from cdm_inspect.images import Preparation
 from cdm_inspect.inspection.exported.bundle import REGION, Artefact, read_artefact
@@ -71,12 +70,8 @@ class ExportedScorer:
         Raises:
             PluginFailed: if what the runtime says has the wrong shape or is not finite.
         """
-        try:
+        with attribute_to_plugin():
             found = self.graph(pixels[None])
-        except CdmInspectError:
-            raise
-        except PLUGIN_EXCEPTIONS as error:
-            raise PluginFailed(f"{type(error).__name__}: {error}") from error
         size = (self.preparation.height, self.preparation.width)
         _check_finite(found.score, (1,))
         _check_finite(found.heatmap, (1, *size))
@@ -149,15 +144,10 @@ def open_graph(exporter: Exporter, files: Sequence[Path], artefact: Artefact) ->
         ExportError: if it cannot be opened.
         ExportMismatch: if it is another.
     """
-    try:
+    failed = f"{files[0]} cannot be opened: {{error}}. Export again."
+    with attribute_to_plugin(ExportError, failed):
         graph = exporter.open(files)
         inside = dict(graph.metadata)
-    except CdmInspectError:
-        raise
-    except PLUGIN_EXCEPTIONS as error:
-        raise ExportError(
-            f"{files[0]} cannot be opened: {type(error).__name__}: {error}. Export again."
-        ) from error
     for name, expected in artefact.metadata.items():
         if inside.get(name) != expected:
             raise ExportMismatch(
@@ -192,13 +182,9 @@ def exporter_of(
         given = {**options, **placed}
     else:
         given = {**configured, **options}
-    try:
+    with attribute_to_plugin(PluginFailed, f"exporter {name!r} could not be built: {{error}}."):
         resolved = build_options(offer, given, f"exporters.{name}")
         return offer.build(resolved), resolved.model_dump(mode="json")
-    except CdmInspectError:
-        raise
-    except PLUGIN_EXCEPTIONS as error:
-        raise PluginFailed(f"exporter {name!r} could not be built: {error}.") from error
 
 
 def _calibration_for(project: Project, artefact: Artefact) -> Calibration:

@@ -12,7 +12,8 @@ from cdm_inspect.images import to_display
 from cdm_inspect.records import FloatArray, JsonObject
 
 if TYPE_CHECKING:
-    from cdm_inspect.model.diagnosis import Diagnosis, Estimate
+    from cdm_inspect.model.diagnosis import Diagnosis
+    from cdm_inspect.records import Estimate
 
 _COLOURS = ("#00204d", "#d55e00")
 _MARKERS = ("o", "s", "^", "D")
