@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from enum import StrEnum
+from typing import Any
 from urllib.parse import quote
 
 import streamlit as st
@@ -150,7 +151,7 @@ def _session() -> str:
         return st.context.cookies.get(COOKIE, "")
     if not st.user.is_logged_in:
         return ""
-    claims = dict(st.user)
+    claims: dict[str, Any] = dict(st.user)
     actor = role_of_claims(claims, current_plant().project.config.review.oidc)
     now = time.time()
     # Streamlit keeps people logged in for as long as its cookie lasts.

@@ -61,14 +61,14 @@ def _show_state(actor: Actor, zone: dt.tzinfo | None) -> None:
             keep(_CHECKED, None)
             failure.show(error)
         bar.empty()
-    checked = kept(_CHECKED)
+    checked: tuple[dt.datetime, ChainState] | None = kept(_CHECKED)
     if checked is not None:
         with st.container(border=True):
-            for text in _told(*checked, zone):
+            for text in _describe(checked[0], checked[1], zone):
                 st.text(text)
 
 
-def _told(at: dt.datetime, found: ChainState, zone: dt.tzinfo | None) -> list[str]:
+def _describe(at: dt.datetime, found: ChainState, zone: dt.tzinfo | None) -> list[str]:
     """What a check has found, and what to do."""
     texts = [word("audit.checked_at", at=f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}")]
     if found.first_bad is not None:

@@ -177,7 +177,7 @@ def _show_list(
     )
     chosen = [found[index].id for index in event.selection.rows if index < len(found)]
     # Only what somebody has just done counts: the address may name a part that is not in the list.
-    former = kept(_SELECTED) or ("", [])
+    former: tuple[str, list[int]] = kept(_SELECTED) or ("", [])
     if chosen != (former[1] if former[0] == key else []):
         addresses.say(part=chosen[0] if chosen else None)
     keep(_SELECTED, (key, chosen))

@@ -85,7 +85,7 @@ def _figures(line: str, since: dt.datetime, until: dt.datetime) -> LineStatistic
 def _show_counts(figures: LineStatistics) -> None:
     counts, queue = figures.counts, figures.queue
     oldest = queue.oldest_seconds
-    found = {
+    found: dict[str, int | str] = {
         "inspected": counts.inspected,
         "flagged": counts.flagged,
         "decided": sum(counts.by_decision.values()),
@@ -98,7 +98,8 @@ def _show_counts(figures: LineStatistics) -> None:
 
 def _show_rates(figures: LineStatistics) -> None:
     escapes = figures.escapes
-    bound = word(f"lines.{escapes.lacking}") if escapes.lacking else f"≤ {at_most(escapes.upper)}"
+    upper = escapes.upper
+    bound = word(f"lines.{escapes.lacking}") if upper is None else f"≤ {at_most(upper)}"
     told = word(
         "lines.escapes_told",
         n=escapes.audited,

@@ -66,7 +66,7 @@ class CdmModel(nn.Module):
         self.detector = Detector.from_bytes(state.cpu().numpy().tobytes()) if len(state) else None
 
 
-class Cdm(MemoryBankMixin, AnomalibModule):
+class Cdm(MemoryBankMixin, AnomalibModule):  # type: ignore[misc]  # anomalib is untyped
     """Consistent diffusion, learnt from good images alone, without pretrained weights.
 
     Args:

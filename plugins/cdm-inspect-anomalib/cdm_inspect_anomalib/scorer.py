@@ -152,7 +152,7 @@ class _Parts(Dataset[ImageItem]):
 def _kind_of(name: str) -> type[AnomalibModule]:
     import anomalib.models
 
-    kinds = {
+    kinds: dict[str, type[AnomalibModule]] = {
         known.lower().replace("_", ""): getattr(anomalib.models, known)
         for known in anomalib.models.__all__
         if inspect.isclass(getattr(anomalib.models, known, None))

@@ -100,8 +100,8 @@ class OpenVinoExporter:
                 "with --precision fp32."
             )
         # A batch of one would be taken for a size that never changes.
-        images = np.concatenate([examples[0], examples[0]])
-        images = torch.from_numpy(images.astype(_taken(images)))
+        twice = np.concatenate([examples[0], examples[0]])
+        images = torch.from_numpy(twice.astype(_taken(twice)))
         sizes: dict[int, Any] = {0: torch.export.Dim("batch")}
         if any_size:
             sizes[1] = torch.export.Dim("height", min=8, max=65_535)
