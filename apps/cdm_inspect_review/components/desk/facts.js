@@ -2,10 +2,8 @@
 
 import { button, el, figure, fill } from "./dom.js";
 import { keyName } from "./keys.js";
-import * as server from "./server.js";
-
-// Who goes from part to part quickly does not wait for parts to compare with.
-const REST_MS = 500;
+import { noteOf } from "./headline.js";
+import { Samples } from "./samples.js";
 
 export class Facts {
   constructor(desk) {
@@ -22,15 +20,14 @@ export class Facts {
     this.facts = el("dl");
     this.regions = el("ol", { className: "regions" });
     this.history = el("ol", { className: "history" });
-    this.alike = el("div", { className: "thumbs" });
-    this.limits = el("div", { className: "thumbs" });
+    this.samples = new Samples(desk);
     this.node = el(
       "aside",
       { className: "side" },
       this.section("reasons", this.rule, this.reasons, this.commentLabel),
       this.section("about", this.facts, this.regions),
-      this.section("limit_samples", this.limits),
-      this.section("alike", this.alike),
+      this.section("limit_samples", this.samples.limits),
+      this.section("alike", this.samples.alike),
       this.section("last_decisions", this.history),
     );
   }
@@ -58,7 +55,7 @@ export class Facts {
     });
     this.describe();
     this.tellHistory();
-    this.tellLimits();
+    this.samples.say();
   }
 
   get comment() {
@@ -80,16 +77,9 @@ export class Facts {
     this.reason = "";
     this.region = null;
     this.input.value = "";
-    this.alike.replaceChildren();
     for (const node of this.reasons.children) node.setAttribute("aria-pressed", "false");
     this.describe();
-    clearTimeout(this.resting);
-    // Whoever gives a second opinion is told of no first one, not even of a part that looks alike.
-    const isBlind = this.desk.tools.queue === "second";
-    this.limits.hidden = isBlind;
-    if (part?.pictures.map && !isBlind) {
-      this.resting = setTimeout(() => this.loadAlike(part), REST_MS);
-    }
+    this.samples.show(part);
   }
 
   /** The reason of a number key; chosen again, none. */
@@ -111,61 +101,6 @@ export class Facts {
 
   writeComment() {
     this.input.focus();
-  }
-
-  /** Which part it is, what the machine says, and how odd that is. */
-  headline(part) {
-    const { words } = this;
-    const name = el("strong", { textContent: part.serial || `${words.part} ${part.id}` });
-    const verdict = el("span", {
-      className: `verdict ${part.verdict}`,
-      textContent: words[`verdict_${part.verdict}`],
-    });
-    if (part.score === null || part.threshold === null) {
-      return [name, verdict, el("span", { className: "why", textContent: noteOf(part, words) })];
-    }
-    const odd = el("span", { className: "odd", textContent: this.oddity(part) });
-    return [name, verdict, this.scoreBar(part), odd];
-  }
-
-  oddity(part) {
-    if (part.p_value === null) return "";
-    if (part.p_value > 0.5) return this.words.odd_usual;
-    // Rounded down, and 1/201 counts as 201, however it is kept: never better than it is.
-    const n = Math.floor((1 + 1e-9) / part.p_value);
-    return fill(this.words.odd, { n: n.toLocaleString(this.desk.data.language) });
-  }
-
-  /** The score between the thresholds. */
-  scoreBar(part) {
-    const { words } = this;
-    const { score, threshold, reject } = part;
-    const said = (name, value) => `${words[name]} ${figure(value, this.desk.data.language)}`;
-    const scale = Math.abs(threshold) || 1;
-    const low = Math.min(threshold - scale, score);
-    const high = Math.max(threshold + scale, (reject ?? threshold) + scale / 2, score) * 1.02;
-    const at = (value) => `${(100 * (value - low)) / (high - low)}%`;
-    const tick = (value, name) => {
-      const node = el("i", { className: `tick ${name}`, title: said(name, value) });
-      node.style.left = at(value);
-      return node;
-    };
-    const marker = el("b", { className: "marker" });
-    marker.style.left = at(score);
-    const passing = el("i", { className: "zone" });
-    passing.style.width = at(threshold);
-    const text = [said("score", score), said("threshold", threshold)];
-    const ticks = [tick(threshold, "threshold")];
-    if (reject !== null) {
-      text.push(said("reject_threshold", reject));
-      ticks.push(tick(reject, "reject_threshold"));
-    }
-    return el(
-      "span",
-      { className: "score" },
-      el("span", { className: "bar", "aria-hidden": "true" }, passing, ...ticks, marker),
-      el("span", { textContent: text.join(" · ") }),
-    );
   }
 
   describe() {
@@ -220,54 +155,10 @@ export class Facts {
     else this.desk.panes.fit();
   }
 
-  async loadAlike(part) {
-    let found = [];
-    try {
-      found = (await server.alike(this.desk.data.token, part.id)).parts;
-    } catch (error) {
-      return; // the part can be judged without
-    }
-    if (part !== this.part) return;
-    this.alike.replaceChildren(...found.map((other) => this.thumb(other)));
-    if (!found.length) this.alike.append(el("small", { textContent: this.words.none_alike }));
-  }
-
-  async loadLimitSamples() {
-    const { line, token } = this.desk.data;
-    this.samples = [];
-    let found = [];
-    try {
-      found = (await server.limitSamples(token, line)).parts;
-    } catch (error) {
-      return; // parts can be judged without
-    }
-    if (line !== this.desk.data.line) return;
-    this.samples = found;
-    this.tellLimits();
-  }
-
-  tellLimits() {
-    const samples = this.samples ?? [];
-    this.limits.replaceChildren(...samples.slice(0, 8).map((part) => this.thumb(part)));
-    if (!samples.length) this.limits.append(el("small", { textContent: this.words.no_limit_samples }));
-  }
-
-  /** A decided part in small; pressed, it stands beside the one on the screen. */
-  thumb(part) {
-    const { words } = this;
-    const said = part.decision ? words[part.decision] : "";
-    const sign = part.decision ? words[`${part.decision}_sign`] : "";
-    const image = el("img", { src: part.pictures.photo, alt: "", loading: "lazy" });
-    return button("", () => this.desk.compare(part), {
-      className: `thumb ${part.decision ?? ""}`,
-      "aria-label": `${words.compare_with} ${part.id}: ${said}`,
-    }).appendChild(el("span", {}, image, el("small", { textContent: `${sign} ${said}` }))).parentNode;
-  }
-
   tellHistory() {
     const { words } = this;
     if (!words) return;
-    const { history } = this.desk;
+    const { history } = this.desk.decisions;
     this.history.replaceChildren(
       ...history.map((entry) => {
         const name = `${words[`${entry.decision}_sign`]} ${entry.part.serial || entry.part.id}`;
@@ -280,11 +171,4 @@ export class Facts {
     );
     if (!history.length) this.history.append(el("li", { textContent: words.nothing_yet }));
   }
-}
-
-/** Why a part was set aside: of what kind that is, in the reader's language, then the detail as it is. */
-function noteOf({ reason }, words) {
-  const [kind, ...detail] = reason.split(":");
-  const said = detail.length && words[`note_${kind}`];
-  return said ? fill(words.note, { kind: said, detail: detail.join(":").trim() }) : reason;
 }

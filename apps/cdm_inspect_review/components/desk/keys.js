@@ -89,5 +89,5 @@ export function isWriting(event) {
   const target = event.composedPath()[0];
   if (!(target instanceof HTMLElement)) return false;
   if (target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName)) return true;
-  return target.tagName === "INPUT" && !/^(range|checkbox|radio|button)$/.test(target.type);
+  return target instanceof HTMLInputElement && !/^(range|checkbox|radio|button)$/.test(target.type);
 }

@@ -34,8 +34,8 @@ export class Notices {
   }
 
   /** Whether the server hears us, and what is still to be sent to it. */
-  report({ words, data, outbox, isReachable }) {
-    const isAway = outbox.state === "unreachable" || isReachable === false;
+  report({ words, data, outbox, feed }) {
+    const isAway = outbox.state === "unreachable" || !feed.isReachable;
     let text = "";
     if (outbox.state === "logged-out") text = words.logged_out;
     else if (isAway) text = words.away;

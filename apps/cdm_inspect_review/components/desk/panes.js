@@ -2,29 +2,27 @@
 // together, by wheel, drag, pinch and keyboard, and show the photograph's own pixels.
 
 import { el } from "./dom.js";
+import { Gestures } from "./gestures.js";
 import { paint } from "./overlay.js";
-import { load } from "./pictures.js";
+import { WholePhotograph } from "./whole.js";
+import { Zoom } from "./zoom.js";
 
-const CLOSEST = 40;
-const WHEEL = 0.0015;
 // A photograph with a side of this length may be a reduced one; see `review.pictures`.
 const PREVIEW_SIDE = 2048;
-// Between two tries to fetch the whole photograph: at first, and at most.
-const RETRY_MS = 1000;
-const LONGEST_RETRY_MS = 30_000;
 
-export class Panes {
+export class Panes extends Zoom {
   constructor(words) {
-    this.zoom = 1;
-    this.x = 0;
-    this.y = 0;
+    super();
+    this.gestures = new Gestures(this);
+    this.whole = new WholePhotograph((image) => this.onwhole(image));
     this.scale = "cividis";
     this.map = null;
-    this.fullAddress = "";
     this.part = null;
     this.isWhole = true; // with the photograph's own pixels
     this.panes = ["photo", "restoration", "map"].map((name) => this.build(name));
-    [this.photo, this.restoration, this.heat] = this.panes;
+    this.photo = this.panes[0];
+    this.restoration = this.panes[1];
+    this.heat = this.panes[2];
     this.fill = el("canvas", { className: "layer fill" });
     this.contour = el("canvas", { className: "layer contour" });
     this.marks = el("div", { className: "layer marks" });
@@ -32,7 +30,6 @@ export class Panes {
     this.node = el("div", { className: "panes" }, ...this.panes.map((pane) => pane.node));
     this.resizing = new ResizeObserver(() => this.apply());
     this.panes.forEach((pane) => this.resizing.observe(pane.node));
-    this.pointers = new Map();
     this.say(words);
   }
 
@@ -69,14 +66,7 @@ export class Panes {
       label,
       reduced,
     );
-    node.addEventListener("wheel", (event) => this.onwheel(event, node), { passive: false });
-    node.addEventListener("pointerdown", (event) => this.ondown(event, node));
-    node.addEventListener("pointermove", (event) => this.onmove(event, node));
-    for (const kind of ["pointerup", "pointercancel"]) {
-      node.addEventListener(kind, (event) => this.pointers.delete(event.pointerId));
-    }
-    node.addEventListener("dblclick", () => this.fit());
-    node.addEventListener("keydown", (event) => this.onkey(event));
+    this.gestures.listen(node);
     return { name, node, stage, image, label, missing, reduced };
   }
 
@@ -89,7 +79,7 @@ export class Panes {
       pane.reduced.hidden = true;
     }
     this.part = null;
-    this.stopRetry();
+    this.whole.forget();
     for (const canvas of [this.fill, this.contour]) canvas.width = canvas.height = 0;
     this.marks.replaceChildren();
     this.map = null;
@@ -105,9 +95,8 @@ export class Panes {
     // Regions count in pixels of the whole photograph, also where a reduced one is shown.
     const [wide, high] = part.size ?? [this.natural?.naturalWidth, this.natural?.naturalHeight];
     this.size = { width: wide, height: high };
-    this.fullAddress = part.pictures.full;
     this.isWhole = !isReduced(found.photo, part.size);
-    this.stopRetry();
+    this.whole.show(part.pictures.full);
     this.map = found.map;
     // An upright part fits beside two others; of a wide one the photograph is shown larger.
     const { naturalWidth: width = 1, naturalHeight: height = 1 } = this.natural ?? {};
@@ -168,74 +157,6 @@ export class Panes {
     this.contour.style.display = is ? "" : "none";
   }
 
-  /** The whole part. */
-  fit() {
-    this.zoom = 1;
-    this.x = this.y = 0;
-    this.apply();
-  }
-
-  /** One pixel of the photograph on one of the screen. */
-  original() {
-    if (!this.natural) return;
-    const box = this.box(this.photo.node);
-    this.zoomTo(this.size.width / box.width / devicePixelRatio, 0.5, 0.5, 0);
-  }
-
-  /** Bring a region to the middle. */
-  closeUp(region) {
-    if (!this.natural) return;
-    const { width, height } = this.size;
-    const wanted = 3 * Math.max(region.width / width, region.height / height, 0.04);
-    this.fit();
-    const place = {
-      x: (region.x + region.width / 2) / width,
-      y: (region.y + region.height / 2) / height,
-    };
-    const node = this.photo.node;
-    const box = this.box(node);
-    this.zoom = Math.min(CLOSEST, Math.max(1, 1 / wanted));
-    this.x = node.clientWidth / 2 - box.left - place.x * box.width * this.zoom;
-    this.y = node.clientHeight / 2 - box.top - place.y * box.height * this.zoom;
-    this.apply();
-  }
-
-  zoomTo(zoom, shareX, shareY, least = 1) {
-    const node = this.photo.node;
-    const box = this.box(node);
-    const [x, y] = [shareX * node.clientWidth - box.left, shareY * node.clientHeight - box.top];
-    this.zoomAround(zoom, x, y, least);
-  }
-
-  /** Zoom so that what lies at a point, pixels from the picture's corner, stays there. */
-  zoomAround(zoom, x, y, least = 1) {
-    const next = Math.min(CLOSEST, Math.max(least, zoom));
-    this.x = x - ((x - this.x) * next) / this.zoom;
-    this.y = y - ((y - this.y) * next) / this.zoom;
-    this.zoom = next;
-    if (next <= 1) {
-      // What is smaller than its pane lies in the middle of it.
-      const box = this.box(this.photo.node);
-      this.x = ((1 - next) * box.width) / 2;
-      this.y = ((1 - next) * box.height) / 2;
-    }
-    this.apply();
-  }
-
-  /** Where the picture lies in a pane before zooming. */
-  box(node) {
-    const { naturalWidth = 1, naturalHeight = 1 } = this.natural ?? {};
-    const scale = Math.min(node.clientWidth / naturalWidth, node.clientHeight / naturalHeight);
-    const width = naturalWidth * scale;
-    const height = naturalHeight * scale;
-    return {
-      width,
-      height,
-      left: (node.clientWidth - width) / 2,
-      top: (node.clientHeight - height) / 2,
-    };
-  }
-
   apply() {
     const main = this.box(this.photo.node);
     for (const { node, stage } of this.panes) {
@@ -253,26 +174,12 @@ export class Panes {
     this.node.dataset.zoom = this.zoom.toFixed(3);
     if (this.isWhole) return;
     const isEnlarged = main.width * this.zoom * devicePixelRatio > this.natural.naturalWidth;
-    if (this.zoom > 1.2 || isEnlarged) this.fetchFull();
+    if (this.zoom > 1.2 || isEnlarged) this.whole.fetch();
   }
 
-  /** Looked at closely, a reduced photograph gives way to the whole one. */
-  async fetchFull() {
-    if (this.isFetching || this.retry) return;
-    this.isFetching = true;
-    const { part } = this;
-    const image = await load(this.fullAddress).catch(() => null);
-    if (part !== this.part) return;
-    this.isFetching = false;
-    if (!image) {
-      // Less and less often, and never because something has moved.
-      this.waited = Math.min(LONGEST_RETRY_MS, this.waited ? 2 * this.waited : RETRY_MS);
-      this.retry = setTimeout(() => {
-        this.retry = null;
-        this.apply();
-      }, this.waited);
-      return;
-    }
+  /** The whole photograph has come, or a try may be made again. */
+  onwhole(image) {
+    if (!image) return this.apply();
     this.isWhole = true;
     for (const pane of [this.photo, this.heat]) {
       pane.reduced.hidden = true;
@@ -282,76 +189,12 @@ export class Panes {
 
   /** Signed addresses end; those of the part on the screen, anew. */
   renew(part) {
-    if (part.id === this.part?.id) this.fullAddress = part.pictures.full;
-  }
-
-  stopRetry() {
-    clearTimeout(this.retry);
-    this.retry = null;
-    this.waited = 0;
-    this.isFetching = false;
-  }
-
-  onwheel(event, node) {
-    event.preventDefault();
-    const { x, y } = this.within(event, node);
-    this.zoomAround(this.zoom * Math.exp(-event.deltaY * WHEEL), x, y);
-  }
-
-  ondown(event, node) {
-    node.setPointerCapture(event.pointerId);
-    this.pointers.set(event.pointerId, this.within(event, node));
-  }
-
-  onmove(event, node) {
-    const before = this.pointers.get(event.pointerId);
-    if (!before) return;
-    const now = this.within(event, node);
-    const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
-    this.pointers.set(event.pointerId, now);
-    if (other) {
-      const spread = (point) => Math.hypot(point.x - other.x, point.y - other.y) || 1;
-      this.zoomAround((this.zoom * spread(now)) / spread(before), other.x, other.y);
-    } else if (this.zoom > 1) {
-      this.x += now.x - before.x;
-      this.y += now.y - before.y;
-      this.apply();
-    }
-  }
-
-  onkey(event) {
-    const step = 60;
-    const moves = {
-      ArrowLeft: [step, 0],
-      ArrowRight: [-step, 0],
-      ArrowUp: [0, step],
-      ArrowDown: [0, -step],
-    };
-    if (event.key in moves && this.zoom > 1) {
-      this.x += moves[event.key][0];
-      this.y += moves[event.key][1];
-      this.apply();
-    } else if (event.key === "+" || event.key === "-") {
-      this.zoomTo(this.zoom * (event.key === "+" ? 1.4 : 1 / 1.4), 0.5, 0.5);
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  /** A point in units of the first pane, from the picture's corner. */
-  within(event, node) {
-    const bounds = node.getBoundingClientRect();
-    const box = this.box(node);
-    const ratio = (this.box(this.photo.node).width || 1) / (box.width || 1);
-    return {
-      x: (event.clientX - bounds.left - box.left) * ratio,
-      y: (event.clientY - bounds.top - box.top) * ratio,
-    };
+    if (part.id === this.part?.id) this.whole.address = part.pictures.full;
   }
 
   end() {
     this.part = null;
-    this.stopRetry();
+    this.whole.forget();
     this.resizing.disconnect();
   }
 }

@@ -18,14 +18,23 @@ export class Tools {
     }
     // A page begins with what most people are here for.
     this.chosen.queue = "flagged";
-    [this.queues, this.orders, this.scales] = ["queue", "order", "scale"].map((name) =>
+    this.build();
+    this.arrange();
+    this.apply();
+  }
+
+  build() {
+    const { desk } = this;
+    const choice = (name) =>
       el("select", {
         onchange: (event) => {
           event.target.blur(); // or keys would go on choosing here
           this.pick(name, event.target.value);
         },
-      }),
-    );
+      });
+    this.queues = choice("queue");
+    this.orders = choice("order");
+    this.scales = choice("scale");
     this.opacity = el("input", {
       type: "range",
       min: 0,
@@ -52,6 +61,10 @@ export class Tools {
     this.fit = button("", () => desk.panes.fit());
     this.original = button("", () => desk.panes.original());
     this.help = button("?", () => desk.help.open(), { className: "help" });
+  }
+
+  /** Everything in a row, with its labels. */
+  arrange() {
     this.labels = Object.fromEntries(
       [
         ["show", this.queues],
@@ -81,7 +94,6 @@ export class Tools {
       this.original,
       this.help,
     );
-    this.apply();
   }
 
   get queue() {
