@@ -61,16 +61,9 @@ class Desk {
     this.head = el("div", { className: "head", "aria-live": "polite" });
     this.empty = el("div", { className: "empty", hidden: true });
     this.acts = new Acts((name) => this.act(name));
-    const main = el(
-      "div",
-      { className: "main" },
-      ...this.notices.nodes,
-      this.head,
-      this.panes.node,
-      this.empty,
-      this.tools.node,
-      this.acts.node,
-    );
+    const { notices, panes, tools, acts } = this;
+    const rows = [...notices.nodes, this.head, panes.node, this.empty, tools.node, acts.node];
+    const main = el("div", { className: "main" }, ...rows);
     this.node = el("section", { className: "board" }, main, this.facts.node, this.help.node);
     root.replaceChildren(this.node);
   }
