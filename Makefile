@@ -6,11 +6,14 @@ BIN    := $(VENV)/bin
 # Tests that run beside each other.
 WORKERS ?= 2
 STAMP  := $(VENV)/.installed-by-make
+NODE   := apps/node_modules/.installed-by-make
 
 # Idle OpenMP threads that spin make a busy small machine several times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Node comes with the environment, from a wheel.
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix apps --silent --no-fund --no-audit
 
-.PHONY: install demo test test-plugins check format docs bench clean
+.PHONY: install demo test test-all test-python test-js test-plugins check format docs bench clean
 
 install: $(STAMP)
 
@@ -19,15 +22,29 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $(STAMP)
 
+$(NODE): $(STAMP) apps/package-lock.json
+	$(NPM) ci
+	touch $(NODE)
+
 demo: install
 	$(BIN)/cdm-inspect demo
 
-# Modules run beside each other, each test with one thread; what trains by the clock runs alone.
-test: install
-	$(BIN)/python -m pytest -m alone
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" \
+# Everything that guards a promise, in a quarter of an hour on two cores.
+test: MARKS = not long
+test: test-js test-python test-plugins
+
+# Everything, as before a release.
+test-all: MARKS = long or not long
+test-all: test-js test-python test-plugins
+
+# Modules run beside each other, each test with one thread.
+test-python: install
+	$(BIN)/python tests/needs.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "$(MARKS)" \
 		-n $(WORKERS) --dist loadfile --no-loadscope-reorder
-	$(MAKE) test-plugins
+
+test-js: $(NODE)
+	$(NPM) test
 
 # Each plugin as its users have it: from a wheel, beside the host and not inside its environment.
 test-plugins: install
@@ -37,17 +54,17 @@ test-plugins: install
 		--wheel-dir build/wheels plugins/*/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index \
 		--target build/plugins build/wheels/*.whl
-	set -e; for plugin in plugins/*/; do \
-		PYTHONPATH=$(CURDIR)/build/plugins HF_HUB_OFFLINE=1 \
-			$(BIN)/python -m pytest -c $$plugin/pyproject.toml $$plugin; \
-	done
+	printf '%s\n' plugins/*/ | OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 \
+		PYTHONPATH=$(CURDIR)/build/plugins \
+		xargs -P $(WORKERS) -I {} $(BIN)/python -m pytest -c {}pyproject.toml {}
 
-check: install
+check: install $(NODE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=$$(printf '%s:' plugins/*/) $(BIN)/lint-imports
 	$(BIN)/codespell
+	$(NPM) run check
 	test ! -x $(BIN)/hadolint || $(BIN)/hadolint docker/Dockerfile
 
 docs: install
@@ -59,4 +76,4 @@ bench: install
 	$(BIN)/python benchmarks/real_parts.py --data demo-line/data/A --preset tiny --budget 3m
 
 clean:
-	rm -rf $(VENV) demo-line build
+	rm -rf $(VENV) demo-line build apps/node_modules

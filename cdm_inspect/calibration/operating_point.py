@@ -91,15 +91,7 @@ def by_cost(
         confidence: of the guarantee.
         reviewed: what people have said of parts of the line; used where it can be trusted.
     """
-    usable = reviewed if reviewed is not None and reviewed.is_usable else None
-    good = ScoreSample.of(scores)
-    defective = ScoreSample.of(synthetic, size=min(_SYNTHETIC_WORTH, len(synthetic)))
-    share = config.defect_share
-    if usable is not None:
-        good = _joined(good, usable.good)
-        defective = _joined(defective, usable.defective)
-        seen = usable.size
-        share = (share * _SHARE_WORTH + usable.defect_share * seen) / (_SHARE_WORTH + seen)
+    good, defective, share = _samples(scores, synthetic, config.defect_share, reviewed)
     costs = Costs(
         escape=config.escape,
         false_reject=config.false_reject,
@@ -111,39 +103,52 @@ def by_cost(
     guarantee = guarantee_of(scores, band.review, max_false_reject, confidence)
     moved = doubts(good, defective, costs, band)
     passing = costs.defect_share * costs.escape
-    told = _reviewed_told(reviewed)
+    known = _reviewed_told(reviewed)
+    # JSON has no infinity: where nothing is rejected unseen, the threshold is null.
+    facts = {
+        "costs": asdict(costs),
+        "band": asdict(band),
+        "cost_passing_all": passing,
+        "cost_reviewing_all": costs.review,
+        "doubts": [asdict(doubt) for doubt in moved],
+        "good_parts": round(good.size, 1),
+        "defects": round(defective.size, 1),
+        # Kept, so that other costs can be tried without scoring anything again.
+        "synthetic_scores": sorted(synthetic),
+        "reviewed": known,
+    }
+    sentences = [
+        f"An escape costs {costs.escape:g}, a rejected good part {costs.false_reject:g}, a review "
+        f"{costs.review:g}; {costs.defect_share:.2%} of parts are taken to be defective. Scores: "
+        f"{len(scores)} held-out good parts and {len(synthetic)} synthetic defects. {known}",
+        _band_told(band, passing, costs),
+        _doubts_told(moved),
+        f"Promised: {guarantee.sentence}.",
+    ]
     return OperatingPoint(
         rule="cost",
         review=band.review,
         reject=as_json(band.reject),
         guarantee=guarantee,
-        # JSON has no infinity: where nothing is rejected unseen, the threshold is null.
-        facts=as_json(
-            {
-                "costs": asdict(costs),
-                "band": asdict(band),
-                "cost_passing_all": passing,
-                "cost_reviewing_all": costs.review,
-                "doubts": [asdict(doubt) for doubt in moved],
-                "good_parts": round(good.size, 1),
-                "defects": round(defective.size, 1),
-                # Kept, so that other costs can be tried without scoring anything again.
-                "synthetic_scores": sorted(synthetic),
-                "reviewed": told,
-            }
-        ),
-        explanation=" ".join(
-            [
-                f"An escape costs {costs.escape:g}, a rejected good part {costs.false_reject:g}, a "
-                f"review {costs.review:g}; {costs.defect_share:.2%} of parts are taken to be "
-                f"defective. Scores: {len(scores)} held-out good parts and {len(synthetic)} "
-                f"synthetic defects. {told}",
-                _band_told(band, passing, costs),
-                _doubts_told(moved),
-                f"Promised: {guarantee.sentence}.",
-            ]
-        ),
+        facts=as_json(facts),
+        explanation=" ".join(sentences),
     )
+
+
+def _samples(
+    scores: Sequence[float],
+    synthetic: Sequence[float],
+    share: float,
+    reviewed: ReviewedParts | None,
+) -> tuple[ScoreSample, ScoreSample, float]:
+    """Good parts, defective ones and their share, refined by what people have judged."""
+    good = ScoreSample.of(scores)
+    defective = ScoreSample.of(synthetic, size=min(_SYNTHETIC_WORTH, len(synthetic)))
+    if reviewed is None or not reviewed.is_usable:
+        return good, defective, share
+    seen = reviewed.size
+    share = (share * _SHARE_WORTH + reviewed.defect_share * seen) / (_SHARE_WORTH + seen)
+    return _joined(good, reviewed.good), _joined(defective, reviewed.defective), share
 
 
 def _joined(prior: ScoreSample, seen: ScoreSample) -> ScoreSample:

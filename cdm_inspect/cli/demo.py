@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from cdm_inspect.cli.context import Context
+from cdm_inspect.errors import InvalidOption
 
 if TYPE_CHECKING:
     pass
@@ -25,21 +27,31 @@ from cdm_inspect.cli.train import train_line
 def demo(
     context: typer.Context,
     directory: Annotated[Path, typer.Option(help="Where the line is written.")] = Path("demo-line"),
-    budget: Annotated[str | None, typer.Option(help="Training time; 3m if not given.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Wall-clock of training, such as 3m.")] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(help="Images to train on, such as 12k; the demo's own if not given."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the synthetic photographs.")] = 0,
 ) -> None:
     """Make a small synthetic line and walk through the whole product on it."""
     state: Context = context.obj
-    state.screen.finish(_walk_demo(state, directory, budget=budget, seed=seed))
+    if budget is not None and images is not None:
+        raise InvalidOption("--budget and --images exclude each other; give one.")
+    given = [] if budget is None else [f"training.budget='{budget}'", "training.images=''"]
+    given += [] if images is None else [f"training.images='{images}'"]
+    state.screen.finish(_walk_demo(state, directory, given, seed=seed))
 
 
-def _walk_demo(state: Context, directory: Path, *, budget: str | None, seed: int) -> dict[str, Any]:
+def _walk_demo(
+    state: Context, directory: Path, overrides: Sequence[str], *, seed: int
+) -> dict[str, Any]:
     """Render a line, check, train, calibrate, evaluate and inspect; says what comes next.
 
     Args:
         state: of the command.
         directory: where the project is written.
-        budget: training time; None means the demo's own.
+        overrides: of the line's configuration.
         seed: of the synthetic photographs.
     """
     from cdm_inspect.images.demo_line import write_demo_project
@@ -48,8 +60,7 @@ def _walk_demo(state: Context, directory: Path, *, budget: str | None, seed: int
     screen, line = state.screen, "A"
     screen.say(f"[bold]1/6[/bold] rendering a synthetic line into {directory}/data/A")
     write_demo_project(directory, seed=seed)
-    given = [] if budget is None else [f"training.budget='{budget}'"]
-    project = open_project(directory, line=line, overrides=given)
+    project = open_project(directory, line=line, overrides=overrides)
     data = directory / "data" / "A"
     screen.say("[bold]2/6[/bold] check: are the photographs usable?")
     checked = check_line(state, project, line)

@@ -66,13 +66,15 @@ def find_labelled(folder: Path) -> list[LabelledPart]:
     return parts
 
 
-def thin_labelled(parts: list[LabelledPart], limit: int) -> list[LabelledPart]:
+def thin_labelled(parts: list[LabelledPart], limit: int | None) -> list[LabelledPart]:
     """At most `limit` parts: half of them good where there are so many, all kinds of defect kept.
 
     Args:
         parts: sorted by path, and so by defect.
-        limit: at least 2.
+        limit: at least 2; None means all.
     """
+    if limit is None:
+        return parts
     good = [part for part in parts if part.is_good]
     defective = [part for part in parts if not part.is_good]
     n_good = min(len(good), max(limit // 2, limit - len(defective)))

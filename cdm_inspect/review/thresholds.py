@@ -76,19 +76,7 @@ def save_thresholds(
     outcome = what_if.outcome(review, reject, costs, parts_per_day=parts_per_day)
     former = what_if.calibration
     with locked(project.calibration_folder(former.line) / f".{former.scorer}.by-hand.lock"):
-        in_force = calibration_in_force(project, former.line, former.scorer)
-        if (in_force.id, in_force.version) != (former.id, former.version):
-            raise CalibrationError(
-                f"expected version {former.version} ({former.id}) in force, found version "
-                f"{in_force.version} ({in_force.id}): somebody has set thresholds or calibrated "
-                "since this was opened. Nothing was changed. Open it anew and look again."
-            )
-        if (outcome.review, outcome.reject) == (in_force.threshold, in_force.reject_threshold):
-            raise InvalidOption(
-                f"expected other thresholds than version {in_force.version} has, found the same "
-                f"({_zones(outcome.review, outcome.reject)}): they are in force already. Nothing "
-                "was changed."
-            )
+        _check_change(calibration_in_force(project, former.line, former.scorer), former, outcome)
         days, parts = _left(store, former)
         chosen = replace(
             _chosen(former, outcome, costs, actor, reason), expiry_days=days, expiry_parts=parts
@@ -96,6 +84,22 @@ def save_thresholds(
         if chosen.expiry_drift:
             charts_of(chosen)  # refuses where no station could follow the line any more
         return _put_into_force(project, store, former, chosen, actor)
+
+
+def _check_change(in_force: Calibration, former: Calibration, outcome: Outcome) -> None:
+    """See that what the person has looked at is in force still, and that something changes."""
+    if (in_force.id, in_force.version) != (former.id, former.version):
+        raise CalibrationError(
+            f"expected version {former.version} ({former.id}) in force, found version "
+            f"{in_force.version} ({in_force.id}): somebody has set thresholds or calibrated "
+            "since this was opened. Nothing was changed. Open it anew and look again."
+        )
+    if (outcome.review, outcome.reject) == (in_force.threshold, in_force.reject_threshold):
+        raise InvalidOption(
+            f"expected other thresholds than version {in_force.version} has, found the same "
+            f"({_zones(outcome.review, outcome.reject)}): they are in force already. Nothing "
+            "was changed."
+        )
 
 
 def _put_into_force(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cdm_inspect.images import battery, spread_evenly
 from cdm_inspect.plugins.contracts import DamagedParts
-from cdm_inspect.records import FloatArray, Tick
+from cdm_inspect.records import DoubleArray, FloatArray, Tick
 from cdm_inspect.scoring.line_scorer import LineScorer
 
 FOLDS = 5
@@ -67,48 +67,65 @@ def fit_scorer(
         return scores.tolist()
 
     first = scorer.observe(held_out[0])
-    most = min(_MOST, max(_LEAST, _MOST_BYTES // (first.nbytes + 1)))
-    learnt = np.array(spread_evenly(count, min(count, int(most))))
+    most = int(min(_MOST, max(_LEAST, _MOST_BYTES // (first.nbytes + 1))))
+    learnt = np.array(spread_evenly(count, min(count, most)))
     further = np.setdiff1d(np.arange(count), learnt)
     others = held_out[:0] if trained_on is None else trained_on
-    missing = max(0, min(_FILLED_UP, int(most)) - len(learnt))
+    missing = max(0, min(_FILLED_UP, most) - len(learnt))
     others = others[spread_evenly(len(others), min(len(others), missing))]
     copies = _Copies(held_out[learnt], scorer) if scorer.tuned is not None else None
     total = count + len(others) + (0 if copies is None else len(copies))
     steps = iter(range(1, total + 1))
+
+    def step() -> None:
+        tick(next(steps), total)
 
     # Held-out parts, then those that are in every fold.
     evidence = first.new_empty((len(learnt) + len(others), *first.shape[1:]))
     for place, image in enumerate([*held_out[learnt], *others]):
         # The first part, which is always among them, has been observed already.
         evidence[place] = (scorer.observe(image, shape=first.shape) if place else first)[0]
-        tick(next(steps), total)
-    always = np.arange(len(learnt), len(evidence))
-    good: list[Tensor] = [torch.empty(0)] * len(learnt)
-    for fit_on, left_out in folds(len(learnt)):
+        step()
+    scores[learnt] = _cross_fit(scorer, evidence, len(learnt), size, copies, step)
+    scorer.fit(evidence)
+    for index in further:
+        scores[index] = float(scorer.score(held_out[index][None]).scores[0])
+        step()
+    return scores.tolist()
+
+
+def _cross_fit(
+    scorer: LineScorer,
+    evidence: Tensor,
+    count: int,
+    size: Sequence[int],
+    copies: _Copies | None,
+    step: Callable[[], None],
+) -> DoubleArray:
+    """Scores of the first `count` parts, each by the others; choices are made on the way."""
+    scores = np.zeros(count)
+    always = np.arange(count, len(evidence))
+    good: list[Tensor] = [torch.empty(0)] * count
+    for fit_on, left_out in folds(count):
         scorer.fit(evidence[np.concatenate([fit_on, always])])
         if copies is None:
-            scores[learnt[left_out]] = scorer.judge(evidence[left_out], size).scores.numpy()
+            scores[left_out] = scorer.judge(evidence[left_out], size).scores.numpy()
             continue
         for place in left_out:
             good[place] = scorer.combine(evidence[place][None])
         for number in copies.of(left_out):
             copies.layers[number] = scorer.combine(
-                scorer.observe(copies.image(number), shape=first.shape)
+                scorer.observe(copies.image(number), shape=(1, *evidence.shape[1:]))
             )
-            tick(next(steps), total)
+            step()
     if copies is not None:
         layers = torch.cat(good)
         scorer.tune(layers, copies.damaged())
-        for scale_by, left_out in folds(len(learnt)):
+        for scale_by, left_out in folds(count):
             scorer.scale(layers[scale_by])
-            scores[learnt[left_out]] = scorer.pool(layers[left_out], size).scores.numpy()
+            scores[left_out] = scorer.pool(layers[left_out], size).scores.numpy()
         scorer.scale(layers)
-    scorer.fit(evidence)
-    for index in further:
-        scores[index] = float(scorer.score(held_out[index][None]).scores[0])
-        tick(next(steps), total)
-    return scores.tolist()
+    return scores
 
 
 def score_damaged(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> list[float]:

@@ -15,9 +15,9 @@ from cdm_inspect.errors import CdmInspectError, ConfigError, NotCalibrated
 from cdm_inspect.evaluation.metrics import ScoredPart, evaluate_scores
 from cdm_inspect.evaluation.paired_tests import compare_auroc
 from cdm_inspect.files import write_durably
-from cdm_inspect.images import find_labelled, thin_labelled
+from cdm_inspect.images import LabelledPart, find_labelled, thin_labelled
 from cdm_inspect.project import Project
-from cdm_inspect.records import JsonObject, StepTick
+from cdm_inspect.records import JsonObject, StepTick, Tick
 from cdm_inspect.workflows.assembly import TrainedInspector, open_inspector
 from cdm_inspect.workflows.calibrate import derive_calibration
 from cdm_inspect.workflows.evaluate import count_reading, judge_labelled
@@ -70,46 +70,30 @@ def bench(
     Raises:
         CdmInspectError: if the first scorer fails.
     """
-    labelled = find_labelled(data)
-    if limit is not None:
-        labelled = thin_labelled(labelled, limit)
+    labelled = thin_labelled(find_labelled(data), limit)
     rows: list[JsonObject] = []
     left_out: dict[str, str] = {}
     first: list[ScoredPart] = []
     for name in scorers:
         try:
             inspector, seconds_to_fit = _calibrated(project, line, name, device, tick)
-            scored, undecided, seconds = judge_labelled(
-                inspector, labelled, data, partial(tick, name)
-            )
-            row = {
-                "scorer": name,
-                "summary": project.registry.scorer(name).summary,
-                **_figures(scored, inspector),
-                "undecided": len(undecided),
-                "seconds_to_fit": seconds_to_fit,
-                "seconds_per_image": round(seconds / len(labelled), 4),
-                "against_first": None,
-            }
+            scored, row = _judge(inspector, labelled, data, partial(tick, name))
         except CdmInspectError as error:
             if not rows:
                 raise
             left_out[name] = str(error)
             continue
-        if rows:
-            row["against_first"] = _against(first, scored)
-        else:
-            first = scored
-        rows.append(row)
-    readings = count_reading(project.model_folder(line) / "readings.json", first)
-    rows.sort(key=lambda row: -row["image_AUROC"])
+        first = first or scored
+        row["summary"] = project.registry.scorer(name).summary
+        row["against_first"] = _against(first, scored) if rows else None
+        rows.append({"scorer": name, **row, "seconds_to_fit": seconds_to_fit})
     picture = project.root / "reports" / f"{line}-bench.png"
     document: JsonObject = {
         "line": line,
         "data": str(data),
-        "readings": readings,
+        "readings": count_reading(project.model_folder(line) / "readings.json", first),
         "compared_with": scorers[0],
-        "rows": rows,
+        "rows": sorted(rows, key=lambda row: -row["image_AUROC"]),
         "left_out": left_out,
         "report": str(picture),
     }
@@ -135,9 +119,17 @@ def _calibrated(
     return inspector, seconds
 
 
-def _figures(scored: Sequence[ScoredPart], inspector: TrainedInspector) -> JsonObject:
+def _judge(
+    inspector: TrainedInspector, labelled: Sequence[LabelledPart], data: Path, tick: Tick
+) -> tuple[list[ScoredPart], JsonObject]:
+    """What one scorer says of the parts, and its figures."""
+    scored, undecided, seconds = judge_labelled(inspector, labelled, data, tick)
     found: JsonObject = as_json(asdict(evaluate_scores(scored, inspector.calibration.threshold)))
-    return {key: found[key] for key in _KEPT}
+    return scored, {
+        **{key: found[key] for key in _KEPT},
+        "undecided": len(undecided),
+        "seconds_per_image": round(seconds / len(labelled), 4),
+    }
 
 
 def _against(first: Sequence[ScoredPart], scored: Sequence[ScoredPart]) -> JsonObject | None:

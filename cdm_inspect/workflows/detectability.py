@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cdm_inspect.images import KINDS, battery
+from cdm_inspect.images import battery
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, Tick, untold
 from cdm_inspect.scoring.fitting import SEED
@@ -52,10 +53,7 @@ def measure_detectability(
     inspector = open_inspector(project, line, scorer=scorer, device=device)
     config = project.config.line(line)
     held_out = good_parts_of(project, config, inspector.scorer.model)[1].images
-    threshold = inspector.calibration.threshold
-    found: dict[tuple[str, float, float], list[bool]] = defaultdict(list)
-    total = repeats * len(KINDS) * len(SIZES) * len(CONTRASTS)
-    parts = (
+    parts = [
         part
         for repeat in range(repeats)
         for part in battery(
@@ -66,35 +64,40 @@ def measure_detectability(
             contrasts=CONTRASTS,
             region=inspector.scorer.region,
         )
-    )
+    ]
+    calibration = inspector.calibration
+    found: dict[tuple[str, float, float], list[bool]] = defaultdict(list)
     for done, part in enumerate(parts, start=1):
         score = inspector.scorer.look_at(part.image).appraise().score
-        found[part.kind, part.contrast, part.size].append(score >= threshold)
-        tick(done, total)
-    rates = {key: float(np.mean(values)) for key, values in found.items()}
-    kinds = list(dict.fromkeys(kind for kind, _, _ in rates))
+        found[part.kind, part.contrast, part.size].append(score >= calibration.threshold)
+        tick(done, len(parts))
     return {
-        "scorer": inspector.calibration.scorer,
-        "threshold": threshold,
-        "flagged_undamaged": inspector.calibration.flagged_held_out
-        / len(inspector.calibration.scores),
+        "scorer": calibration.scorer,
+        "threshold": calibration.threshold,
+        "flagged_undamaged": calibration.flagged_held_out / len(calibration.scores),
         "repeats": repeats,
         "sizes": list(SIZES),
         "contrasts": list(CONTRASTS),
+        **_rates(found),
+    }
+
+
+def _rates(found: Mapping[tuple[str, float, float], Sequence[bool]]) -> JsonObject:
+    """The shares found, by kind, contrast and size, and the smallest size that is detected."""
+    rates = {key: float(np.mean(values)) for key, values in found.items()}
+    kinds = list(dict.fromkeys(kind for kind, _, _ in rates))
+    curves = {
+        (kind, contrast): [rates[kind, contrast, size] for size in SIZES]
+        for kind in kinds
+        for contrast in CONTRASTS
+    }
+    return {
         "defects": [
-            {
-                "kind": kind,
-                "contrast": contrast,
-                "found": [rates[kind, contrast, size] for size in SIZES],
-            }
-            for kind in kinds
-            for contrast in CONTRASTS
+            {"kind": kind, "contrast": contrast, "found": curve}
+            for (kind, contrast), curve in curves.items()
         ],
         "smallest": {
-            kind: {
-                f"{contrast:g}": smallest_detected([rates[kind, contrast, s] for s in SIZES])
-                for contrast in CONTRASTS
-            }
+            kind: {f"{c:g}": smallest_detected(curves[kind, c]) for c in CONTRASTS}
             for kind in kinds
         },
     }

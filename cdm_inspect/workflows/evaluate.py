@@ -46,6 +46,7 @@ from cdm_inspect.workflows.robustness import measure_robustness
 # How much more often a detector may let defects pass and still be called no worse.
 MARGIN = 0.02
 _REPORTS = ("report", "report_html", "report_json")
+_OPTIONAL = ("synthetic", "robustness", "compare", *_REPORTS)
 
 
 def evaluate(
@@ -87,45 +88,59 @@ def evaluate(
     picture = _picture_of(report)
     inspector = open_inspector(project, line, scorer=scorer, device=device)
     picture = picture or project.root / "reports" / f"{line}-{inspector.calibration.scorer}.png"
-    labelled = find_labelled(data)
-    if limit is not None:
-        labelled = thin_labelled(labelled, limit)
+    labelled = thin_labelled(find_labelled(data), limit)
     other = None if compare is None else _read_other(compare, picture if is_drawn else None)
     scored, undecided, seconds = judge_labelled(inspector, labelled, data, tick)
-    calibration = inspector.calibration
     document: JsonObject = {
         "line": line,
-        "scorer": calibration.scorer,
-        "model": inspector.scorer.model_id,
-        "calibration": calibration.id,
         "data": str(data),
+        **_figures(inspector, scored),
         "readings": count_reading(project.model_folder(line) / "readings.json", scored),
-        **as_json(asdict(evaluate_scores(scored, calibration.threshold))),
-        "reject_threshold": calibration.reject_threshold,
-        "explanation": calibration.explanation,
         "undecided": undecided,
         "seconds_per_image": round(seconds / len(labelled), 4),
-        **dict.fromkeys(("synthetic", "robustness", "compare", *_REPORTS)),
+        **dict.fromkeys(_OPTIONAL),
     }
     if synthetic:
         document["synthetic"] = measure_detectability(
             project, line, scorer=scorer, device=device, tick=tick
         )
     if robustness:
-        judged = {part.path for part in scored}
-        document["robustness"] = as_json(
-            measure_robustness(
-                inspector,
-                [part for part in labelled if part.path in judged],
-                lambda part: _prepared(inspector, part.path),
-                tick=tick,
-            )
-        )
+        document["robustness"] = _robustness(inspector, labelled, scored, tick)
     if other is not None:
         document["compare"] = {"with": str(compare), **_compared(scored, other, margin)}
     if is_drawn:
         _write_reports(document, scored, picture)
     return document
+
+
+def _figures(inspector: TrainedInspector, scored: Sequence[ScoredPart]) -> JsonObject:
+    calibration = inspector.calibration
+    return {
+        "scorer": calibration.scorer,
+        "model": inspector.scorer.model_id,
+        "calibration": calibration.id,
+        **as_json(asdict(evaluate_scores(scored, calibration.threshold))),
+        "reject_threshold": calibration.reject_threshold,
+        "explanation": calibration.explanation,
+    }
+
+
+def _robustness(
+    inspector: TrainedInspector,
+    labelled: Sequence[LabelledPart],
+    scored: Sequence[ScoredPart],
+    tick: Tick,
+) -> JsonObject:
+    judged = {part.path for part in scored}
+    found: JsonObject = as_json(
+        measure_robustness(
+            inspector,
+            [part for part in labelled if part.path in judged],
+            lambda part: _prepared(inspector, part.path),
+            tick=tick,
+        )
+    )
+    return found
 
 
 def _picture_of(report: Path | None) -> Path | None:

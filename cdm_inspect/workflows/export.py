@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -114,12 +115,7 @@ def export(
         _write_beside(project, inspector, made, golden)
         draft = replace(draft, graph=tuple(f.relative_to(made).as_posix() for f in files)).sealed()
         parity = compare_parts(
-            Inspector(
-                line,
-                open_exported(project, draft),
-                inspector.calibration,
-                max_pixels=inspector.max_pixels,
-            ),
+            _inspector_of(project, draft, inspector),
             golden,
             tolerance=built.tolerance,
             tick=partial(tick, "parity"),
@@ -129,6 +125,17 @@ def export(
         write_durably(made / "parity.json", report.read_bytes())
         replace(draft, parity=parity.summary()).sealed().write_manifest()
         replace_folder(made, folder)
+    return {**_document(line, name, folder), "options": resolved, "report": str(report)}
+
+
+def _inspector_of(project: Project, draft: Artefact, like: TrainedInspector) -> Inspector[Any]:
+    """Judges by the exported graph as another inspector does by the model."""
+    graph = open_exported(project, draft)
+    return Inspector(like.line, graph, like.calibration, max_pixels=like.max_pixels)
+
+
+def _document(line: str, name: str, folder: Path) -> JsonObject:
+    """What was written."""
     written = read_artefact(folder)
     return {
         "line": line,
@@ -138,10 +145,8 @@ def export(
         "model": written.model,
         "scorer": written.scorer,
         "calibration": written.calibration,
-        "exporter": exporter,
-        "options": resolved,
+        "exporter": written.exporter,
         "parity": written.parity,
-        "report": str(report),
     }
 
 

@@ -117,40 +117,46 @@ class Objective(nn.Module):
         dsm = (weight * error.square()).mean()
         variance = gaussian_nll(error.detach(), posterior.log_variance).mean()
         total = dsm + self.variance_weight * variance
-        consistency = torch.zeros((), device=clean.device)
+        rest = _Crops(clean + noise, even, position, labels, dropout)
+        consistency = asymmetry = torch.zeros((), device=clean.device)
         if consistency_count > 0 and consistency_weight > 0:
-            part = slice(0, min(consistency_count, open_count))
-            consistency = consistency_product(
-                denoiser,
-                noisy=clean[part] + noise[part],
-                sigma=even[part],
-                mean=posterior.mean[part],
-                generator=generator,
-                max_jump=self.max_jump,
-                is_bootstrapped=self.is_bootstrapped,
-                is_antithetic=self.is_antithetic,
-                position=position[part],
-                labels=None if labels is None else labels[part],
-                dropout=None if dropout is None else [mask[part] for mask in dropout],
-            )
-            if self.is_flat:
-                consistency = consistency.mean() / denoiser.sigma_data**2
-            else:
-                consistency = (weight[part] * consistency).mean()
+            part = rest.first(min(consistency_count, open_count))
+            consistency = self._consistency(part, posterior.mean, weight, generator)
             total = total + consistency_weight * consistency
-        asymmetry = torch.zeros((), device=clean.device)
         if self.conservativity_weight > 0:
-            part = slice(0, min(self.conservativity_count, open_count))
+            part = rest.first(min(self.conservativity_count, open_count))
             asymmetry = self._asymmetry(
-                clean[part] + noise[part],
-                even[part],
+                part.noisy,
+                part.sigma,
                 generator,
-                position=position[part],
-                labels=None if labels is None else labels[part],
-                dropout=None if dropout is None else [mask[part] for mask in dropout],
+                position=part.position,
+                labels=part.labels,
+                dropout=part.dropout,
             )
             total = total + self.conservativity_weight * asymmetry
         return Losses(total, dsm, variance, consistency, asymmetry)
+
+    def _consistency(
+        self, part: _Crops, mean: Tensor, weight: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The consistency term of some crops, the first of those with `mean` and `weight`."""
+        count = len(part.noisy)
+        product = consistency_product(
+            self.denoiser,
+            noisy=part.noisy,
+            sigma=part.sigma,
+            mean=mean[:count],
+            generator=generator,
+            max_jump=self.max_jump,
+            is_bootstrapped=self.is_bootstrapped,
+            is_antithetic=self.is_antithetic,
+            position=part.position,
+            labels=part.labels,
+            dropout=part.dropout,
+        )
+        if self.is_flat:
+            return product.mean() / self.denoiser.sigma_data**2
+        return (weight[:count] * product).mean()
 
     def _hide_cells(self, sigma: Tensor, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Noise levels of a batch, (batch, 1, height, width), the last crops' by cells."""
@@ -181,6 +187,26 @@ class Objective(nn.Module):
 def gaussian_nll(error: Tensor, log_variance: Tensor) -> Tensor:
     """Negative log likelihood of each error, up to a constant, in nats."""
     return 0.5 * (error.square() * (-log_variance).exp() + log_variance)
+
+
+class _Crops(NamedTuple):
+    """Noisy crops and what the network is told of each."""
+
+    noisy: Tensor
+    sigma: Tensor
+    position: Tensor
+    labels: Tensor | None
+    dropout: list[Tensor] | None
+
+    def first(self, count: int) -> _Crops:
+        """Only so many of them."""
+        return _Crops(
+            self.noisy[:count],
+            self.sigma[:count],
+            self.position[:count],
+            None if self.labels is None else self.labels[:count],
+            None if self.dropout is None else [mask[:count] for mask in self.dropout],
+        )
 
 
 def consistency_product(
@@ -231,19 +257,8 @@ def consistency_product(
     Returns:
         (batch, channels, height, width), squared image units.
     """
-    batch = noisy.shape[0]
-    uniform = torch.rand(sigma.shape, generator=generator, device=noisy.device)
-    # Never above sigma, also where sigma is already the smallest.
-    sigma_next = torch.minimum((sigma * (1 - max_jump * uniform)).clamp(min=SIGMA_MIN), sigma)
-    with torch.no_grad():
-        normal = _normal_like(_times(noisy, 2), generator)
-        if is_antithetic:
-            normal = torch.cat([normal, -normal])
-        count = len(normal) // batch
-        start, guess, level, next_level = (
-            _times(values, count) for values in (noisy, mean, sigma, sigma_next)
-        )
-        ends = ancestral_step(start, guess, level, next_level, normal)
+    ends, next_level = _end_points(noisy, sigma, mean, generator, max_jump, is_antithetic)
+    count = len(ends) // len(noisy)
     with torch.set_grad_enabled(torch.is_grad_enabled() and not is_bootstrapped):
         posterior: Posterior = denoiser(
             ends,
@@ -256,6 +271,29 @@ def consistency_product(
     samples = posterior.mean.reshape(count // 2, 2, *noisy.shape).mean(dim=0)
     product: Tensor = (samples[0] - mean) * (samples[1] - mean)
     return product
+
+
+@torch.no_grad()
+def _end_points(
+    noisy: Tensor,
+    sigma: Tensor,
+    mean: Tensor,
+    generator: torch.Generator,
+    max_jump: float,
+    is_antithetic: bool,
+) -> tuple[Tensor, Tensor]:
+    """Where ancestral steps from `noisy` end, 2 or 4 for each crop, and the noise levels there."""
+    uniform = torch.rand(sigma.shape, generator=generator, device=noisy.device)
+    # Never above sigma, also where sigma is already the smallest.
+    sigma_next = torch.minimum((sigma * (1 - max_jump * uniform)).clamp(min=SIGMA_MIN), sigma)
+    normal = _normal_like(_times(noisy, 2), generator)
+    if is_antithetic:
+        normal = torch.cat([normal, -normal])
+    count = len(normal) // len(noisy)
+    start, guess, level, next_level = (
+        _times(values, count) for values in (noisy, mean, sigma, sigma_next)
+    )
+    return ancestral_step(start, guess, level, next_level, normal), next_level
 
 
 def _times(values: Tensor, count: int) -> Tensor:

@@ -18,7 +18,7 @@ from cdm_inspect.plugins.contracts import StoreUpkeep, VerdictStore
 from cdm_inspect.records import Event, JsonObject
 from cdm_inspect.review.shift_report.page import has_pdf
 from cdm_inspect.review.shift_report.table import collect_pictures, write_shift_report
-from cdm_inspect.review.shift_report.wording import ShiftFacts
+from cdm_inspect.review.shift_report.wording import Picture, ShiftFacts
 from cdm_inspect.roles import Actor, Right
 
 FORMATS = ("html", "pdf", "csv")
@@ -129,36 +129,43 @@ def make_shift_report(
         shift=shift,
         zone=config.review.zone,
         reasons=_reasons(config, line),
-        pictures=collect_pictures(store, found, max_pixels=config.most_pixels)
-        if {"html", "pdf"} & set(formats)
-        else {},
+        pictures=_pictures(store, found, config, formats),
     )
-    name = _NOT_IN_A_NAME.sub("_", line)
-    files = {
-        ending: folder / f"{name}-{shift.day.isoformat()}-{shift.number}-{head.number}.{ending}"
-        for ending in dict.fromkeys(formats)
-    }
+    name = f"{_NOT_IN_A_NAME.sub('_', line)}-{shift.day.isoformat()}-{shift.number}-{head.number}"
+    files = {ending: folder / f"{name}.{ending}" for ending in dict.fromkeys(formats)}
     for path in files.values():
         write_shift_report(found, path, language=language, facts=facts)
     hashes = {ending: sha256_of(path.read_bytes()) for ending, path in files.items()}
-    store.record_event(
-        Event(
-            action=SHIFT_REPORT,
-            who=actor.name,
-            role=actor.role.value,
-            line=line,
-            facts={
-                "shift": shift.name,
-                "since": shift.since.isoformat(),
-                "until": shift.until.isoformat(),
-                "language": language,
-                "anchor": {"number": head.number, "hash": head.hash},
-                "sha256": hashes,
-            },
-        )
-    )
-    return MadeReport(
+    made = MadeReport(
         line=line, shift=shift, statistics=found, head=head, files=files, sha256=hashes
+    )
+    store.record_event(_event(made, actor, language))
+    return made
+
+
+def _pictures(
+    store: VerdictStore, found: LineStatistics, config: ProjectConfig, formats: Sequence[str]
+) -> Mapping[int, Picture]:
+    if not {"html", "pdf"} & set(formats):
+        return {}
+    return collect_pictures(store, found, max_pixels=config.most_pixels)
+
+
+def _event(made: MadeReport, actor: Actor, language: str) -> Event:
+    """What the audit chain says of a report."""
+    return Event(
+        action=SHIFT_REPORT,
+        who=actor.name,
+        role=actor.role.value,
+        line=made.line,
+        facts={
+            "shift": made.shift.name,
+            "since": made.shift.since.isoformat(),
+            "until": made.shift.until.isoformat(),
+            "language": language,
+            "anchor": {"number": made.head.number, "hash": made.head.hash},
+            "sha256": dict(made.sha256),
+        },
     )
 
 

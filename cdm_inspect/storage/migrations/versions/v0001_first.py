@@ -48,6 +48,10 @@ def upgrade() -> None:
         postgresql_where=_WAITS,
     )
     op.create_index("ix_inspection_sha256", "inspection", ["sha256"])
+    _create_decisions()
+
+
+def _create_decisions() -> None:
     op.create_table(
         "decision",
         sa.Column("id", _BIG_ID, autoincrement=True, nullable=False),

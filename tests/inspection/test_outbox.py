@@ -174,7 +174,7 @@ def test_a_program_that_is_killed_loses_nothing(root):
     (root / "cdm-inspect.toml").write_text(PROJECT + "pause = 0.02\n")
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "import test_delivery as t\n"
+        "import test_outbox as t\n"
         "t.inspect_parts(Path(sys.argv[1]), range(100000))\n"
     )
     for _ in range(3):
@@ -210,7 +210,7 @@ def test_a_sink_that_is_named_and_not_there_stops_the_line(root):
 def test_of_two_processes_of_a_project_one_tells_a_sink(root):
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "import test_delivery as t\n"
+        "import test_outbox as t\n"
         "first = int(sys.argv[3])\n"
         "t.inspect_parts(Path(sys.argv[1]), range(first, first + 120), line=sys.argv[4])\n"
     )
