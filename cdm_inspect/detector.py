@@ -41,7 +41,6 @@ class Detector:
     Make one with `Detector.learn` or `Detector.from_bytes`.
 
     Attributes:
-        card: of the model.
         held_out_scores: what good images score that the model has not seen, ascending.
     """
 

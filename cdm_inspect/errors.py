@@ -176,7 +176,6 @@ def attribute_to_plugin(
     """Turn whatever a plugin's code raises into an error of the program; errors of ours pass.
 
     Args:
-        kind: of the error.
         sentence: for people; `{error}` stands for what was raised, with its class.
     """
     try:

@@ -274,7 +274,6 @@ class InspectionQuery:
     Attributes:
         is_waiting: flagged, and nobody has decided.
         decision: that stands.
-        reviewer: whose decision stands.
         version: how many decisions there have been.
         ids: numbers of inspections; empty means any.
         calibration: id of the one that judged.
@@ -346,10 +345,7 @@ class JudgingSetup:
     """With what a line judges: kept once, so that every verdict can be traced back.
 
     Attributes:
-        configuration: of the line.
-        model: its id.
         model_record: what the model's manifest says.
-        calibration: its id.
         calibration_record: the whole of it, with its thresholds.
     """
 

@@ -61,7 +61,6 @@ class Actor:
 
     Attributes:
         name: under which things are recorded.
-        role: of the person.
     """
 
     name: str

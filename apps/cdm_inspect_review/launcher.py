@@ -46,7 +46,6 @@ def run_dashboard(
     """Replace this process by the app's server.
 
     Args:
-        project: opened.
         port: to listen on.
         address: of this machine, to listen on.
         is_kiosk: whether to name the address of the desk alone, for a screen on the floor.

@@ -122,7 +122,6 @@ def story(
         events: about it.
         reasons: by code, in words.
         word: says things in a language.
-        zone: of the plant.
     """
     told = [(part.inspected_at, _machine(part, word))]
     told += [(review.decided_at, _decision(review, reasons, word)) for review in reviews]

@@ -49,7 +49,6 @@ class Signer:
         """A text that says who is logged in, fit for a cookie; signed, not encrypted.
 
         Args:
-            actor: who.
             epoch: of the user, as it was when the password was checked.
             now: seconds since 1970; None asks the clock.
         """
@@ -132,9 +131,6 @@ def _fingerprint() -> dict[str, Any]:
 
 def plant_secret(root: Path) -> bytes:
     """The secret of a plant, 32 random bytes in `dashboard.key`; made when first asked for.
-
-    Args:
-        root: the project directory.
 
     Raises:
         AccessError: if others can read the file, or it is damaged.

@@ -303,8 +303,6 @@ class Accounts:
         """The active user of that name and password; takes as long whether or not there is one.
 
         Args:
-            name: as it was typed.
-            password: as it was typed.
             address: from which they log in; "" if that tells nothing.
 
         Raises:

@@ -125,7 +125,6 @@ class Doubt:
     """What becomes of the band where one of the costs is another than was said.
 
     Attributes:
-        name: of the cost.
         factor: by which it is multiplied.
         band: that would be best then.
         regret: what keeping the chosen band costs more, then, in share of the best cost.

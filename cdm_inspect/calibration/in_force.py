@@ -14,11 +14,6 @@ from cdm_inspect.records import InspectionQuery, hour_of
 def calibration_in_force(project: Project, line: str, scorer: str | None = None) -> Calibration:
     """The calibration in force of a line's scorer, without the model's weights being read.
 
-    Args:
-        project: opened.
-        line: name.
-        scorer: another than the line's.
-
     Raises:
         NotCalibrated: if there is none for the model that the line has.
         CheckpointMismatch: if the line has not been trained.

@@ -88,7 +88,6 @@ def by_cost(
         synthetic: of damaged copies of them, which stand for defects nobody has shown yet.
         config: costs.
         max_false_reject: what the guarantee is compared with; it binds nothing here.
-        confidence: of the guarantee.
         reviewed: what people have said of parts of the line; used where it can be trusted.
     """
     good, defective, share = _samples(scores, synthetic, config.defect_share, reviewed)

@@ -243,7 +243,6 @@ def equal_calibrations(
     """Ids of the versions under which a part has the same score, whatever their thresholds.
 
     Args:
-        folder: of the calibrations.
         scorer: whose.
         facts: fields of the record that fix scores: model, options, view.
         state: fitted statistics.

@@ -82,7 +82,6 @@ class Unseen:
     Attributes:
         verdict: of all of them.
         parts: with that verdict and like p-values.
-        judged: of these.
     """
 
     verdict: Verdict
@@ -127,8 +126,6 @@ def collect_reviewed(
     """Read the scores and decisions of a line.
 
     Args:
-        store: opened.
-        line: whose parts.
         calibrations: those under which a score means the same.
     """
     # Counted first: what arrives while the records are read is in them, and counts for itself.

@@ -55,7 +55,6 @@ class Figures:
         false_rejects: good parts that are rejected without review, a day.
         reviews: parts that go to a person, a day.
         cost_per_part: in the currency of the costs.
-        cost_per_day: likewise.
     """
 
     escapes: Estimate
@@ -249,11 +248,6 @@ class WhatIf:
 
 def open_what_if(project: Project, line: str, store: VerdictStore) -> WhatIf:
     """Read what is known of a line; all its inspections are read once.
-
-    Args:
-        project: opened.
-        line: calibrated.
-        store: of the project, opened.
 
     Raises:
         NotCalibrated: if the line has no calibration.

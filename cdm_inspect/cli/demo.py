@@ -49,10 +49,8 @@ def _walk_demo(
     """Render a line, check, train, calibrate, evaluate and inspect; says what comes next.
 
     Args:
-        state: of the command.
         directory: where the project is written.
         overrides: of the line's configuration.
-        seed: of the synthetic photographs.
     """
     from cdm_inspect.images.demo_line import write_demo_project
     from cdm_inspect.project import open_project

@@ -92,11 +92,6 @@ def evaluate_line(
     """Judge labelled parts behind a progress bar; `show_evaluations` shows the result.
 
     Args:
-        state: of the command.
-        project: opened.
-        line: whose model judges.
-        data: labelled folder.
-        scorer: another than the line's.
         options: further ones of `workflows.evaluate`.
     """
     from cdm_inspect.workflows.evaluate import evaluate as evaluate_scorer

@@ -85,7 +85,6 @@ class SinkConfig(Section):
     Attributes:
         sink: name of a plugin's sink; None means that of the table.
         lines: whose verdicts; None means all.
-        options: of the sink.
     """
 
     sink: str | None = None

@@ -26,7 +26,6 @@ def load_project(
     """Read the project file under `root`, merge what lies over it, and check the result.
 
     Args:
-        root: the project directory.
         line_files: files of their own for some lines; their tables are merged over `[lines.NAME]`.
         overrides: `KEY=VALUE`, the key dotted, the value as in TOML (a bare word is a string). A
             key that does not start with `store`, `plugins` or `lines` belongs to `line`.

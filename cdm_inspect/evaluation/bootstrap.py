@@ -34,7 +34,6 @@ def image_intervals(
     Args:
         scores: (n,) higher is more abnormal.
         labels: (n,) true for defective parts; both kinds occur.
-        draws: of the bootstrap.
     """
     found: dict[str, list[float]] = {"AUROC": [], "AUPR": [], "F1Max": []}
     counted = _counting(np.asarray(scores, np.float64))
@@ -56,7 +55,6 @@ def pixel_intervals(
     Args:
         maps: of each part, (height, width).
         masks: of each part, true where it is defective; all false for good parts.
-        draws: of the bootstrap.
     """
     good = np.sort(np.concatenate([m[~mask] for m, mask in zip(maps, masks, strict=True)]))
     # Most thresholds where false positives are rare: there good detectors have their whole curve.

@@ -30,7 +30,6 @@ class ScoredPart:
     """One labelled part with what was said of it.
 
     Attributes:
-        sha256: of the image file.
         p_value: share of held-out good parts that look at least as odd.
         mask: (height, width) of the heat map; all false for good parts, None if not known.
         picture: (height, width, 3) uint8 RGB at the size of the heat map.

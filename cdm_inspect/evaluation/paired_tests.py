@@ -32,7 +32,6 @@ class PairedRates:
         only_theirs: parts on which the second errs alone.
         difference: ours - theirs.
         low: of the 95 % score interval of the difference (Tango).
-        high: of that interval.
         p_value: that they err equally often (McNemar, exact, two-sided).
     """
 
@@ -72,7 +71,6 @@ def compare_errors(ours: Bools, theirs: Bools, confidence: float = 0.95) -> Pair
     Args:
         ours: (n,) whether the first errs on each part; n at least 1.
         theirs: the same of the second.
-        confidence: of the interval.
     """
     parts = len(ours)
     only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())

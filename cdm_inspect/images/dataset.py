@@ -159,7 +159,6 @@ def find_parts(
 
     Args:
         folder: with the photographs, subfolders included.
-        config: of the line.
         preparation: of a trained model; without it, one is chosen to fit the parts.
         manifest: groups, and parts that people have excluded.
         tick: told how many files of how many are read; each twice where there is no preparation.
@@ -254,7 +253,6 @@ def choose_held_out(groups: Mapping[str, str], share: float, seed: int) -> froze
     Args:
         groups: of each content, the name of its group; groups go whole.
         share: of all contents.
-        seed: of the choice.
     """
     members: dict[str, list[str]] = defaultdict(list)
     for key, group in groups.items():

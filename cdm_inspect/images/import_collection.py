@@ -36,7 +36,6 @@ def import_collection(
     with its reason.
 
     Args:
-        offer: of the reader.
         given: its options, as written.
         source: where the collection is.
         destination: a folder that is not there yet, or empty.

@@ -95,7 +95,6 @@ def read_region(file: Path, preparation: Preparation, *, max_pixels: int) -> Mas
 
     Args:
         file: a picture of the shape of the photographs, white where they are judged.
-        preparation: of the line.
         max_pixels: larger pictures are refused.
 
     Raises:

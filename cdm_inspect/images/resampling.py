@@ -37,7 +37,6 @@ def weights(source: int, target: int, xp: Any) -> Any:
     Args:
         source: pixels along the side; symbolic while torch traces.
         target: pixels wanted.
-        xp: the library.
     """
     # In float64: of a camera with 10,000 columns, float32 would misplace borders by 1/1000 px.
     scale = (xp.zeros(1, dtype=xp.float64) + source) / target

@@ -22,7 +22,6 @@ def read_table(
     `object`; others are ignored.
 
     Args:
-        table: the file.
         good: labels of good parts, in any case.
         training: entries of `split` that say that a part is to learn from; without that column all
             good parts are.

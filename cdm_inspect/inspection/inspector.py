@@ -100,7 +100,6 @@ class Inspector(Generic[S]):
     """Judges parts of one line with one scorer and calibration.
 
     Args:
-        line: its name.
         scorer: that the calibration was made with.
         calibration: in force.
         max_pixels: larger photographs are not decoded.

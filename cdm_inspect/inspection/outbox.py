@@ -264,7 +264,6 @@ def deliver(project: Project, *, tick: Tick = untold) -> JsonObject:
     """Tell every sink what it has not been told.
 
     Args:
-        project: opened.
         tick: told how many sinks of how many are done.
 
     Returns:

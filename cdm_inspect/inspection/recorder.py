@@ -81,7 +81,6 @@ class Recorder:
         """Judge the bytes of an image file.
 
         Args:
-            data: of the file.
             name: what it is called.
             identity: serial, lot, station or camera, where the sender knows better than the name.
 

@@ -167,7 +167,6 @@ def diagnose_model(
         sigmas: noise levels for the figures by level.
         starts: noise levels to restore from.
         steps: numbers of solver steps.
-        tick: told how many of how many measurements are done.
     """
     total, done = len(sigmas) + len(starts) * len(steps), 0
     known, fresh = (torch.from_numpy(parts).to(model.device) for parts in (train, held_out))

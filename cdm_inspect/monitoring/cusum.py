@@ -204,7 +204,6 @@ def rank_score(value: float, usual: Sequence[float]) -> float:
     """A measure of a photograph as a number, standard normal while nothing changes.
 
     Args:
-        value: of the photograph.
         usual: of good parts, ascending: each of them, or evenly spaced quantiles.
     """
     # Among equal ones in the middle: what is always the same says nothing while it stays so.
@@ -216,7 +215,6 @@ def run_length(limit: float, drift: float) -> float:
     """Parts, on average, until a one-sided CUSUM crosses its limit.
 
     Args:
-        limit: of the sum.
         drift: mean of the summands, the allowance already taken off.
 
     Source: Siegmund 1985, equation 2.52 with the overshoot correction.

@@ -39,10 +39,7 @@ def read_decisions(
     """Read the decisions made within a time, and on parts that were inspected within it.
 
     Args:
-        store: opened.
-        line: of the parts.
         since: beginning of the time, aware.
-        until: its end.
         expected: parts inspected within the time that have a decision. People may decide later; who
             has read so many need not read on.
     """

@@ -61,9 +61,6 @@ def drift(
     Thresholds that were saved by hand since then change nothing of that.
 
     Args:
-        project: opened.
-        line: calibrated.
-        scorer: another than the line's.
         shift: change to find, in standard deviations of the normal scores.
         between_false_alarms: parts, on average, while nothing changes, by all charts together.
 
@@ -167,8 +164,6 @@ def normal_scores(
     Args:
         calibration: that has judged the part.
         usual: of `Envelope`.
-        score: of the part.
-        p_value: of the part.
         acquisition: how its photograph was taken.
     """
     found = {
@@ -201,7 +196,6 @@ class LineWatch:
     by. So stations that have not taken up new thresholds yet, and those that have, agree.
 
     Args:
-        store: of the inspections.
         calibration: in force; parts that were judged by others than its `lineage` are left out, but
             for those saved by hand after it.
         charts: the first of what `charts_of` returns.

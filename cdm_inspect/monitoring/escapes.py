@@ -27,7 +27,6 @@ class Stratum:
     """Passed parts of a shift.
 
     Attributes:
-        name: of the shift.
         passed: parts.
         audited: of them, drawn at random and judged by a person.
         escapes: of these, those that were not accepted; an unsure one counts until it is settled.

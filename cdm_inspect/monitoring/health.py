@@ -85,7 +85,6 @@ def check_health(
     """Look at all of it; whatever fails is said in its check, and the others go on.
 
     Args:
-        project: opened.
         open_store: gives the store of the project, opened.
         now: aware; None asks the clock.
     """

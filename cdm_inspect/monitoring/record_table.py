@@ -56,10 +56,8 @@ def export_records(
     spreadsheet would take for a formula has an apostrophe before it.
 
     Args:
-        store: opened.
         query: which inspections; its order, page and limit do not count.
         target: written whole or not at all.
-        progress: told how far it is.
 
     Returns:
         How many rows were written.

@@ -78,8 +78,6 @@ def draw_parts(
     and within an hour a stretch of time. So no draw has to look at all parts.
 
     Args:
-        store: opened.
-        line: of the parts.
         cells: counts of the parts to draw from, by hour.
         until: end of the time that they are of.
     """

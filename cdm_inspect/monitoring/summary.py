@@ -53,7 +53,6 @@ class Counts:
 
     Attributes:
         inspected: all of them, also those whose records have been deleted since.
-        by_verdict: of the machine.
         flagged: parts that did not pass.
         by_decision: flagged parts by the decision that stands.
         waiting: flagged parts that nobody has decided.
@@ -150,7 +149,6 @@ class JudgingVersion:
 
     Attributes:
         model: its id; empty where no record tells it any more.
-        calibration: its id.
         threshold: parts are flagged from it on; None where no record tells it.
         parts: that it judged.
     """
@@ -174,7 +172,6 @@ class LineStatistics:
     """What can be said of a line within a time.
 
     Attributes:
-        line: its name.
         since: beginning of the time; parts count by when they were inspected.
         until: end of the time.
         at: when this was counted.
@@ -228,8 +225,6 @@ def summarise_line(
     belongs to the shift in which it begins. The counts are exact whatever the ends of the window.
 
     Args:
-        store: opened.
-        line: its name.
         since: beginning of the window, aware.
         until: its end, aware; that moment is no longer part of it.
         config: with the shifts of the plant.

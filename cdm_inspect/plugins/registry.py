@@ -85,7 +85,6 @@ class PluginRow:
     """What became of one entry point; a row of `cdm-inspect plugins`.
 
     Attributes:
-        name: of the entry point.
         module: that it names.
         file: that the module was loaded from; empty if it was not.
         status: `loaded`, `partly refused`, `refused`, `not allowed` or `disabled`.

@@ -16,9 +16,7 @@ def hold_part(
 
     Args:
         actor: who does it; the audit chain tells.
-        upkeep: of the store.
         part: that retention must not delete, or may again.
-        reason: of the hold.
         ends: whether it ends.
 
     Returns:
@@ -40,7 +38,6 @@ def read_audit(
 
     Args:
         actor: who reads.
-        upkeep: of the store.
         before: only those with a smaller number.
         limit: at most so many.
 
@@ -59,8 +56,6 @@ def check_audit(actor: Actor, upkeep: StoreUpkeep, progress: StepTick) -> ChainS
 
     Args:
         actor: who asks.
-        upkeep: of the store.
-        progress: told how far it is.
 
     Raises:
         NotAllowed: if the person may not.

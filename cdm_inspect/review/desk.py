@@ -91,7 +91,6 @@ class ReviewDesk:
 
     Args:
         store: where inspections are kept.
-        config: of the project.
         notify: told of every decision after it is stored.
     """
 
@@ -150,9 +149,7 @@ class ReviewDesk:
 
         Args:
             actor: who looks at them.
-            line: whose parts.
             queue: which of them.
-            holder: name of the screen.
             order: of flagged parts; the others come at random, and open ones oldest first.
             count: at most so many in all.
             busy: numbers of parts that it shows, or whose decisions are on their way; it keeps

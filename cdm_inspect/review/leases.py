@@ -67,8 +67,6 @@ class Shares:
         """How many of its parts a screen may keep.
 
         Args:
-            line: of the parts.
-            holder: name of the screen.
             parts: that it has.
             wanted: how many it would have.
             seconds: for which it counts, if it does not ask again.

@@ -76,7 +76,6 @@ class CalibrationFacts:
     Attributes:
         guarantee: what can be claimed of the threshold.
         holds_days: None if time does not end it.
-        expires_at: likewise.
         expires_after: inspected parts that end it; None if none do.
         ends_by_drift: whether an alarm of a control chart ends it.
         judged: parts that it has judged.
@@ -109,7 +108,6 @@ class CalibrationVersion:
 
     Attributes:
         who: saved it by hand, as the audited event tells; empty where `calibrate` made it.
-        role: of that person.
         reason: that was given.
         is_recorded: False where it says it was saved by hand, but no event tells of it.
         is_in_force: whether it judges now.
@@ -183,7 +181,6 @@ class LineModels:
 
     Attributes:
         preset: as the line is configured now; the model may be of another.
-        scorer: of the line.
         problem: why there is no model or no calibration that can judge, for people; else empty.
         error: that the problem comes from.
         versions: newest first.
@@ -213,11 +210,6 @@ def describe_line(project: Project, store: VerdictStore, line: str) -> LineModel
     """Say what judges a line.
 
     What is damaged or missing is said in the answer, so that a page shows the rest.
-
-    Args:
-        project: opened.
-        store: of the project, opened.
-        line: name.
 
     Raises:
         UnknownLine: if the project file describes no such line.

@@ -38,7 +38,6 @@ def photograph_picture(data: bytes, *, max_pixels: int, is_preview: bool = False
     loss of what a screen can show. Only a preview of a large photograph has fewer pixels.
 
     Args:
-        data: of the image file.
         max_pixels: larger ones are not decoded.
         is_preview: at most `PREVIEW_SIDE` pixels a side.
 
@@ -67,7 +66,6 @@ def heatmap_picture(data: bytes, scale: float, offset: float, threshold: float) 
     The threshold itself is the step from 127 to 128.
 
     Args:
-        data: of the kept 16-bit PNG.
         scale: units of a step.
         offset: units at 0.
         threshold: in the same units.

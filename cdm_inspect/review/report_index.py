@@ -92,7 +92,6 @@ def find_reports(folder: Path, line: str, *, lines: Iterable[str] = ()) -> LineR
 
     Args:
         folder: `reports/` of the project.
-        line: name.
         lines: all lines of the project; of two whose names begin alike, pictures without figures
             belong to the longer name.
 

@@ -26,8 +26,6 @@ def check_subject(
     after that, can only guess it.
 
     Args:
-        part: as it stands.
-        review: of it.
         undoes: client id of the decision that is taken back; empty takes back any.
         known: decisions on the part, oldest first.
 
@@ -56,8 +54,6 @@ def permit(
 
     Args:
         actor: who decides.
-        part: as it stands.
-        review: of it.
         known: decisions on the part, oldest first.
 
     Raises:

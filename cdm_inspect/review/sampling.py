@@ -52,7 +52,6 @@ class AuditSample:
     May be used by several threads.
 
     Args:
-        store: of the parts.
         config: with the shifts of the plant.
     """
 
@@ -69,7 +68,6 @@ class AuditSample:
         """Parts of the sample that nobody has judged: of the current shift, then of the last day.
 
         Args:
-            line: name.
             wanted: parts of each shift.
             now: aware.
         """

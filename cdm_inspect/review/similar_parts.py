@@ -34,7 +34,6 @@ class Lookalikes:
     the heat maps.
 
     Args:
-        store: of the parts.
         max_pixels: larger photographs are not decoded.
     """
 

@@ -47,8 +47,6 @@ def save_thresholds(
     renews.
 
     Args:
-        project: opened.
-        store: of the project, opened.
         what_if: that the person has seen.
         actor: who saves.
         review: a part is flagged at or above it.

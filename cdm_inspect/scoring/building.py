@@ -41,9 +41,7 @@ def build_line_scorer(
 
     Args:
         registry: of plugins.
-        config: of the line.
         model: that it asks.
-        name: of the scorer.
         region: (height, width) where the line looks; None is everywhere.
 
     Raises:

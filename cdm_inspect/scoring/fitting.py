@@ -52,7 +52,6 @@ def fit_scorer(
         scorer: built; changed in place.
         held_out: (count, channels, height, width) prepared images.
         trained_on: the same of parts that the model has trained on; None means none.
-        tick: told how many of how many observations are done.
 
     Returns:
         The score of each held-out part, in the order given.
@@ -134,9 +133,7 @@ def score_damaged(scorer: LineScorer, held_out: FloatArray, *, tick: Tick) -> li
     Other defects than those that the scorer made its choices on.
 
     Args:
-        scorer: fitted.
         held_out: (count, channels, height, width) prepared images.
-        tick: told how many of how many are done.
     """
     copies = [
         copy.image

@@ -22,7 +22,6 @@ class ScoringGraph(nn.Module):
 
     Args:
         network: the denoiser that the scorer asks, so that its weights are those of the module.
-        scorer: fitted.
         preparation: of photographs.
         scores: of held-out good parts.
     """

@@ -171,7 +171,6 @@ def noise_bank(images: Tensor, draw: int = 0) -> Tensor:
     exported graph holds the noise as a constant.
 
     Args:
-        images: whose size and device it gets.
         draw: number of the draw.
     """
     return _drawn(draw, *images.shape[1:]).to(images.device)

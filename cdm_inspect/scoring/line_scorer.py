@@ -105,7 +105,6 @@ class LineScorer:
         """Evidence in one prepared image, (channels, height, width): (1, ...) float32 on the CPU.
 
         Args:
-            prepared: the image.
             shape: that the evidence of other parts had; None where there are none yet.
 
         Raises:

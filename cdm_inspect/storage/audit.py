@@ -104,7 +104,6 @@ def first_bad_entry(
     Args:
         session: in which it is read.
         anchors: that it is held against.
-        tick: told how many of how many entries are read.
 
     Returns:
         Entries read, and the number of the first that is not what it was: edited, moved, missing,
@@ -254,7 +253,6 @@ class AnchorFile:
     """Anchors, one JSON object a line; lines are only ever added.
 
     Args:
-        path: of the file.
         key: with which lines are signed (HMAC-SHA256), and which all must then be; empty for none.
     """
 

@@ -68,7 +68,6 @@ def back_up(
         database: of any version that this program knows.
         files: None leaves them out.
         folder: of backups; what is in it stays.
-        progress: told how far it is.
 
     Returns:
         What was copied, and the folder of this backup.
@@ -128,7 +127,6 @@ def restore(
         folder: of backups, of which the newest is taken, or of one.
         database: empty.
         files: where to; None only checks those of the backup.
-        progress: told how far it is.
 
     Raises:
         StorageError: if its records are damaged, newer than the program, or cannot be written; the

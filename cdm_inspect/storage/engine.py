@@ -57,7 +57,6 @@ class Database:
 
     Args:
         url: of SQLAlchemy; a relative SQLite path counts from `root`.
-        root: the project directory.
 
     Raises:
         StorageError: if it is no URL, its driver is missing, or it is a SQLite file on a network

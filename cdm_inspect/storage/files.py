@@ -94,7 +94,6 @@ def open_files(images: str, root: Path) -> FileStore:
 
     Args:
         images: a relative folder counts from `root`.
-        root: the project directory.
 
     Raises:
         StorageError: if what the address needs is not installed.
@@ -119,7 +118,6 @@ class LocalFiles:
     """Files below a folder of this machine or of a share.
 
     Args:
-        root: the folder.
         is_synced: whether each file is on the disk before `put` returns.
     """
 

@@ -19,8 +19,6 @@ def own_files(database: Database, files: FileStore, *, are_sure: bool = False) -
     """Note beside the files whose they are, if that is noted of nobody or nothing is there.
 
     Args:
-        database: of the store.
-        files: of the store.
         are_sure: that those which are there, and of which nobody knows whose they are, are its own.
 
     Raises:

@@ -70,7 +70,6 @@ class SqlStore:
         url: of SQLAlchemy; a relative SQLite path counts from `root`.
         images: folder of the files, from `root` if relative, or an address of fsspec.
         anchor: file outside the database that tells where the audit chain stands.
-        root: the project directory.
         may_create: whether an empty database is set up; never where one has been before.
 
     Raises:

@@ -65,7 +65,6 @@ def find_schema(url: str, root: Path) -> tuple[str | None, str, str]:
 
     Args:
         url: of the database, `store.url`.
-        root: the project directory.
 
     Returns:
         The version is None where the database is missing or empty; nothing is made.

@@ -12,9 +12,8 @@ Plugins are used through the same objects as in the product, and nothing is trai
 import pytest
 
 # Failures then say what was compared; pytest does that by itself in files of tests alone.
-pytest.register_assert_rewrite(
-    *(f"cdm_inspect.testing.{name}" for name in ("exporters", "scorers", "stores"))
-)
+_KITS = ("exporters", "scorers", "stores", "store_people", "store_decisions", "store_concurrency")
+pytest.register_assert_rewrite(*(f"cdm_inspect.testing.{kit}" for kit in _KITS))
 
 from cdm_inspect.testing.exporters import ExporterConformance
 from cdm_inspect.testing.scorers import ScorerConformance

@@ -63,9 +63,7 @@ def record_line(
     """Keep inspections of plates of the demo line, drawn larger; the same seed gives the same.
 
     Args:
-        store: opened.
         parts: how many.
-        line: of the parts.
         flagged: share of them.
         side: of the photographs, pixels.
         photographs: that differ, of each kind; parts share them.
@@ -169,7 +167,6 @@ def judge_line(store: VerdictStore, *, line: str = "A", share: float = 0.6, seed
 
     Args:
         store: with parts that `record_line` has kept.
-        line: of the parts.
         share: of the flagged parts that they decide.
         seed: of what they say.
     """

@@ -92,7 +92,6 @@ def good_parts_of(
     Parts that came into the folder after a model was trained are neither.
 
     Args:
-        project: opened.
         config: of the line, whose folder the parts are in.
         models: at least one; all prepare images as the first.
 
@@ -226,9 +225,6 @@ def open_inspector(
     """Everything that judges parts of a line, with calibration and options checked together.
 
     Args:
-        project: opened.
-        line: trained.
-        scorer: another than the line's.
         device: "auto", "cpu" or "cuda".
         calibration: instead of the one in force.
 

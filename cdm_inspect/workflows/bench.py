@@ -56,9 +56,6 @@ def bench(
     reason.
 
     Args:
-        project: opened.
-        line: trained.
-        data: labelled folder.
         scorers: names; the first is what the others are compared with.
         device: "auto", "cpu" or "cuda".
         limit: judge at most so many parts, half of them good; None means all.

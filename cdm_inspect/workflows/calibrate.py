@@ -66,12 +66,7 @@ def derive_calibration(
     and `operating_point` for the rules.
 
     Args:
-        project: opened.
-        line: trained.
-        scorer: another than the line's.
-        max_false_reject: another than the line's.
         device: "auto", "cpu" or "cuda".
-        tick: told how many of how many are done.
     """
     config = project.config.line(line)
     model = load_line_model(project, line, device)

@@ -157,8 +157,6 @@ def review_parts(
     """Write into the manifest of a line what a person has decided of some good parts.
 
     Args:
-        project: opened.
-        line: whose parts.
         accept: files that were looked at and are good.
         exclude: files that are to be left out of everything.
         is_complete: also write a row for each usable part that has none, to name its group in.

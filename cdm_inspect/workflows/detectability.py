@@ -36,13 +36,8 @@ def measure_detectability(
     parts, with other defects: a figure here is a little brighter than on parts never seen.
 
     Args:
-        project: opened.
-        line: trained and calibrated.
-        scorer: another than the line's.
         repeats: defects of each kind, size and contrast.
-        seed: of the battery.
         device: "auto", "cpu" or "cuda".
-        tick: told how many of how many are done.
 
     Returns:
         `defects`: for each kind, contrast and size the share found; `smallest`: for each kind and

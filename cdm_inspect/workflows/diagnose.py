@@ -33,8 +33,6 @@ def diagnose(
     """Measure the model of a line on held-out good parts; draws one page, and writes its figures.
 
     Args:
-        project: opened.
-        line: whose model it is.
         compare: folder of another model of the same line, measured beside it.
         parts: at most so many held-out parts, and as many training parts.
         device: "auto", "cpu" or "cuda".

@@ -68,10 +68,6 @@ def evaluate(
     """Judge labelled parts and compare with their labels; writes an HTML, a JSON and a PNG report.
 
     Args:
-        project: opened.
-        line: whose model judges.
-        data: labelled folder.
-        scorer: another than the line's.
         device: "auto", "cpu" or "cuda".
         report: where the PNG goes, and the others beside it; None means the project's `reports/`.
         is_drawn: False leaves the reports out.
@@ -80,7 +76,6 @@ def evaluate(
         robustness: also measure what a change of light, focus, place or noise does.
         compare: the JSON report of another evaluation of the same parts.
         margin: by which the escapes may be higher than the other's and still count as no worse.
-        tick: told how many of how many are done.
 
     Returns:
         The JSON of `evaluate`.

@@ -79,13 +79,10 @@ def export(
     """Export a calibrated line; fails unless the other runtime gives the same verdicts.
 
     Args:
-        project: opened.
-        line: trained and calibrated.
         exporter: its name, such as "onnx".
         name: that it is exported under; None means the exporter's, and a precision other than its
             first.
         options: of the exporter, over those of the project file.
-        scorer: another than the line's.
         any_size: whether the graph takes photographs of any size.
         licence: under which the model may be used, as a text for its metadata.
         tick: told what is done, and how far it is.

@@ -30,11 +30,8 @@ def sample(
     """Draw good parts from the model of a line and write them as one grid.
 
     Args:
-        project: opened.
-        line: whose model it is.
         count: parts to draw.
         sampler: a name of `SAMPLERS`.
-        steps: of the sampler.
         sigma_max: noise level to start from, image units.
         seed: of all noise.
         device: "auto", "cpu" or "cuda".

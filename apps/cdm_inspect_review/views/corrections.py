@@ -31,7 +31,6 @@ def show(
     """Forms for what this person may do.
 
     Args:
-        desk: the desk.
         part: as it was read.
         actor: who looks at it.
         events: about the part, newest first.

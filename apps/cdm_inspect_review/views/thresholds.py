@@ -41,7 +41,6 @@ class _Start:
 
     Attributes:
         of: key of the calibration that was in force.
-        pair: the thresholds.
         best: the cheapest ones by the costs on the page, which lie on the grid as well.
         revision: of no other; what was moved from another start does not count.
     """

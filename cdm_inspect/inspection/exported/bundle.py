@@ -37,7 +37,6 @@ class Artefact:
     """An exported line.
 
     Attributes:
-        folder: where it is.
         line: that it judges.
         exporter: that has written the graph, and can open it.
         options: of the exporter, resolved.

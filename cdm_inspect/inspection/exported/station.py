@@ -39,7 +39,6 @@ class ExportedScorer:
         preparation: that says which photographs the line takes.
         region: where the line looks.
         level: (channels,) image units; what pixels elsewhere become.
-        graph: opened.
     """
 
     model_id: str
@@ -91,7 +90,6 @@ def open_station(
 
     Args:
         project: opened; neither good parts nor the model's weights need be there.
-        line: its name.
         runtime: the name that it was exported under, such as "onnx" or "onnx-int8".
         scorer: that it must have been exported with; None means the line's.
 
@@ -163,9 +161,6 @@ def exporter_of(
     """An exporter, and its options.
 
     Args:
-        project: opened.
-        line: its name.
-        name: of the exporter.
         options: before a graph is exported, those that outdo the line's configuration; afterwards
             those that it was exported with, of which the configuration may change where it runs.
         is_exported: whether there is a graph already.

@@ -20,7 +20,6 @@ class ConsistentDenoiser(nn.Module):
     variance the preconditioning promises holds for bright and dark lines alike.
 
     Attributes:
-        channels: of the images.
         sigma_data: standard deviation of the training images about `centre`, in image units.
         restores_cells: whether training has shown it noise that differs from pixel to pixel.
         resolutions: that the network works at.

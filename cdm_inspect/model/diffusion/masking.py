@@ -23,7 +23,6 @@ def checkerboard(
         width: of the board, pixels.
         cell: side of a cell, pixels.
         phase: 0 or 1; the two colours.
-        device: of the result.
     """
     rows, columns = (torch.arange(side, device=device) // cell for side in (height, width))
     return ((rows[:, None] + columns[None]) % 2 == phase)[None, None]

@@ -46,7 +46,6 @@ class Objective(nn.Module):
     """All terms in one forward pass, so that data-parallel wrappers see one call a step.
 
     Args:
-        denoiser: to be trained.
         variance_weight: of the likelihood of the learnt variance.
         max_jump: of the noise level in the reverse step of the consistency term.
         is_flat: weigh the consistency term alike at all noise levels, by 1 / sigma_data^2, which
@@ -98,7 +97,6 @@ class Objective(nn.Module):
             position: (batch, 2, height, width) coordinates of the crops.
             labels: (batch, 9) of the augmentation.
             generator: on the device of `clean`; the only source of randomness.
-            consistency_weight: of the consistency term.
             consistency_count: crops of the batch on which it is computed.
         """
         denoiser, batch = self.denoiser, clean.shape[0]
@@ -248,10 +246,7 @@ def consistency_product(
         mean: D(noisy, sigma), with its graph: the DSM forward pass, reused.
         generator: on the device of `noisy`.
         max_jump: sigma' / sigma is uniform on [1 - max_jump, 1].
-        is_bootstrapped: see above.
-        is_antithetic: see above.
         position: coordinates of crops.
-        labels: of the augmentation.
         dropout: masks of `UNet.draw_dropout`, those used for `mean`.
 
     Returns:

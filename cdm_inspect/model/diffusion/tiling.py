@@ -25,7 +25,6 @@ class TiledDenoiser:
     """As the denoiser it wraps, one tile at a time; images no larger than a tile pass as they are.
 
     Args:
-        denoiser: trained.
         tile: side of a tile in pixels; a multiple of twice the network's stride.
 
     Raises:
@@ -89,8 +88,6 @@ class Tile(NamedTuple):
     """A place in a large image.
 
     Attributes:
-        rows: of the image.
-        columns: of the image.
         weight: (rows, columns) float32; at each pixel those of all tiles sum to 1.
     """
 

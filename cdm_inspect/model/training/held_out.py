@@ -38,12 +38,7 @@ class HeldOutCheck:
 
     @torch.no_grad()
     def measure(self, denoiser: ConsistentDenoiser, device: torch.device) -> float:
-        """The error at stratified noise levels; 1 for a network that says nothing.
-
-        Args:
-            denoiser: in evaluation mode.
-            device: where it is.
-        """
+        """The error at stratified noise levels; 1 for a network that says nothing."""
         generator = torch.Generator().manual_seed(1)
         total, count = 0.0, _DRAWS * len(self.sampler.images)
         for start in range(0, count, self.batch):
@@ -90,10 +85,6 @@ class DefectCheck:
 
         The evidence is that of `residual`, noise-free: (x - D(x, sigma))^2 / V(x, sigma). Most
         defects raise it; what is too smooth lowers it.
-
-        Args:
-            denoiser: in evaluation mode.
-            device: where it is.
         """
         pixels = self._masks.sum(dim=(1, 2, 3))
         before, after = (
@@ -148,7 +139,6 @@ class OverfitAlarm:
         Args:
             loss: on held-out parts.
             standing_out: of each synthetic defect; empty where a check looks at none.
-            weight: of the consistency term.
         """
         if weight != self.weight:
             self.restart()

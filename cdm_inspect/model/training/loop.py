@@ -32,7 +32,6 @@ class Training:
     resumed sees the crops and noise it would have seen.
 
     Args:
-        line: name of the line.
         config: of the line, resolved.
         parts: its good parts.
         folder: of the model; what an unfinished run keeps is in `training/` below it.

@@ -64,7 +64,6 @@ class CostPacer:
 
     Args:
         budget: highest ratio; infinity computes it on all steps but the probes.
-        clock: of the run.
     """
 
     def __init__(self, budget: float, clock: TermClock) -> None:
@@ -140,8 +139,6 @@ class TermPace:
     """Schedule and pacer of a run, kept in step with its position.
 
     Args:
-        config: of the consistency term.
-        position: of the run.
         fabric: of the run; all devices keep the pace of the first.
     """
 

@@ -30,7 +30,6 @@ class Setup:
         sigma_data: their spread around it.
         denoiser: the network; `objective` and `optimizer` move its weights.
         scaler: of the loss, with float16 on CUDA; else None.
-        average: of the weights.
         crops: of the parts to learn from.
         held_out: of those held out, without augmentation, on the CPU.
     """

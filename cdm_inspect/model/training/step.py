@@ -37,7 +37,6 @@ class Stepper:
         """One step; the weights move only if loss and gradient are finite on all devices.
 
         Args:
-            weight: of the consistency term.
             count: crops on which it is computed.
 
         Raises:

@@ -23,7 +23,6 @@ def read_forwards(
     none.
 
     Args:
-        store: opened.
         query: its order, page and limit do not count.
 
     Raises:

@@ -68,7 +68,6 @@ class InspectionReader(Protocol):
         Each comes with its inspection as it stands now.
 
         Args:
-            line: of the parts.
             since: earliest time of a decision.
             until: end of the time; that moment is no longer part of it.
             purpose: only decisions made for it. Asked every few seconds: few have it, and the
@@ -155,7 +154,6 @@ class VerdictStore(InspectionReader, Protocol):
         needs none.
 
         Args:
-            line: whose parts.
             holder: one screen of one person, under a name of its own.
             count: at most so many in all.
             seconds: until the loan ends by itself.

@@ -52,7 +52,6 @@ class AuditEntry:
     Attributes:
         number: from 1, without gaps.
         entry: what it tells.
-        hash: of the link.
     """
 
     number: int
@@ -129,7 +128,6 @@ class StoreUpkeep(Protocol):
         Args:
             anchor: a file of anchors to use instead of the store's own.
             has_files: read every image and map as well.
-            progress: told how far it is.
         """
         ...
 
@@ -154,9 +152,7 @@ class StoreUpkeep(Protocol):
         """Make a store from a backup, and check all of it: counts, chain and files.
 
         Args:
-            folder: of the backup.
             is_trial: only prove that it could be done; nothing of the store is touched.
-            progress: told how far it is.
         """
         ...
 
@@ -168,7 +164,6 @@ class StoreUpkeep(Protocol):
         Args:
             limits: by retention class, `passed` and `decided`; a class that is missing stays.
             is_dry: only count.
-            progress: told how far it is.
         """
         ...
 

@@ -46,7 +46,6 @@ class MadeReport:
 
     Attributes:
         line: that it is about.
-        shift: likewise.
         statistics: that it tells.
         head: of the audit chain, which was anchored, and which the report carries.
         files: by format.
@@ -98,11 +97,7 @@ def make_shift_report(
     The shift may be going on still; the report says when it was made.
 
     Args:
-        store: opened.
-        upkeep: of the same store.
-        config: of the project.
         actor: who makes it; the report and the audit chain tell.
-        line: whose shift.
         shift: see `shifts.shift_of`.
         folder: in which the files are written.
         language: of the report, `en` or `ja`.

@@ -79,7 +79,6 @@ def collect_pictures(
     """Small pictures of escalated parts, by number of the part; without those nobody can read.
 
     Args:
-        store: opened.
         statistics: with the escalations.
         max_pixels: larger photographs are not decoded.
         limit: at most so many, the first ones.

@@ -40,8 +40,6 @@ class ShiftFacts:
     """What a report tells beside the statistics.
 
     Attributes:
-        made_by: name of the person.
-        head: of the audit chain.
         shift: that the report is about; None for another time.
         zone: in which times are told; None is that of the machine.
         reasons: of the line, which give codes a name.
@@ -62,7 +60,6 @@ class Wording:
 
     Attributes:
         language: `en` or `ja`.
-        facts: of the report.
     """
 
     language: str

@@ -90,12 +90,9 @@ def plan_pilot(
     """Divide a budget of training time among the runs and choose the parts.
 
     Args:
-        project: opened.
-        line: whose good parts are used.
         budget: of all runs together, such as 20m; measuring comes on top.
         seeds: at least 3, or there is no interval worth printing.
         parts: at most so many of the training parts; None means all.
-        data: labelled folder.
         labelled: judge at most so many of its parts; None means all.
 
     Raises:

@@ -62,11 +62,8 @@ class PilotRun:
     """One arm with one seed.
 
     Args:
-        project: opened.
-        plan: of the pilot.
         good: parts of all runs.
         arm: a name of `ARMS`.
-        seed: of the training.
         images: crops to see instead of the plan's time; None means its time.
         folder: of the pilot; the run keeps its model and result in one of its own below.
     """

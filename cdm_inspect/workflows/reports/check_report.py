@@ -22,7 +22,6 @@ def write_check_report(document: JsonObject, destination: Path, *, max_pixels: i
 
     Args:
         document: the JSON of `check`.
-        destination: of the HTML.
         max_pixels: larger files are not shown.
     """
     shown = _Pictures(Path(document["folder"]), max_pixels)

@@ -36,7 +36,6 @@ def write_evaluation_report(
     Args:
         document: the JSON of `evaluate`.
         parts: that were judged.
-        destination: of the HTML.
     """
     pages = [_page(document, parts, language) for language in LANGUAGES]
     write_page("evaluation_report.html", destination, document, pages)

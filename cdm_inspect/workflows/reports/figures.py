@@ -30,8 +30,6 @@ def draw_diagnosis(
     Args:
         diagnoses: one or two; the first is the model of the line.
         examples: rows of pictures, each a name and (count, channels, height, width) in [-1, 1].
-        title: of the page.
-        destination: of the PNG.
     """
     from matplotlib.figure import Figure
 
@@ -60,7 +58,6 @@ def draw_bench(document: JsonObject, destination: Path) -> None:
 
     Args:
         document: of `cdm-inspect bench`.
-        destination: of the PNG.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullLocator

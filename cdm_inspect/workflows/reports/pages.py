@@ -28,7 +28,6 @@ def write_page(
 
     Args:
         template: name of a file beside this one that extends `page.html`.
-        destination: of the HTML.
         document: what the report is about; its `line` is in the title.
         pages: one for each language, with at least `language` and `word`.
     """

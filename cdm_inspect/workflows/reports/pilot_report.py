@@ -39,7 +39,6 @@ def write_pilot_report(document: JsonObject, destination: Path) -> None:
 
     Args:
         document: what `run_pilot` returned.
-        destination: of the HTML.
     """
     pages = [_page(document, language) for language in LANGUAGES]
     write_page("pilot_report.html", destination, document, pages)

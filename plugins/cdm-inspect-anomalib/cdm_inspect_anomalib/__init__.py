@@ -23,7 +23,6 @@ class AnomalibOptions(Options):
 
     Attributes:
         model: as `anomalib.models.get_model` takes it.
-        arguments: of that model.
         epochs: that the Engine trains it for.
         batch_size: of training.
         backbone_weights: safetensors file for the model's feature extractor, as timm names its
