@@ -650,9 +650,9 @@ def test_processes_that_start_at_once_have_the_same_secret(tmp_path):
 
 
 def test_what_cannot_be_read_or_written_ends_with_a_sentence(tmp_path):
-    with pytest.raises(StorageError, match="cannot be written"):
-        write_privately(tmp_path / "gone" / "x", b"")
     (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_privately(tmp_path / "file" / "x", b"")
     with pytest.raises(AccessError, match="cannot be read"):
         read_private(tmp_path / "file" / "x")
     (tmp_path / ".dashboard.key.lock").mkdir()

@@ -97,12 +97,12 @@ def test_runs_side_by_side_are_saved_when_interrupted_in_the_midst_of_a_step(lin
     ]
     step, steps = Training._step, Counter()
 
-    def interrupted(self, weight, term_count):
+    def interrupted(self, progress):
         # Who has how many turns is up to the clock.
         steps[id(self)] += 1
         if len(steps) == 2 and min(steps.values()) == 10:
             raise KeyboardInterrupt
-        return step(self, weight, term_count)
+        return step(self, progress)
 
     monkeypatch.setattr(Training, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
