@@ -100,7 +100,7 @@ def measure(arguments: argparse.Namespace, data: Path) -> list[dict]:
 
 
 def judge(inspector, charts, images, shift: float) -> tuple[list[dict], float]:
-    """What the charts hear of each part, and the share of photographs to be taken again."""
+    """What the charts take of each part, and the share of photographs to be taken again."""
     calibration, found, retaken = inspector.calibration, [], 0
     usual = Envelope.from_json(calibration.envelope).usual
     for image in track(images, f"shift {shift:+.0%}", transient=True):

@@ -6,7 +6,7 @@
 Each child keeps parts with photograph and heat map, decides every third, and tells the number of a
 part once the store has it. It is killed with SIGKILL, by itself, at a boundary drawn at random: at
 making a file, syncing, renaming it, before and after every statement and every commit. Then the
-store must have every part that was told of, each part and decision once, every file as it was, the
+store must have every part that was reported, each part and decision once, every file as it was, the
 counts by the hour, and a whole audit chain. The database must be empty. The last line is JSON.
 """
 
@@ -51,18 +51,18 @@ def run(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
     with SqlStore(arguments.url, "images/", root=root):
         pass
     draw = random.Random(arguments.seed)
-    told: set[int] = set()
+    reported: set[int] = set()
     where: Counter[str] = Counter()
     per_part = arguments.parts / max(1, arguments.kills)
     first = 0
-    while len(told) < arguments.parts or sum(where.values()) < arguments.kills:
+    while len(reported) < arguments.parts or sum(where.values()) < arguments.kills:
         is_killed = sum(where.values()) < arguments.kills
         # About 40 boundaries a part.
         dies_at = draw.randrange(1, max(2, round(80 * per_part))) if is_killed else None
         last = arguments.parts if not is_killed else None
         numbers, boundary = child(arguments.url, root, first, last, dies_at)
-        told |= set(numbers)
-        first = max(told, default=-1) + 1
+        reported |= set(numbers)
+        first = max(reported, default=-1) + 1
         if boundary:
             where[boundary] += 1
         elif not is_killed:
@@ -71,14 +71,14 @@ def run(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
         "database": arguments.url.split(":")[0],
         "kills": sum(where.values()),
         "killed_at": dict(where.most_common()),
-        **check(arguments.url, root, told),
+        **check(arguments.url, root, reported),
     }
 
 
 def child(
     url: str, root: Path, first: int, last: int | None, dies_at: int | None
 ) -> tuple[list[int], str]:
-    """Keep parts in a process of its own; what it told, and at which boundary it died."""
+    """Keep parts in a process of its own; what it reported, and at which boundary it died."""
     reading, writing = os.pipe()
     number = os.fork()
     if number == 0:
@@ -98,7 +98,7 @@ def child(
 
 
 def keep(
-    url: str, root: Path, first: int, last: int | None, dies_at: int | None, told: int
+    url: str, root: Path, first: int, last: int | None, dies_at: int | None, reported: int
 ) -> None:
     passed = 0
 
@@ -106,7 +106,7 @@ def keep(
         nonlocal passed
         passed += 1
         if passed == dies_at:
-            os.write(told, f"!{name}\n".encode())
+            os.write(reported, f"!{name}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)
 
     def both(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,11 +133,11 @@ def keep(
             stored = store.append(a_part(number), evidence=evidence_of(number))
             if number % 3 == 0:
                 store.record_review(a_review(stored.id, client_id=f"review {number}"))
-            os.write(told, f"{number}\n".encode())
+            os.write(reported, f"{number}\n".encode())
             number += 1
 
 
-def check(url: str, root: Path, told: set[int]) -> dict[str, Any]:
+def check(url: str, root: Path, reported: set[int]) -> dict[str, Any]:
     bad = []
     with SqlStore(url, "images/", root=root) as store:
         parts = store.find(InspectionQuery(limit=10**6))
@@ -153,12 +153,12 @@ def check(url: str, root: Path, told: set[int]) -> dict[str, Any]:
         by_hour = sum(count.parts for count in store.hourly("A"))
         with store.database.reading() as session:
             entries, bad_entry = first_bad_entry(session)
-    lacking = [n for n in told if n % 3 == 0 and len(decisions.get(n, [])) != 1]
+    lacking = [n for n in reported if n % 3 == 0 and len(decisions.get(n, [])) != 1]
     half_written = sum(path.name.startswith(".") for path in (root / "images").rglob("*"))
     return {
         "parts": len(parts),
-        "told": len(told),
-        "lost": len(told - set(counts)) + len(lacking),
+        "reported": len(reported),
+        "lost": len(reported - set(counts)) + len(lacking),
         "doubled": sum(n - 1 for n in counts.values()) + abs(by_hour - len(parts)),
         "bad_files": len(bad),
         "audit_entries": entries,

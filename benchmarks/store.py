@@ -190,7 +190,7 @@ def auditing(store: SqlStore, arguments: argparse.Namespace, root: Path) -> dict
             )
     upkeep = SqlUpkeep(arguments.url, "images/", root=root)
     began = time.perf_counter()
-    state = upkeep.verify(anchor=None, has_files=False, progress=untold)
+    state = upkeep.verify(anchor=None, has_files=False, progress=no_progress)
     seconds = time.perf_counter() - began
     if not state.is_sound:
         raise RuntimeError(f"the chain is broken at {state.first_bad}")
@@ -208,7 +208,7 @@ def pruning(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
     answer.get()
     upkeep = SqlUpkeep(arguments.url, "images/", root=root)
     began = time.perf_counter()
-    pruned = upkeep.prune({"passed": age}, is_dry=False, progress=untold)
+    pruned = upkeep.prune({"passed": age}, is_dry=False, progress=no_progress)
     seconds = time.perf_counter() - began
     stop.set()
     longest = answer.get()
@@ -238,10 +238,10 @@ def write_until(url: str, root: Path, stop: Any, answer: Any) -> None:
 def copying(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
     upkeep = SqlUpkeep(arguments.url, "images/", root=root)
     began = time.perf_counter()
-    upkeep.backup(root / "backup", progress=untold)
+    upkeep.backup(root / "backup", progress=no_progress)
     backed_up = time.perf_counter() - began
     began = time.perf_counter()
-    upkeep.restore(root / "backup", is_trial=True, progress=untold)
+    upkeep.restore(root / "backup", is_trial=True, progress=no_progress)
     restored = time.perf_counter() - began
     size = sum(path.stat().st_size for path in (root / "backup").rglob("*") if path.is_file())
     return {
@@ -251,7 +251,7 @@ def copying(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
     }
 
 
-def untold(what: str, done: int, total: int) -> None:
+def no_progress(what: str, done: int, total: int) -> None:
     pass
 
 

@@ -27,7 +27,7 @@ from cdm_inspect.model.checkpoint import (
 from cdm_inspect.model.training import Training
 from cdm_inspect.plugins import Registry
 from cdm_inspect.plugins.contracts import ScoreBatch
-from cdm_inspect.records import FloatArray, JsonObject, Tick, TrainingTick, untold
+from cdm_inspect.records import FloatArray, JsonObject, Tick, TrainingTick, no_progress
 from cdm_inspect.scoring.building import build_line_scorer, scorer_options
 from cdm_inspect.scoring.fitting import fit_scorer
 
@@ -61,7 +61,7 @@ class Detector:
         scorer: str | None = None,
         device: str = "auto",
         tick: Callable[[TrainingTick], None] = lambda tick: None,
-        tick_scores: Tick = untold,
+        tick_scores: Tick = no_progress,
     ) -> Detector:
         """Train on good images, hold some out, and fit the scorer on those.
 
@@ -71,8 +71,8 @@ class Detector:
             settings: of the line, as in the project file; `{"training": {"budget": "5m"}}`.
             scorer: another than that of the settings.
             device: "auto", "cpu", "cuda" or "cuda:N".
-            tick: told after every step of training.
-            tick_scores: told how many observations of how many are done.
+            tick: called after every step of training.
+            tick_scores: called with how many observations of how many are done.
 
         Raises:
             ConfigError: with every mistake in the settings.

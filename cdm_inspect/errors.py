@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
-# What a stranger's code may raise that must end nothing but itself; Ctrl-C is not among it.
+# What a plugin's code may raise that must end nothing but itself; Ctrl-C is not among it.
 PLUGIN_EXCEPTIONS: tuple[type[BaseException], ...] = (Exception, SystemExit)
 
 

@@ -65,7 +65,7 @@ class Project:
 
     def _store_options(self, offer: StoreOffer) -> BaseModel:
         store = self.config.store
-        # A store is told what it asks for by name, and the options of its own.
+        # A store is called with what it asks for by name, and the options of its own.
         common = {"url": store.url, "images": store.images, "anchor": store.anchor}
         asked = {key: common[key] for key in common if key in offer.options.model_fields}
         return build_options(offer, {**asked, **store.options}, "store.options")

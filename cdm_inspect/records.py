@@ -467,5 +467,5 @@ StepTick = Callable[[str, int, int], None]
 """Told what is done, and how many of how many are."""
 
 
-def untold(done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
     """A `Tick` that nobody listens to."""

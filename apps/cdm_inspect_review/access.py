@@ -40,7 +40,7 @@ _INNER = "/_stcore/metrics"
 _SECONDS_AN_HOUR = 3600
 
 # Stand for the epoch of a user in sessions of people who have none here. So a session of one mode
-# is none in another, whatever the app is told to be the next time.
+# is none in another, whatever the app is asked to be the next time.
 _ANYBODY, _VOUCHED_FOR = 0, -1
 
 

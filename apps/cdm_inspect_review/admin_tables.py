@@ -104,14 +104,14 @@ def _offer(offer: str, word: Word) -> str:
 def _problem(check: Check, word: Word, zone: dt.tzinfo | None) -> str:
     if check.kind is None:
         return check.problem
-    told = {"detail": check.problem, **check.facts}
+    shown = {"detail": check.problem, **check.facts}
     for name in ("last", "newest", "now"):
-        if name in told:
-            at = dt.datetime.fromisoformat(told[name])
-            told[name] = f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
-    if "free" in told:
-        told["free"] = _gib(told["free"])
-    return word(f"admin.problem_{check.kind}", **told)
+        if name in shown:
+            at = dt.datetime.fromisoformat(shown[name])
+            shown[name] = f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
+    if "free" in shown:
+        shown["free"] = _gib(shown["free"])
+    return word(f"admin.problem_{check.kind}", **shown)
 
 
 def _gib(count: float) -> str:

@@ -33,14 +33,14 @@ def moment(text: object, zone: dt.tzinfo | None) -> str:
 def sentence(entry: Mapping[str, Any], word: Say, zone: dt.tzinfo | None) -> str:
     """What an entry tells, for people; its texts are theirs, and never markup."""
     facts = entry.get("facts")
-    told = {**(facts if isinstance(facts, Mapping) else {}), **entry}
-    decision = str(told.get("decision", ""))
-    key = _key(entry, str(told.get("kind", "")))
+    fields = {**(facts if isinstance(facts, Mapping) else {}), **entry}
+    decision = str(fields.get("decision", ""))
+    key = _key(entry, str(fields.get("kind", "")))
     text = word(
         key if key in catalogue() else "audit.did.other",
-        **{name: told.get(name, "") for name in _NAMES},
-        **_kinds(told, word),
-        backup=moment(told.get("backup"), zone),
+        **{name: fields.get(name, "") for name in _NAMES},
+        **_kinds(fields, word),
+        backup=moment(fields.get("backup"), zone),
         who=_person(entry, word),
         decision=_named(f"audit.decision.{decision}", decision, word),
         judged=", ".join(
@@ -67,9 +67,9 @@ def kind(action: str, word: Say) -> str:
     return _named(f"audit.kind.{action.replace(' ', '-')}", action, word)
 
 
-def _kinds(told: Mapping[str, Any], word: Say) -> dict[str, str]:
+def _kinds(fields: Mapping[str, Any], word: Say) -> dict[str, str]:
     """What the core has its own words for."""
-    kept, alarm = str(told.get("class", "")), str(told.get("alarm", ""))
+    kept, alarm = str(fields.get("class", "")), str(fields.get("alarm", ""))
     chart, _, inspection = alarm.rpartition("/")
     if chart in catalogue():
         alarm = word("audit.alarm", chart=word(chart), inspection=inspection)

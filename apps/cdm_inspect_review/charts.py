@@ -78,8 +78,8 @@ def pareto(figures: LineStatistics, names: Mapping[str, str], word: Word) -> alt
     line = base.mark_line(color=ORANGE, point=True).encode(
         y=alt.Y("cumulative:Q", title=word("lines.cumulative"), axis=alt.Axis(format=".0%"))
     )
-    told = ", ".join(f"{row['reason']} {row['count']}" for row in rows)
-    described = f"{word('lines.reasons')}: {told}"
+    summary = ", ".join(f"{row['reason']} {row['count']}" for row in rows)
+    described = f"{word('lines.reasons')}: {summary}"
     layers = alt.layer(bars, line).resolve_scale(y="independent")
     return layers.properties(height=240, description=described)
 
@@ -199,7 +199,7 @@ def threshold_chart(
     texts = marks.mark_text(angle=270, align="right", dy=-7, fontSize=12).encode(
         y=alt.value(4), text="name:N"
     )
-    told = "; ".join(f"{name} {at:.4g}" for name, at in lines)
-    described = f"{word('thresholds.curves')} {told}"
+    summary = "; ".join(f"{name} {at:.4g}" for name, at in lines)
+    described = f"{word('thresholds.curves')} {summary}"
     layers = alt.layer(bands, curve, rules, texts).resolve_scale(strokeDash="independent")
     return layers.properties(height=340, description=described)

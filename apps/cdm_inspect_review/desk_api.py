@@ -132,7 +132,7 @@ class _WorkBoard:
             counted, known = self._found.get(line, (-math.inf, None))
             if now - counted < _WORK_SECONDS:
                 return known
-            # Whoever asks meanwhile is told what is known.
+            # Whoever asks meanwhile is called with what is known.
             self._found[line] = now, known
         work = current_plant().desk.work(line)
         found = {**asdict(work), "oldest": work.oldest.isoformat() if work.oldest else None}
@@ -272,7 +272,7 @@ def _guarded(
     answer: Callable[[Request, Actor], Awaitable[Response]],
     actor_of: Callable[[str], Actor | None] = access.actor_of,
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Only for who has a token; what goes wrong is told in a sentence, with a status of HTTP."""
+    """Only for who has a token; what goes wrong is said in a sentence, with a status of HTTP."""
 
     async def guard(request: Request) -> Response:
         token = request.headers.get(TOKEN_HEADER, "")

@@ -227,7 +227,7 @@ def _web_address(address: str, port: int, hosts: Sequence[str], is_kiosk: bool) 
 
 
 def _about_names(address: str, hosts: Sequence[str]) -> str:
-    """Which names lead here. Those that are not listed do not, or strangers could make one up."""
+    """Which names lead here. Those that are not listed do not, or anybody could make one up."""
     known = "localhost" if address in EVERYWHERE else f"localhost, {address}"
     return (
         f"browsers reach it as {', '.join([known, *hosts])}; add other names, or addresses, of "

@@ -15,7 +15,7 @@ from cdm_inspect.calibration.guarantees import Guarantee
 from cdm_inspect.config.units import at_most
 from cdm_inspect.config.words import Speech, catalogue
 from cdm_inspect.evaluation.compare import EvaluationsCompared
-from cdm_inspect.review.line_status import CalibrationFacts, LineModels, Misfit, ModelFacts
+from cdm_inspect.review.line_status import CalibrationFacts, ExportProblem, LineModels, ModelFacts
 from cdm_inspect.review.report_index import Report
 from cdm_inspect.workflows.pilot.names import endpoint_name
 from cdm_inspect_review.charts import BLUE, ORANGE
@@ -87,7 +87,7 @@ def promise(found: Guarantee, word: Word) -> str:
         word(
             "models.claim",
             bound=at_most(found.bound),
-            confidence=found.confidence_told,
+            confidence=found.confidence_text,
             parts=found.parts,
             above=found.above,
         )
@@ -166,7 +166,9 @@ def export_rows(found: LineModels, word: Word, zone: Zone) -> list[Row]:
             else word(
                 f"models.misfit_{export.misfit}",
                 detail=export.problem,
-                theirs=export.model if export.misfit is Misfit.OTHER_MODEL else export.calibration,
+                theirs=export.model
+                if export.misfit is ExportProblem.OTHER_MODEL
+                else export.calibration,
                 ours=found.model.id if found.model else NOTHING,
             ),
         }
@@ -234,7 +236,8 @@ def bench_rows(document: Mapping[str, Any], word: Word) -> list[Row]:
 def level_rows(diagnosis: Mapping[str, Any], word: Word) -> list[Row]:
     """A model at each noise level."""
     return [
-        {"σ": f"{row['sigma']:g}"} | {word(f"models.{name}"): _told(row[name]) for name in _LEVELS}
+        {"σ": f"{row['sigma']:g}"}
+        | {word(f"models.{name}"): _with_band(row[name]) for name in _LEVELS}
         for row in diagnosis["levels"]
     ]
 
@@ -245,8 +248,8 @@ def drift_rows(diagnosis: Mapping[str, Any], word: Word) -> list[Row]:
         {
             word("models.start"): f"{row['start']:g}",
             word("models.steps"): row["steps"],
-            word("models.drift"): _told(row["drift"]),
-            word("models.returned"): _told(row["returned"]),
+            word("models.drift"): _with_band(row["drift"]),
+            word("models.returned"): _with_band(row["returned"]),
         }
         for row in diagnosis["drifts"]
     ]
@@ -318,11 +321,13 @@ def pilot_rows(document: Mapping[str, Any], language: str) -> list[Row]:
     for endpoint in dict.fromkeys(c["endpoint"] for c in document["comparisons"]):
         row = {Speech(language, "page_pilot.")("measure"): endpoint_name(endpoint, language)}
         for arm, reference in _ARMS:
-            told = found.get((endpoint, arm, reference))
+            comparison = found.get((endpoint, arm, reference))
             row[f"{arm} − {reference}"] = (
                 NOTHING
-                if told is None
-                else _interval(told["difference"], told["low"], told["high"], "+.3g")
+                if comparison is None
+                else _interval(
+                    comparison["difference"], comparison["low"], comparison["high"], "+.3g"
+                )
             )
         rows.append(row)
     return rows
@@ -337,7 +342,7 @@ def pilot_sentence(document: Mapping[str, Any], language: str) -> str:
 
 def comparison_rows(found: EvaluationsCompared, word: Word) -> list[Row]:
     """Paired figures of two evaluations."""
-    told = {
+    rows = {
         "escape_rate": (found.escapes, ".1%", -1),
         "false_reject_rate": (found.false_rejects, ".1%", -1),
         "image_AUROC": (found.image_auroc, ".3f", 1),
@@ -351,7 +356,7 @@ def comparison_rows(found: EvaluationsCompared, word: Word) -> list[Row]:
             word("models.p_value"): _number(pair.p_value, ".3f"),
             word("models.reading"): word(f"models.{_reading(pair, better)}"),
         }
-        for name, (pair, form, better) in told.items()
+        for name, (pair, form, better) in rows.items()
         if pair is not None
     ]
 
@@ -387,7 +392,7 @@ def _fit(fits: bool, differs: bool, word: Word) -> str:
     return f"✔ {word('models.other_thresholds' if differs else 'models.fits_yes')}"
 
 
-def _told(estimate: Mapping[str, float | None]) -> str:
+def _with_band(estimate: Mapping[str, float | None]) -> str:
     return _interval(estimate["value"], estimate["low"], estimate["high"], ".3g")
 
 
@@ -399,8 +404,8 @@ def _between(row: Mapping[str, Any], name: str, interval: str, form: str) -> str
 def _interval(value: float | None, low: float | None, high: float | None, form: str) -> str:
     if value is None:
         return NOTHING
-    told = format(value, form)
-    return told if low is None or high is None else f"{told} ({low:{form}} – {high:{form}})"
+    text = format(value, form)
+    return text if low is None or high is None else f"{text} ({low:{form}} – {high:{form}})"
 
 
 def _number(value: float | None, form: str, nothing: str = NOTHING) -> str:

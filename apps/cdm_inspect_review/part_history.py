@@ -28,7 +28,7 @@ def moment(at: dt.datetime | None, zone: dt.tzinfo | None) -> str:
 
 
 def decision_text(decision: Decision | None, word: Say) -> str:
-    """A decision with its sign, so that it can be told without colour."""
+    """A decision with its sign, so that it can be read without colour."""
     if decision is None:
         return ""
     return f"{word(f'desk.{decision.value}_sign')} {word(f'desk.{decision.value}')}"
@@ -117,17 +117,17 @@ def story(
     """Everything that has happened to a part, oldest first: machine, people, and events about it.
 
     Args:
-        part: of which it is told.
+        part: whose history it is.
         reviews: every decision on it.
         events: about it.
         reasons: by code, in words.
         word: says things in a language.
     """
-    told = [(part.inspected_at, _machine(part, word))]
-    told += [(review.decided_at, _decision(review, reasons, word)) for review in reviews]
-    told += [(event.at, _event(event, word)) for event in events]
-    told.sort(key=lambda each: each[0])
-    return [{word("audit.when"): moment(at, zone), **row} for at, row in told]
+    rows = [(part.inspected_at, _machine(part, word))]
+    rows += [(review.decided_at, _decision(review, reasons, word)) for review in reviews]
+    rows += [(event.at, _event(event, word)) for event in events]
+    rows.sort(key=lambda each: each[0])
+    return [{word("audit.when"): moment(at, zone), **row} for at, row in rows]
 
 
 def is_limit_sample(events: Iterable[Event]) -> bool:
@@ -193,9 +193,9 @@ def _figure(value: float | None) -> str:
 
 
 def _acquisition(measures: Mapping[str, float], word: Say) -> str:
-    told = (
+    named = (
         f"{_named(f'history.measure.{name}', name, word)} {value:.3g}"
         for name, value in measures.items()
         if value is not None
     )
-    return ", ".join(told)
+    return ", ".join(named)

@@ -141,7 +141,7 @@ class Plant:
         costs: Costs,
         parts_per_day: float,
     ) -> int:
-        """Put thresholds into force; the version of the calibration. See `by_hand`."""
+        """Put thresholds into force; the version of the calibration."""
         saved = save_thresholds(
             self.line_project(what_if.calibration.line),
             self.desk.store,

@@ -314,7 +314,7 @@ class Accounts:
         self._throttle.admit(key, address)
         if not accounts:
             return None
-        # For a stranger, the effort that one of the users takes, always the same one.
+        # For an unknown name, the effort that one of the users takes, always the same one.
         stand_in = sorted(accounts)[zlib.crc32(key.encode("utf-8", "replace")) % len(accounts)]
         account = accounts.get(key)
         with self._working:

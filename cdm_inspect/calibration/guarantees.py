@@ -56,15 +56,15 @@ class Guarantee:
         return self.bound <= self.asked + _ROUNDING
 
     @property
-    def confidence_told(self) -> str:
-        """The confidence as it was asked for; rounded, 99.5 % could be told as a certainty."""
+    def confidence_text(self) -> str:
+        """The confidence as it was asked for; rounded, 99.5 % could be read as a certainty."""
         return f"{Decimal(str(self.confidence)):%}"
 
     @property
     def sentence(self) -> str:
         """What can be claimed, and what the rest would take."""
         claim = (
-            f"at most {at_most(self.bound)} of good parts are flagged, at {self.confidence_told} "
+            f"at most {at_most(self.bound)} of good parts are flagged, at {self.confidence_text} "
             f"confidence, for parts drawn like the {self.parts} held-out ones, {self.above} of "
             "which are flagged"
         )

@@ -294,8 +294,8 @@ def _drawn(store: VerdictStore, line: str, first: dt.datetime | None) -> set[int
     now, since = dt.datetime.now(dt.UTC), first - _CLOCKS
     while True:
         until = since + _WEEK if since + _WEEK < now else None
-        told = store.decisions(line, since=since, until=until)
-        found.update(part.id for part, review in told if review.purpose in _DRAWN)
+        decided = store.decisions(line, since=since, until=until)
+        found.update(part.id for part, review in decided if review.purpose in _DRAWN)
         if until is None:
             return found
         since = until

@@ -2,7 +2,7 @@
 
 Accepted parts stand for good ones and rejected parts for defective ones, each weighted by how many
 it stands for (`reviewed`). What a pair of thresholds costs is what `costs.cost_of` says, and how
-certain that is comes from `draws`. `by_hand` puts thresholds into force. Loads without torch.
+certain that is comes from `draws`. Loads without torch.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WIDE = 10.0
 _GOOD, _DEFECTIVE = 0, 1
 
 
-class Lack(StrEnum):
+class MissingData(StrEnum):
     """What is missing where nothing can be said of what thresholds cost."""
 
     DEFECTS = "defects"
@@ -107,7 +107,7 @@ class WhatIf:
     refusal: str
 
     @property
-    def lacks(self) -> tuple[Lack, ...]:
+    def lacks(self) -> tuple[MissingData, ...]:
         """What the `refusal` is about, for programs that say it in their own words."""
         return tuple(_sentences(self.reviewed))
 
@@ -127,7 +127,7 @@ class WhatIf:
             - `defective`: likewise the share of defective parts below it;
             - `histogram` of the judged parts: `edges`, and between them how many `good` and
               `defective` ones, each counted once;
-            - `scale`: "linear" or "log", of an axis on which the curves can be told apart.
+            - `scale`: "linear" or "log", of an axis on which the curves can be distinguished.
 
         Raises:
             InvalidOption: if the marks are none.
@@ -227,7 +227,7 @@ class WhatIf:
         return float(pace)
 
     def _grid(self, marks: Sequence[float]) -> tuple[DoubleArray, str]:
-        """Thresholds to try, ascending, and the scale on which they can be told apart."""
+        """Thresholds to try, ascending, and the scale on which they can be distinguished."""
         if len(marks) > _BINS or not np.isfinite(marks).all():
             raise InvalidOption(f"expected at most {_BINS} finite marks, found {list(marks)}.")
         samples = [s.scores for s in (self.reviewed.good, self.reviewed.defective) if len(s.scores)]
@@ -279,24 +279,24 @@ def _refusal(reviewed: ReviewedParts) -> str:
     return " ".join(_sentences(reviewed).values())
 
 
-def _sentences(reviewed: ReviewedParts) -> dict[Lack, str]:
+def _sentences(reviewed: ReviewedParts) -> dict[MissingData, str]:
     """What is missing, each with a sentence for people."""
     if reviewed.lacking and reviewed.unseen is None:
         # Whatever else there is too little of was deleted as well.
-        return {Lack.KEPT: f"the judged parts cannot stand for all: {reviewed.lacking}."}
+        return {MissingData.KEPT: f"the judged parts cannot stand for all: {reviewed.lacking}."}
     defects, found = len(reviewed.defective.scores), {}
     if defects < FEWEST_DEFECTS:
-        found[Lack.DEFECTS] = (
+        found[MissingData.DEFECTS] = (
             f"expected at least {FEWEST_DEFECTS} confirmed defects, found {defects} among "
             f"{reviewed.reviewed} judged parts of {reviewed.inspected} inspected ones. Have people "
             "judge more flagged parts."
         )
     if not len(reviewed.good.scores):
-        found[Lack.GOOD] = (
+        found[MissingData.GOOD] = (
             "expected accepted parts, found none. Have people judge parts that passed."
         )
     if not reviewed.is_usable:
-        found[Lack.SEEN] = (
+        found[MissingData.SEEN] = (
             f"the {reviewed.reviewed} judged parts cannot stand for all {reviewed.inspected}: "
             f"{reviewed.lacking}."
         )

@@ -1,4 +1,4 @@
-"""`cdm-inspect deliver`: sinks hear what waits for them."""
+"""`cdm-inspect deliver`: sinks receive what waits for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def deliver(context: typer.Context) -> None:
         document = deliver_all(project, tick=tick)
     state.screen.table(
         "Sinks",
-        ("sink", "told", "waiting", "trouble"),
+        ("sink", "sent", "waiting", "trouble"),
         [
             (escape(s["name"]), str(s["sent"]), str(s["waiting"]), escape(s["error"] or ""))
             for s in document["sinks"]

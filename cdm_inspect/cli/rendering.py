@@ -115,7 +115,7 @@ class Screen:
 
     @contextmanager
     def counting(self, title: str) -> Iterator[Any]:
-        """A progress bar told done, total and perhaps the step; plain lines without a terminal."""
+        """A progress bar that takes done, total and the step; plain lines without a terminal."""
         if not self.console.is_terminal:
             yield _PlainCounter(self, title)
             return
@@ -133,7 +133,7 @@ class Screen:
 
     @contextmanager
     def training(self, title: str) -> Iterator[Any]:
-        """A progress bar told `TrainingTick`s; plain lines where there is no terminal."""
+        """A progress bar that takes `TrainingTick`s; plain lines where there is no terminal."""
         if not self.console.is_terminal:
             yield _PlainTraining(self)
             return
@@ -151,7 +151,7 @@ class Screen:
 
     @contextmanager
     def piloting(self, title: str) -> Iterator[Any]:
-        """A progress bar told `PilotProgress`, across all runs; plain lines without a terminal."""
+        """A progress bar that takes `PilotProgress`; plain lines without a terminal."""
         if not self.console.is_terminal:
             yield _PlainPilot(self)
             return
@@ -169,31 +169,31 @@ class Screen:
 
 class _PlainPilot:
     def __init__(self, screen: Screen) -> None:
-        self.screen, self.told, self.told_at = screen, "", time.monotonic()
+        self.screen, self.printed, self.printed_at = screen, "", time.monotonic()
 
     def __call__(self, at: PilotProgress) -> None:
-        if at.text != self.told or time.monotonic() - self.told_at >= _PLAIN_SECONDS:
-            self.told, self.told_at = at.text, time.monotonic()
+        if at.text != self.printed or time.monotonic() - self.printed_at >= _PLAIN_SECONDS:
+            self.printed, self.printed_at = at.text, time.monotonic()
             self.screen.say(f"pilot: {at.overall:.0%} {at.text}")
 
 
 class _PlainCounter:
     def __init__(self, screen: Screen, title: str) -> None:
-        self.screen, self.title, self.told_at = screen, title, time.monotonic()
+        self.screen, self.title, self.printed_at = screen, title, time.monotonic()
 
     def __call__(self, done: int, total: int, step: str | None = None) -> None:
-        if done == total or time.monotonic() - self.told_at >= _PLAIN_SECONDS:
-            self.told_at = time.monotonic()
+        if done == total or time.monotonic() - self.printed_at >= _PLAIN_SECONDS:
+            self.printed_at = time.monotonic()
             self.screen.say(f"{step or self.title}: {done} of {total}")
 
 
 class _PlainTraining:
     def __init__(self, screen: Screen) -> None:
-        self.screen, self.told_at = screen, -math.inf
+        self.screen, self.printed_at = screen, -math.inf
 
     def __call__(self, tick: TrainingTick) -> None:
-        if tick.progress >= 1 or tick.seconds - self.told_at >= _PLAIN_SECONDS:
-            self.told_at = tick.seconds
+        if tick.progress >= 1 or tick.seconds - self.printed_at >= _PLAIN_SECONDS:
+            self.printed_at = tick.seconds
             self.screen.say(f"train: {tick.progress:.0%} {_describe(tick)}")
 
 

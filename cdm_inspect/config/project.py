@@ -80,7 +80,7 @@ class PluginsConfig(Section):
 
 
 class SinkConfig(Section):
-    """Somebody else who is told of verdicts.
+    """Somebody else who receives verdicts.
 
     Attributes:
         sink: name of a plugin's sink; None means that of the table.

@@ -28,7 +28,7 @@ def parse_count(text: str) -> int:
 
 
 def at_most(share: float) -> str:
-    """A share that is an upper bound, in hundredths of a percent: never told as less than it is."""
+    """An upper bound of a share, in hundredths of a percent, rounded up."""
     exact = Decimal(repr(float(share))) * 100
     return f"{exact.quantize(Decimal('0.01'), ROUND_CEILING)}%"
 

@@ -17,7 +17,7 @@ from cdm_inspect.images.folder import find_images, read_images
 from cdm_inspect.images.manifest import Manifest
 from cdm_inspect.images.near_duplicates import find_near_duplicates, join_groups
 from cdm_inspect.images.preparation import Preparation, Shape
-from cdm_inspect.records import FloatArray, ImageProblem, PartImage, Tick, untold
+from cdm_inspect.records import FloatArray, ImageProblem, PartImage, Tick, no_progress
 
 # Below 50 good parts a tenth part of them would be too few to say anything.
 _MANY = 50
@@ -153,7 +153,7 @@ def find_parts(
     *,
     preparation: Preparation | None = None,
     manifest: Manifest | None = None,
-    tick: Tick = untold,
+    tick: Tick = no_progress,
 ) -> FoundParts:
     """Read every good part of a line. Files with the same pixels count once.
 
@@ -161,7 +161,7 @@ def find_parts(
         folder: with the photographs, subfolders included.
         preparation: of a trained model; without it, one is chosen to fit the parts.
         manifest: groups, and parts that people have excluded.
-        tick: told how many files of how many are read; each twice where there is no preparation.
+        tick: called with files read and all; each file twice where there is no preparation.
     """
     paths = find_images(folder)
     passes = 1 if preparation is not None else 2

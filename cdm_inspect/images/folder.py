@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from cdm_inspect.errors import ImageError, UnreadableImage
 from cdm_inspect.records import ImageProblem, PartImage
 
-# Unless told otherwise Pillow opens all it has a decoder for, EPS through Ghostscript included.
+# By default Pillow opens all it has a decoder for, EPS through Ghostscript included.
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "BMP": "image/bmp", "TIFF": "image/tiff"}
 # A JPEG with a preview or gain map behind the photograph, as telephones write it.
 _JPEG_WITH_MORE = "MPO"

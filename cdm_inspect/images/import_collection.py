@@ -15,7 +15,7 @@ from cdm_inspect.files import write_durably
 from cdm_inspect.images import FORMATS, decode_image, read_bytes
 from cdm_inspect.plugins import build_options
 from cdm_inspect.plugins.contracts import GOOD, DatasetPart, ReaderOffer
-from cdm_inspect.records import JsonObject, Tick, untold
+from cdm_inspect.records import JsonObject, Tick, no_progress
 
 _NAME = re.compile(r"[\w\-][\w.\-]*(/[\w\-][\w.\-]*)*")
 _MOST_PIXELS = 400_000_000
@@ -28,7 +28,7 @@ def import_collection(
     source: Path,
     destination: Path,
     *,
-    tick: Tick = untold,
+    tick: Tick = no_progress,
 ) -> JsonObject:
     """Write the parts of a collection as `train/good`, `test/LABEL` and `ground_truth/LABEL`.
 
@@ -39,7 +39,7 @@ def import_collection(
         given: its options, as written.
         source: where the collection is.
         destination: a folder that is not there yet, or empty.
-        tick: told how many are done, of at least one more: nobody knows the total.
+        tick: called with how many are done, of at least one more: nobody knows the total.
 
     Returns:
         `folder`, `for_training`, `labels` with the number of test parts of each, `masks`, and

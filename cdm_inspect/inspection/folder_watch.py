@@ -87,7 +87,7 @@ class Arrivals:
         Args:
             every: seconds between two looks.
             once: end when all that is there has been handled.
-            on_problem: told when the folder cannot be looked at, and, with an empty text, when it
+            on_problem: called when the folder cannot be looked at, and, with an empty text, when it
                 can be again.
             stop: once set, the part in hand is the last.
 

@@ -4,7 +4,7 @@ Paths below `/v2` are those of the Open Inference Protocol, so that clients of K
 OpenVINO Model Server fit; they judge and record nothing. `/v1/lines/LINE/inspections` takes an
 image file as its body and answers when what was said of it is stored. One part is judged at a
 time, as the memory and the threads of a station want it; what waits is bounded, and what comes
-beyond is told to come again.
+beyond is asked to come again.
 
 Source: Open Inference Protocol v2 (KServe), REST.
 """

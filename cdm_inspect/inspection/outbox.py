@@ -20,7 +20,7 @@ from cdm_inspect.files import locked
 from cdm_inspect.plugins import build_options
 from cdm_inspect.plugins.contracts import SinkOffer, VerdictSink, VerdictStore
 from cdm_inspect.project import Project
-from cdm_inspect.records import InspectionQuery, JsonObject, Order, Tick, untold
+from cdm_inspect.records import InspectionQuery, JsonObject, Order, Tick, no_progress
 
 _PAGE = 100
 _MOST_COUNTED = 1000
@@ -39,7 +39,7 @@ class Told:
 
     Attributes:
         passed: inspections that were gone through; 0 at the end.
-        sent: of these, how many the sink was told.
+        sent: of these, how many the sink received.
     """
 
     passed: int
@@ -48,11 +48,11 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Outbox:
-    """What a sink has not been told yet.
+    """What a sink has not received yet.
 
     Attributes:
         name: of the table `[sinks.NAME]`.
-        lines: whose verdicts it is told; None means all.
+        lines: whose verdicts it receives; None means all.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Outbox:
     lines: tuple[str, ...] | None
 
     def begin(self) -> None:
-        """A sink that is new hears of what comes from now on."""
+        """A sink that is new receives what comes from now on."""
         if self.store.position(self._key) is None:
             newest = self.store.find(InspectionQuery(order=Order.NEWEST, limit=1))
             self.store.keep_position(self._key, newest[0].id if newest else 0, {})
@@ -98,7 +98,7 @@ class Outbox:
         Raises:
             PluginFailed: if the sink raises; the same inspections come again.
         """
-        # Read anew: another machine may have told some.
+        # Read anew: another machine may have sent some.
         page = self.store.find(InspectionQuery(after_id=self._last, limit=_PAGE))
         mine = [part for part in page if self.lines is None or part.line in self.lines]
         if mine:
@@ -109,7 +109,7 @@ class Outbox:
         return Told(passed=len(page), sent=len(mine))
 
     def waiting(self) -> int:
-        """How many verdicts it has not been told, counted up to 1000 a line."""
+        """How many verdicts it has not received, counted up to 1000 a line."""
         return sum(
             len(
                 self.store.find(
@@ -175,7 +175,7 @@ def delivering(project: Project, store: VerdictStore) -> Iterator[Deliveries]:
     """Tell every sink of the project what comes into the store, each in a thread of its own.
 
     A sink that fails is asked again, after pauses that grow to a minute. At the end all together
-    have ten seconds for what is left; what then waits is said, and told next time.
+    have ten seconds for what is left; what then waits is said, and sent next time.
 
     Raises:
         PluginUnavailable: if nobody offers a sink.
@@ -238,10 +238,10 @@ class _Courier(threading.Thread):
 
     def _tell(self, sink: VerdictSink) -> bool:
         """Tell what there is; returns whether there was anything."""
-        told = 0
+        count = 0
         while not self.is_abandoned and (passed := self.box.send(sink).passed):
-            told, self.trouble = told + passed, ""
-        return told > 0
+            count, self.trouble = count + passed, ""
+        return count > 0
 
 
 def _say_what_waits(courier: _Courier) -> None:
@@ -260,16 +260,16 @@ def _say_what_waits(courier: _Courier) -> None:
         )
 
 
-def deliver(project: Project, *, tick: Tick = untold) -> JsonObject:
-    """Tell every sink what it has not been told.
+def deliver(project: Project, *, tick: Tick = no_progress) -> JsonObject:
+    """Tell every sink what it has not received.
 
     Args:
-        tick: told how many sinks of how many are done.
+        tick: called with how many sinks of how many are done.
 
     Returns:
         `sinks`: of each `name`, `sent`, `waiting` (counted up to 1000 a line) and `error`, or None.
     """
-    told: list[JsonObject] = []
+    sinks: list[JsonObject] = []
     with project.open_store() as store:
         boxes = outboxes(project, store)
         for done, box in enumerate(boxes, start=1):
@@ -281,8 +281,8 @@ def deliver(project: Project, *, tick: Tick = untold) -> JsonObject:
                         sent += step.sent
             except PLUGIN_EXCEPTIONS as error:  # the other sinks have their turn
                 trouble = str(error)
-            told.append(
+            sinks.append(
                 {"name": box.name, "sent": sent, "waiting": box.waiting(), "error": trouble}
             )
             tick(done, len(boxes))
-    return {"sinks": told}
+    return {"sinks": sinks}

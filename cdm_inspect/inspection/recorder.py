@@ -1,4 +1,4 @@
-"""Judging files and folders: each part is stored before anybody hears of it. Without torch."""
+"""Judging files and folders: each part is stored before anybody is notified. Without torch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def recording(project: Project, inspector: Inspector[Any]) -> Iterator[Recorder]
 
 
 class Recorder:
-    """Judges parts of one line and stores what is said of them, before anybody hears of it."""
+    """Judges parts of one line and stores what is said of them, before anybody is notified."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Recorder:
         named: dict[str, Any] = self._config.identity.of(inspection.image.as_posix())
         inspection = replace(inspection, **named | dict(identity or {}))
         stored = _append(self._store, inspection, evidence)
-        # What the store had already, observers have heard of.
+        # What the store had already, observers have received.
         if stored.inspected_at == inspection.inspected_at:
             self._project.registry.notify("cdm_inspect_verdict_reached", inspection=inspection)
             self._deliveries.wake()

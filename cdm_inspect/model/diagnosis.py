@@ -27,7 +27,7 @@ from cdm_inspect.model.diffusion import (
     martingale_gap,
     sample_dpm_solver,
 )
-from cdm_inspect.records import DoubleArray, Estimate, FloatArray, Tick, untold
+from cdm_inspect.records import DoubleArray, Estimate, FloatArray, Tick, no_progress
 
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 # From the last of these nothing of a part is left: what comes back is generated.
@@ -123,7 +123,7 @@ class DriftDiagnosis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Concern:
+class DiagnosisWarning:
     """What is to be warned of, for programs that say it in their own words.
 
     Attributes:
@@ -145,7 +145,7 @@ class Diagnosis:
     levels: tuple[LevelDiagnosis, ...]
     drifts: tuple[DriftDiagnosis, ...]
     warnings: tuple[str, ...]
-    concerns: tuple[Concern, ...] = ()
+    concerns: tuple[DiagnosisWarning, ...] = ()
 
 
 def diagnose_model(
@@ -156,7 +156,7 @@ def diagnose_model(
     sigmas: Sequence[float] = SIGMAS,
     starts: Sequence[float] = STARTS,
     steps: Sequence[int] = STEPS,
-    tick: Tick = untold,
+    tick: Tick = no_progress,
 ) -> Diagnosis:
     """Measure one model. The same seeds serve every model, so that two can be compared.
 
@@ -322,15 +322,15 @@ def _values(batches: Sequence[Tensor]) -> DoubleArray:
     return torch.cat(list(batches)).double().cpu().numpy()
 
 
-def _concerns(levels: Sequence[LevelDiagnosis]) -> Iterator[Concern]:
+def _concerns(levels: Sequence[LevelDiagnosis]) -> Iterator[DiagnosisWarning]:
     found = {
         "overfit": [level.sigma for level in levels if level.overfit.low > _OVERFIT],
         "variance": [level.sigma for level in levels if not 0.5 < level.z_squared.value < 2],
     }
     for kind, sigmas in found.items():
         if sigmas:
-            yield Concern(kind=kind, sigmas=tuple(sigmas))
+            yield DiagnosisWarning(kind=kind, sigmas=tuple(sigmas))
 
 
-def _listed(concern: Concern) -> str:
+def _listed(concern: DiagnosisWarning) -> str:
     return ", ".join(f"{sigma:g}" for sigma in concern.sigmas)

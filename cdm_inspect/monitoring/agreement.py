@@ -43,7 +43,7 @@ class Agreement:
     Attributes:
         n: parts with two opinions.
         agreed: of them, with the same one twice.
-        kappa: None where one answer was given to all, or there are no parts: nothing can be told.
+        kappa: None where one answer was given to all, or there are no parts: nothing can be said.
         lower: end of the 95 % interval, like `upper`.
         word: `very-good`, `marginal` or `unacceptable`; empty without kappa.
     """

@@ -72,9 +72,9 @@ class Chart:
             )
         if drift > -_LEAST_DRIFT:
             raise InvalidOption(
-                f"a change of {shift:g} standard deviations cannot be told from the scatter of "
-                f"{parts} held-out good parts; that takes {parts_needed(shift)}. Calibrate on "
-                "more, or look for a larger change."
+                f"a change of {shift:g} standard deviations cannot be distinguished from the "
+                f"scatter of {parts} held-out good parts; that takes {parts_needed(shift)}. "
+                "Calibrate on more, or look for a larger change."
             )
         # Each side alone gives a false alarm half as often as both.
         highest = 300 / abs(drift)  # e^600 parts are enough

@@ -10,7 +10,7 @@ from cdm_inspect.monitoring.agreement import SecondOpinion
 from cdm_inspect.plugins.contracts import VerdictStore
 from cdm_inspect.records import JUDGED, Decision, Purpose, Review, StoredInspection, Verdict
 
-Told = tuple[StoredInspection, Review]
+Reviewed = tuple[StoredInspection, Review]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +27,9 @@ class LineDecisions:
         opinions: second ones that were made within the time.
     """
 
-    made: tuple[Told, ...]
-    standing: Mapping[int, Told]
-    audits: tuple[Told, ...]
+    made: tuple[Reviewed, ...]
+    standing: Mapping[int, Reviewed]
+    audits: tuple[Reviewed, ...]
     opinions: tuple[SecondOpinion, ...]
 
 
@@ -43,21 +43,21 @@ def read_decisions(
         expected: parts inspected within the time that have a decision. People may decide later; who
             has read so many need not read on.
     """
-    told = list(store.decisions(line, since=since, until=until))
-    opinions = _second_opinions(store, told)
+    reviewed = list(store.decisions(line, since=since, until=until))
+    opinions = _second_opinions(store, reviewed)
     made = tuple(
         (part, review)
-        for part, review in told
+        for part, review in reviewed
         if review.decision is not Decision.UNDO and review.purpose is not Purpose.DISAGREEMENT
     )
-    standing = _standing(told, since, until)
+    standing = _standing(reviewed, since, until)
     now, begin, days = dt.datetime.now(dt.UTC), until, 1
     while begin <= now and len(standing) < expected:
         end = begin + dt.timedelta(days=days)
-        told += store.decisions(line, since=begin, until=end)
-        standing = _standing(told, since, until)
+        reviewed += store.decisions(line, since=begin, until=end)
+        standing = _standing(reviewed, since, until)
         begin, days = end, 2 * days
-    drawn = {part.id for part, review in told if review.purpose is Purpose.AUDIT}
+    drawn = {part.id for part, review in reviewed if review.purpose is Purpose.AUDIT}
     return LineDecisions(
         made=made,
         standing=standing,
@@ -70,10 +70,12 @@ def read_decisions(
     )
 
 
-def _standing(told: Sequence[Told], since: dt.datetime, until: dt.datetime) -> dict[int, Told]:
+def _standing(
+    reviewed: Sequence[Reviewed], since: dt.datetime, until: dt.datetime
+) -> dict[int, Reviewed]:
     return {
         part.id: (part, review)
-        for part, review in told
+        for part, review in reviewed
         if since <= part.inspected_at < until and _stands(part, review)
     }
 
@@ -87,11 +89,13 @@ def _stands(part: StoredInspection, review: Review) -> bool:
     )
 
 
-def _second_opinions(store: VerdictStore, told: Sequence[Told]) -> tuple[SecondOpinion, ...]:
+def _second_opinions(
+    store: VerdictStore, reviewed: Sequence[Reviewed]
+) -> tuple[SecondOpinion, ...]:
     """Each with what stood when it was given; only where both are accept or reject."""
     found: list[SecondOpinion] = []
     former: dict[int, Review] = {}
-    for part, review in told:
+    for part, review in reviewed:
         if review.purpose is not Purpose.SECOND:
             former[part.id] = review
             continue

@@ -39,13 +39,13 @@ class LeftOut:
         reason: "no-part-passes" or "few-parts".
         parts: good parts behind it.
         needed: how many it takes; None where no number is enough.
-        told: the same for people.
+        message: the same for people.
     """
 
     reason: str
     parts: int
     needed: int | None
-    told: str
+    message: str
 
 
 def drift(
@@ -83,7 +83,7 @@ def drift(
         watch.save()
     return {
         **watch.to_json(),
-        "left_out": {name: why.told for name, why in left_out.items()},
+        "left_out": {name: why.message for name, why in left_out.items()},
         "left_out_why": {
             name: {"reason": why.reason, "parts": why.parts, "needed": why.needed}
             for name, why in left_out.items()
@@ -119,17 +119,17 @@ def charts_of(
                 reason="no-part-passes",
                 parts=known,
                 needed=needed,
-                told="by this calibration no part passes, so that there is none to follow.",
+                message="by this calibration no part passes, so that there is none to follow.",
             )
             continue
         try:
             charts[name] = Chart.for_shift(shift, rate, parts=known)
         except InvalidOption as error:
             left_out[name] = LeftOut(
-                reason="few-parts", parts=known, needed=needed, told=str(error)
+                reason="few-parts", parts=known, needed=needed, message=str(error)
             )
     if not charts:
-        raise InvalidOption(left_out[_ODDNESS].told)
+        raise InvalidOption(left_out[_ODDNESS].message)
     return charts, left_out
 
 
@@ -159,7 +159,7 @@ def normal_scores(
     p_value: float | None,
     acquisition: Mapping[str, float],
 ) -> dict[str, float]:
-    """What each chart hears of a part, by its name; nothing where the part has nothing to say.
+    """What each chart takes of a part, by its name; nothing where the part has nothing to say.
 
     Args:
         calibration: that has judged the part.
@@ -192,7 +192,7 @@ def describe_alarm(alarm: JsonObject) -> str:
 class LineWatch:
     """Where the charts of a line stand; kept in its store.
 
-    What is kept depends on the parts alone: each is heard as the thresholds say that it was judged
+    What is kept depends on the parts alone: each counts as the thresholds say that it was judged
     by. So stations that have not taken up new thresholds yet, and those that have, agree.
 
     Args:
@@ -298,7 +298,7 @@ class LineWatch:
         if state.calls == before.calls:
             return
         alarm = state.alarms[-1]
-        told = {
+        entry = {
             "chart": name,
             "inspection": alarm.part,
             "at": part.inspected_at.isoformat(),
@@ -308,7 +308,7 @@ class LineWatch:
         # Of each chart the first and the latest: there is no end to them while a change lasts.
         if state.calls > 2:
             self.alarms.remove([a for a in self.alarms if a["chart"] == name][-1])
-        self.alarms.append(told)
+        self.alarms.append(entry)
 
     def _is_followed(self, part: StoredInspection) -> bool:
         known = self._followed.get(part.calibration)

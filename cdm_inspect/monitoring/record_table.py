@@ -89,13 +89,13 @@ def _pages(
 
 def _row(store: VerdictStore, part: StoredInspection) -> dict[str, Any]:
     # Few parts are decided; only those have more to tell.
-    told = standing_review(store.reviews(part.id)) if part.decision else None
+    standing = standing_review(store.reviews(part.id)) if part.decision else None
     own = {
         "verdict": part.verdict.value,
         "regions": len(part.regions),
         "decision": part.decision.value if part.decision else None,
-        "decision_reason": told.reason if told else None,
-        "comment": told.comment if told else None,
+        "decision_reason": standing.reason if standing else None,
+        "comment": standing.comment if standing else None,
         "decisions": part.version,
     }
     return {name: own[name] if name in own else getattr(part, name) for name in COLUMNS}

@@ -22,7 +22,7 @@ from cdm_inspect.config.shifts import Shift, shifts_between
 from cdm_inspect.encoding import as_json
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.monitoring.agreement import LineAgreement, summarise_agreement
-from cdm_inspect.monitoring.decisions import LineDecisions, Told, read_decisions
+from cdm_inspect.monitoring.decisions import LineDecisions, Reviewed, read_decisions
 from cdm_inspect.monitoring.escapes import EscapeEstimate, Stratum, estimate_escapes
 from cdm_inspect.monitoring.p_chart import PChart, p_chart
 from cdm_inspect.monitoring.score_sample import HOUR, ScoreHistogram, bin_scores, draw_parts
@@ -246,7 +246,7 @@ def summarise_line(
     shifts = shifts_between(since, until, config)
     judged = [counts.by_decision[decision] for decision in JUDGED]
     flag_chart, false_reject_chart = _charts(cells, shifts, is_by_shift=until - since > _BY_SHIFT)
-    standing = sorted(decisions.standing.values(), key=lambda told: told[1].decided_at)
+    standing = sorted(decisions.standing.values(), key=lambda pair: pair[1].decided_at)
     reviewers = _reviewers(decisions.made)
     return LineStatistics(
         line=line,
@@ -384,18 +384,18 @@ def _pareto(reviews: Iterable[Review]) -> tuple[ReasonCount, ...]:
     return tuple(found)
 
 
-def _reviewers(made: Iterable[Told]) -> tuple[ReviewerFigures, ...]:
-    by_name: dict[str, list[Told]] = defaultdict(list)
+def _reviewers(made: Iterable[Reviewed]) -> tuple[ReviewerFigures, ...]:
+    by_name: dict[str, list[Reviewed]] = defaultdict(list)
     for part, review in made:
         by_name[review.reviewer].append((part, review))
-    return tuple(_figures(name, told) for name, told in sorted(by_name.items()))
+    return tuple(_figures(name, reviewed) for name, reviewed in sorted(by_name.items()))
 
 
-def _figures(name: str, told: Sequence[Told]) -> ReviewerFigures:
-    seen = [review.seen_ms for _, review in told if review.seen_ms is not None]
+def _figures(name: str, reviewed: Sequence[Reviewed]) -> ReviewerFigures:
+    seen = [review.seen_ms for _, review in reviewed if review.seen_ms is not None]
     return ReviewerFigures(
         reviewer=name,
-        parts=len({part.id for part, _ in told}),
+        parts=len({part.id for part, _ in reviewed}),
         timed=len(seen),
         median_ms=float(np.median(seen)) if seen else None,
         p90_ms=float(np.quantile(seen, 0.9)) if seen else None,

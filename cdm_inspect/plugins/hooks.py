@@ -5,8 +5,8 @@ A plugin is a module (or object) named by an entry point:
     [project.entry-points.cdm_inspect]
     my-scorer = "my_package.plugin"
 
-Registration hooks return offers and run once, at start. Observers are told what happened; what
-they raise is logged and changes nothing.
+Registration hooks return offers and run once, at start. Observers learn what happened; what they
+raise is logged and changes nothing.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Hooks:
 
     @hookspec
     def cdm_inspect_sinks(self) -> Iterable[SinkOffer]:  # type: ignore[empty-body]
-        """Offer sinks: somebody else who is told of verdicts, and of none too few.
+        """Offer sinks: somebody else who receives verdicts, and of none too few.
 
         Example:
             @hookimpl

@@ -67,7 +67,7 @@ T = TypeVar(
 )
 
 
-class Trouble(StrEnum):
+class PluginProblem(StrEnum):
     """What is wrong with a plugin, for programs that say it in their own words."""
 
     DISABLED = "disabled"
@@ -102,19 +102,19 @@ class PluginRow:
     file: str = ""
     status: str = "loaded"
     reason: str = ""
-    troubles: list[Trouble] = field(default_factory=list)
+    troubles: list[PluginProblem] = field(default_factory=list)
     hooks: list[str] = field(default_factory=list)
     offers: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def refuse(self, reason: str, trouble: Trouble) -> None:
+    def refuse(self, reason: str, trouble: PluginProblem) -> None:
         """Note why it, or a part of it, is not used."""
         self.note(trouble)
         self.status = "refused" if not self.offers else "partly refused"
         line = " ".join(reason.split())  # pluggy writes several
         self.reason = f"{self.reason}; {line}" if self.reason else line
 
-    def note(self, trouble: Trouble) -> None:
+    def note(self, trouble: PluginProblem) -> None:
         """Note a kind of trouble, once."""
         if trouble not in self.troubles:
             self.troubles.append(trouble)
@@ -260,24 +260,24 @@ class Registry:
         if distribution != BUILTIN:
             if os.environ.get(DISABLE_VARIABLE):
                 row.status, row.reason = "disabled", f"{DISABLE_VARIABLE} is set"
-                row.note(Trouble.DISABLED)
+                row.note(PluginProblem.DISABLED)
                 return
             allow = self.config.allow
             if allow is not None and (why := why_refused(point.dist, allow)):
                 row.status, row.reason = "not allowed", why
-                row.note(Trouble.NOT_ALLOWED)
+                row.note(PluginProblem.NOT_ALLOWED)
                 return
         began = time.perf_counter()
         try:
             plugin = point.load()
-        except PLUGIN_EXCEPTIONS as error:  # whatever a stranger's module does
-            row.refuse(f"import failed: {type(error).__name__}: {error}", Trouble.IMPORT)
+        except PLUGIN_EXCEPTIONS as error:  # whatever a plugin's module does
+            row.refuse(f"import failed: {type(error).__name__}: {error}", PluginProblem.IMPORT)
             self._warn(row)
             return
         row.seconds = round(time.perf_counter() - began, 3)
         row.file = str(getattr(sys.modules.get(point.module), "__file__", None) or "")
         if row.seconds > _SLOW_SECONDS:
-            row.note(Trouble.SLOW)
+            row.note(PluginProblem.SLOW)
             row.reason = (
                 f"its import took {row.seconds:.1f} s, at every start; it should import what is "
                 "heavy where it builds"
@@ -299,7 +299,7 @@ class Registry:
             # Refused for its signature, a plugin may still be registered with live hooks.
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
-            row.refuse(f"wrong hook: {error}", Trouble.HOOK)
+            row.refuse(f"wrong hook: {error}", PluginProblem.HOOK)
             self._warn(row)
             return False
         return True
@@ -308,14 +308,14 @@ class Registry:
         kind = _KINDS[hook][0]
         try:
             offers = list(implementation.function())
-        except PLUGIN_EXCEPTIONS as error:  # a stranger's code
-            row.refuse(f"{hook} raised {type(error).__name__}: {error}", Trouble.RAISED)
+        except PLUGIN_EXCEPTIONS as error:  # a plugin's code
+            row.refuse(f"{hook} raised {type(error).__name__}: {error}", PluginProblem.RAISED)
             self._warn(row)
             return
         for offer in offers:
             problem = check_offer(offer, kind)
             if problem:
-                row.refuse(f"{hook}: {problem}", Trouble.OFFER)
+                row.refuse(f"{hook}: {problem}", PluginProblem.OFFER)
                 self._warn(row)
                 continue
             row.offers.append(f"{_word(kind)} {offer.name}")
@@ -335,18 +335,18 @@ class Registry:
                 claim.row.refuse(
                     f"the {_word(kind)} {name!r} is also offered by {', '.join(others)}; choose "
                     f"with plugins.replaces",
-                    Trouble.NAME_TAKEN,
+                    PluginProblem.NAME_TAKEN,
                 )
                 self._warn(claim.row)
 
     def _winner(self, claims: Sequence[_Claim]) -> _Claim | None:
-        """The one claim to a name that counts; None where it cannot be told."""
+        """The one claim to a name that counts; None where it cannot be decided."""
         chosen = self.config.replaces.get(claims[0].offer.name)
         named = [c for c in claims if chosen in (c.row.name, c.row.distribution)]
         if named:  # else it is about another kind of that name; see `named`
             return named[0] if len(named) == 1 else None
         builtin = [claim for claim in claims if claim.row.distribution == BUILTIN]
-        # A stranger replaces what is built in only where the project says so.
+        # A plugin replaces what is built in only where the project says so.
         eligible = builtin or claims
         return eligible[0] if len(eligible) == 1 else None
 

@@ -91,7 +91,7 @@ class ReviewDesk:
 
     Args:
         store: where inspections are kept.
-        notify: told of every decision after it is stored.
+        notify: called with every decision after it is stored.
     """
 
     def __init__(

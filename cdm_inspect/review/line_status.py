@@ -28,7 +28,7 @@ _MOST_EVENTS = 1000
 SAVED = "save-thresholds"
 
 
-class Misfit(StrEnum):
+class ExportProblem(StrEnum):
     """Why an export cannot be used, for programs that say it in their own words."""
 
     DAMAGED = "damaged"
@@ -148,7 +148,7 @@ class ExportFacts:
     fits: bool
     thresholds_differ: bool
     problem: str
-    misfit: Misfit | None
+    misfit: ExportProblem | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,7 +329,7 @@ def _version(
     record: JsonObject, event: Event | None, calibration: Calibration | None
 ) -> CalibrationVersion:
     basis: dict[str, Any] = record.get("basis") or {}
-    by_hand = "who" in basis
+    is_manual = "who" in basis
     return CalibrationVersion(
         version=record["version"],
         id=str(record.get("id", "")),
@@ -341,7 +341,7 @@ def _version(
         who=event.who if event else str(basis.get("who", "")),
         role=event.role if event else str(basis.get("role", "")),
         reason=event.reason if event else str(basis.get("reason", "")),
-        is_recorded=event is not None or not by_hand,
+        is_recorded=event is not None or not is_manual,
         is_in_force=calibration is not None
         and (calibration.id, calibration.version) == (record.get("id"), record["version"]),
     )
@@ -356,17 +356,17 @@ def _exports(
         try:
             artefact = read_artefact(folder)
         except CdmInspectError as error:
-            found.append(_export(folder.name, None, str(error), Misfit.DAMAGED))
+            found.append(_export(folder.name, None, str(error), ExportProblem.DAMAGED))
             continue
-        misfit: Misfit | None = None
+        misfit: ExportProblem | None = None
         if artefact.model != model:
-            misfit = Misfit.OTHER_MODEL
+            misfit = ExportProblem.OTHER_MODEL
             problem = (
                 f"it has the model {artefact.model}, the line now has {model or 'none'}. Export "
                 "again."
             )
         elif calibration is None or artefact.scoring_id != calibration.scoring_id:
-            misfit = Misfit.OTHER_SCORES
+            misfit = ExportProblem.OTHER_SCORES
             problem = (
                 f"it scores as by calibration {artefact.calibration}, which is no longer how the "
                 "line scores. Export again."
@@ -382,7 +382,7 @@ def _export(
     name: str,
     artefact: Artefact | None,
     problem: str,
-    misfit: Misfit | None,
+    misfit: ExportProblem | None,
     *,
     differs: bool = False,
 ) -> ExportFacts:

@@ -34,10 +34,12 @@ def check_subject(
     """
     standing = standing_review(known)
     said = part.decision.value if part.decision else "that nobody decides yet"
-    told = f"{part.reviewer or 'somebody'} has decided part {part.id} since it was shown: {said}"
+    happened = (
+        f"{part.reviewer or 'somebody'} has decided part {part.id} since it was shown: {said}"
+    )
     if standing is not None and standing.purpose is Purpose.DISAGREEMENT:
-        told = f"part {part.id} was left open since it was shown: two people do not agree on it"
-    conflict = DecisionConflict(f"{told}. Look at it again; your decision was not recorded.")
+        happened = f"part {part.id} was left open since it was shown: two people do not agree on it"
+    conflict = DecisionConflict(f"{happened}. Look at it again; your decision was not recorded.")
     if review.version is not None and review.version != part.version:
         return  # the store refuses it, and tells the audit
     if review.decision is Decision.UNDO:
@@ -101,7 +103,7 @@ def opponents(known: Sequence[Review]) -> frozenset[str]:
         known: decisions on the part, oldest first.
     """
     standing: list[Review] = []
-    quarrels: dict[str, frozenset[str]] = {}
+    disagreements: dict[str, frozenset[str]] = {}
     second = None
     for review in known:
         if review.purpose is Purpose.SECOND:
@@ -111,11 +113,11 @@ def opponents(known: Sequence[Review]) -> frozenset[str]:
         else:
             if review.purpose is Purpose.DISAGREEMENT and standing and second is not None:
                 two = {standing[-1].reviewer, second.reviewer}
-                quarrels[review.client_id] = frozenset(two)
+                disagreements[review.client_id] = frozenset(two)
             standing.append(review)
     for review in reversed(standing):
         if review.purpose is Purpose.DISAGREEMENT:
-            return quarrels.get(review.client_id, frozenset())
+            return disagreements.get(review.client_id, frozenset())
         if review.decision in JUDGED:
             break
     return frozenset()

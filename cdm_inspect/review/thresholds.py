@@ -187,17 +187,17 @@ def _zones(review: float, reject: float | None) -> str:
 
 
 def _expected(outcome: Outcome, costs: Costs) -> str:
-    def told(figure: Estimate) -> str:
+    def band(figure: Estimate) -> str:
         return f"{figure.value:.4g} ({figure.low:.4g} to {figure.high:.4g})"
 
     found, more = outcome.expected, outcome.difference.cost_per_day
     return (
         f"By {outcome.reviewed} judged parts, {outcome.defects} of them confirmed defects, "
-        f"{outcome.parts_per_day:g} parts a day bring {told(found.escapes)} escapes, "
-        f"{told(found.false_rejects)} false rejects and {told(found.reviews)} reviews; with "
+        f"{outcome.parts_per_day:g} parts a day bring {band(found.escapes)} escapes, "
+        f"{band(found.false_rejects)} false rejects and {band(found.reviews)} reviews; with "
         f"{costs.escape:g} for an escape, {costs.false_reject:g} for a rejected good part, "
         f"{costs.review:g} for a review and {costs.defect_share:.2%} of parts defective that costs "
-        f"{told(found.cost_per_day)} a day, which is {told(more)} more than before (95 % bands)."
+        f"{band(found.cost_per_day)} a day, which is {band(more)} more than before (95 % bands)."
     )
 
 

@@ -46,7 +46,7 @@ def fit_scorer(
 
     Where few parts are held out, parts that the model has trained on teach the statistics too. They
     are never scored. To what the model has by heart of them, a held-out part and a fresh one are
-    strangers alike.
+    parts it has not seen alike.
 
     Args:
         scorer: built; changed in place.

@@ -31,7 +31,7 @@ class LineScorer:
     """What everything that judges prepared images of a line goes through.
 
     Pixels outside the region are levelled before the scorer or the seed of its noise sees them, so
-    that no scorer, ours or a stranger's, can let them into a score.
+    that no scorer, ours or a plugin's, can let them into a score.
 
     Args:
         scorer: built in or a plugin's.
@@ -112,7 +112,7 @@ class LineScorer:
         """
         image = self.seen(prepared)
         batch = torch.from_numpy(image[None]).to(self.device)
-        with self._blamed() as scorer:
+        with self._attributed() as scorer:
             evidence: Tensor = scorer.observe(batch, seeds=[self._seed(image)]).float().cpu()
             found = tuple(evidence.shape)
             if found[:1] != (1,) or not torch.isfinite(evidence).all():
@@ -142,7 +142,7 @@ class LineScorer:
         Raises:
             PluginFailed: as for `observe`.
         """
-        with self._blamed() as scorer:
+        with self._attributed() as scorer:
             scorer.fit(evidence)
 
     def judge(self, evidence: Tensor, size: Sequence[int]) -> ScoreBatch:
@@ -151,7 +151,7 @@ class LineScorer:
         Raises:
             PluginFailed: as for `score`.
         """
-        with self._blamed() as scorer:
+        with self._attributed() as scorer:
             return self._checked(scorer.judge(evidence), len(evidence), size)
 
     def combine(self, evidence: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class LineScorer:
         Raises:
             PluginFailed: as for `observe`.
         """
-        with self._blamed():
+        with self._attributed():
             assert self.tuned is not None
             layers = self.tuned.combine(evidence).float().cpu()
             if layers.shape[:1] != (1,):
@@ -169,7 +169,7 @@ class LineScorer:
 
     def tune(self, good: Tensor, damaged: DamagedParts) -> None:
         """Let a tuned scorer choose; see `contracts.TunedScorer`."""
-        with self._blamed():
+        with self._attributed():
             assert self.tuned is not None
             self.tuned.tune(good, damaged)
 
@@ -181,7 +181,7 @@ class LineScorer:
 
     def pool(self, layers: Tensor, size: Sequence[int]) -> ScoreBatch:
         """Scores and maps from layers of a tuned scorer."""
-        with self._blamed():
+        with self._attributed():
             assert self.tuned is not None
             return self._checked(self.tuned.pool(layers), len(layers), size)
 
@@ -189,7 +189,7 @@ class LineScorer:
         """What the scorer says of the parts and of its choices; empty if it says nothing."""
         if self.tuned is None:
             return {}
-        with self._blamed():
+        with self._attributed():
             found: JsonObject = json.loads(json.dumps(dict(self.tuned.describe())))
             return found
 
@@ -223,7 +223,7 @@ class LineScorer:
                 self.scorer.restore(state)
 
     @contextlib.contextmanager
-    def _blamed(self) -> Iterator[FittedScorer]:
+    def _attributed(self) -> Iterator[FittedScorer]:
         with attribute_to_plugin():
             if self.fitted is None:
                 raise TypeError("this scorer learns nothing from good parts")

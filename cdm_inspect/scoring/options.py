@@ -79,7 +79,7 @@ class FeaturesOptions(PoolingOptions):
 
     Attributes:
         blur: as everywhere, but in pixels of a quarter of the image's size.
-        sigmas: noise levels that the network is told; the parts themselves stay without noise.
+        sigmas: noise levels that the network is given; the parts themselves stay without noise.
         dimensions: of the random projection of each resolution's features.
         density: of what good parts have: one "gaussian", or the nearest of `memory` "neighbours".
         memory: vectors that "neighbours" keeps.

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session, aliased
 from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import StorageError
 from cdm_inspect.plugins.contracts import AuditEntry
-from cdm_inspect.records import Decision, Purpose, Tick, untold
+from cdm_inspect.records import Decision, Purpose, Tick, no_progress
 from cdm_inspect.storage.engine import Database
 from cdm_inspect.storage.schema import AuditRow, Base, DecisionRow, InspectionRow, Status
 
@@ -97,7 +97,7 @@ def has_entry(session: Session, anchor: Anchor) -> bool:
 
 
 def first_bad_entry(
-    session: Session, anchors: Sequence[Anchor] = (), tick: Tick = untold
+    session: Session, anchors: Sequence[Anchor] = (), tick: Tick = no_progress
 ) -> tuple[int, int | None]:
     """Read the whole chain.
 
@@ -138,14 +138,14 @@ def first_bad_entry(
     return count, None
 
 
-def unlike_parts(session: Session, tick: Tick = untold) -> list[int]:
+def unlike_parts(session: Session, tick: Tick = no_progress) -> list[int]:
     """Numbers of inspections that are not, or whose decisions are not, what the chain tells.
 
     Those that have been deleted since are left out, and so are entries of the first versions, which
     do not name the decision.
     """
     unlike: set[int] = set()
-    told, last = 0, 0
+    count, last = 0, 0
     expected, _ = head(session)
     unnamed: set[int] = set()
     page = select(AuditRow.number, AuditRow.entry).order_by(AuditRow.number).limit(_PAGE)
@@ -164,11 +164,11 @@ def unlike_parts(session: Session, tick: Tick = untold) -> list[int]:
             part, found = parts.get(entry["inspection"]), decisions.get(client)
             if part is None:
                 continue
-            told += found is not None
+            count += found is not None
             if found is None or not _is_told(entry, found) or not _is_judged(entry, part):
                 unlike.add(entry["inspection"])
     unlike.update(session.scalars(_standing_otherwise()))
-    if session.scalar(select(func.count()).select_from(DecisionRow)) != told:
+    if session.scalar(select(func.count()).select_from(DecisionRow)) != count:
         texts = session.scalars(select(AuditRow.entry).where(AuditRow.entry.contains("client")))
         clients = {json.loads(text).get("client") for text in texts}
         kept = session.execute(select(DecisionRow.client_id, DecisionRow.inspection_id))

@@ -1,4 +1,4 @@
-"""What people do, beside deciding on parts: kept as rows, and told in the audit chain."""
+"""What people do, beside deciding on parts: kept as rows, and entered in the audit chain."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def keep_event(database: Database, event: Event) -> None:
                 former = session.scalar(select(func.max(EventRow.id))) or 0
             elif _is_kept(session, values, former):
                 return
-            told = {**values, "at": event.at.isoformat(), "inspection": event.inspection_id}
-            del told["inspection_id"]
+            entry = {**values, "at": event.at.isoformat(), "inspection": event.inspection_id}
+            del entry["inspection_id"]
             audit.add_entry(
                 database,
                 session,
-                {name: value for name, value in told.items() if value not in ("", None, {})},
+                {name: value for name, value in entry.items() if value not in ("", None, {})},
             )
             session.add(EventRow(**values))
 

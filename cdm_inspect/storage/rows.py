@@ -172,7 +172,7 @@ def to_review(row: DecisionRow | Row[Any]) -> Review:
 
 
 def to_event(row: EventRow) -> Event:
-    """What somebody has done, as it was told."""
+    """What somebody has done, as it was entered."""
     names = ("action", "who", "role", "line", "inspection_id", "reason", "facts", "at")
     return Event(**{name: getattr(row, name) for name in names})
 

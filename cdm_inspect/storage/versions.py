@@ -207,7 +207,7 @@ def migrate(connection: Connection, revision: str = "head") -> None:
 
 
 def _alembic_config(connection: Connection) -> Config:
-    """What Alembic is told; its scripts lie inside the package."""
+    """What Alembic is given; its scripts lie inside the package."""
     from alembic.config import Config
 
     config = Config()

@@ -24,7 +24,7 @@ from cdm_inspect.images import damage
 from cdm_inspect.model.diffusion import PRESETS, ConsistentDenoiser
 from cdm_inspect.plugins.contracts import Denoiser, Posterior, Scorer, ScorerOffer, TrainedScorer
 from cdm_inspect.plugins.registry import check_offer
-from cdm_inspect.records import FloatArray, untold
+from cdm_inspect.records import FloatArray, no_progress
 from cdm_inspect.scoring.fitting import fit_scorer
 from cdm_inspect.scoring.line_scorer import LineScorer
 
@@ -119,7 +119,7 @@ def fitted_scorer(
 ) -> LineScorer:
     """A scorer as a line uses it, fitted on good parts if it is of the kind that learns."""
     scorer = build_scorer(offer, options, region)
-    fit_scorer(scorer, good_parts(24, 0), trained_on=good_parts(24, 3), tick=untold)
+    fit_scorer(scorer, good_parts(24, 0), trained_on=good_parts(24, 3), tick=no_progress)
     return scorer
 
 
@@ -281,7 +281,7 @@ class ScorerConformance:
         if not self.offer.is_traceable:
             return
         scorer = build_scorer(self.offer, self.options, denoiser=small_network())
-        fit_scorer(scorer, good_parts(24, 0), trained_on=good_parts(24, 3), tick=untold)
+        fit_scorer(scorer, good_parts(24, 0), trained_on=good_parts(24, 3), tick=no_progress)
         graph = _Traced(scorer.scorer, small_network()).eval()
         images = torch.from_numpy(fresh)
         sizes = ({0: torch.export.Dim("batch")},)

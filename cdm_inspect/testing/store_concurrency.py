@@ -37,7 +37,7 @@ def _append_many(
 
 
 def _append_until_killed(
-    offer: StoreOffer, options: dict[str, Any], root: Path, first: int, told: Any
+    offer: StoreOffer, options: dict[str, Any], root: Path, first: int, pipe: Any
 ) -> None:
     """In a process of its own: tells the number of each part once the store has it."""
     number = first
@@ -45,7 +45,7 @@ def _append_until_killed(
         while True:
             stored = store.append(a_part(number), evidence=evidence_of(number))
             store.record_review(a_review(stored.id, client_id=f"review {number}"))
-            told.send(number)
+            pipe.send(number)
             number += 1
 
 
@@ -197,7 +197,7 @@ class ConcurrencyConformance:
             assert child.pid is not None
             os.kill(child.pid, signal.SIGKILL)
             child.join()
-            while here.poll():  # told before it died
+            while here.poll():  # reported before it died
                 try:
                     known = here.recv() + 1
                 except EOFError:

@@ -61,7 +61,7 @@ class DecisionConformance:
     def test_a_decision_on_what_has_changed_is_refused(
         self, options: dict[str, Any], tmp_path: Path
     ) -> None:
-        """Of two that saw the same, one decides; the other is told by whom."""
+        """Of two that saw the same, one decides; the other learns by whom."""
         with open_store(self.offer, options, tmp_path) as store:
             part = store.append(a_part(1), evidence=None)
             mine = a_review(part.id, version=part.version)

@@ -59,7 +59,7 @@ def bench(
         scorers: names; the first is what the others are compared with.
         device: "auto", "cpu" or "cuda".
         limit: judge at most so many parts, half of them good; None means all.
-        tick: told what is done, and how many of how many.
+        tick: called with what is done, and how many of how many.
 
     Returns:
         `rows`, one a scorer, best first; `left_out` with the reasons; `report`, a PNG.

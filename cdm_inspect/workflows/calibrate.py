@@ -17,7 +17,7 @@ from cdm_inspect.images import (
 )
 from cdm_inspect.monitoring.drift import charts_of
 from cdm_inspect.project import Project
-from cdm_inspect.records import FloatArray, JsonObject, Tick, untold
+from cdm_inspect.records import FloatArray, JsonObject, Tick, no_progress
 from cdm_inspect.scoring.fitting import fit_scorer, score_damaged
 from cdm_inspect.scoring.line_scorer import LineScorer
 from cdm_inspect.workflows.assembly import (
@@ -34,7 +34,7 @@ def calibrate(
     scorer: str | None = None,
     max_false_reject: float | None = None,
     device: str = "auto",
-    tick: Tick = untold,
+    tick: Tick = no_progress,
 ) -> Calibration:
     """Fit a scorer on good parts, set the threshold by those held out, and put it into force.
 
@@ -58,7 +58,7 @@ def derive_calibration(
     scorer: str | None = None,
     max_false_reject: float | None = None,
     device: str = "auto",
-    tick: Tick = untold,
+    tick: Tick = no_progress,
 ) -> Calibration:
     """What a scorer learns of good parts, and the threshold by those that were held out.
 

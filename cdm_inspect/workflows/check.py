@@ -26,7 +26,7 @@ from cdm_inspect.images import (
     read_bytes,
 )
 from cdm_inspect.project import Project
-from cdm_inspect.records import ImageProblem, Tick, untold
+from cdm_inspect.records import ImageProblem, Tick, no_progress
 
 _ODDEST = 0.1
 """Share of the held-out good parts that are listed."""
@@ -81,7 +81,7 @@ class CheckReport:
         return self.usable >= self.needed and self.n_train > 0
 
 
-def check(project: Project, line: str, *, tick: Tick = untold) -> CheckReport:
+def check(project: Project, line: str, *, tick: Tick = no_progress) -> CheckReport:
     """Read every good part of a line and say which cannot be used, which are odd, and why."""
     config = project.config.line(line)
     folder = project.path(config.normal)

@@ -10,7 +10,7 @@ import numpy as np
 
 from cdm_inspect.images import battery
 from cdm_inspect.project import Project
-from cdm_inspect.records import JsonObject, Tick, untold
+from cdm_inspect.records import JsonObject, Tick, no_progress
 from cdm_inspect.scoring.fitting import SEED
 from cdm_inspect.workflows.assembly import good_parts_of, open_inspector
 
@@ -28,7 +28,7 @@ def measure_detectability(
     repeats: int = 4,
     seed: int = 0,
     device: str = "auto",
-    tick: Tick = untold,
+    tick: Tick = no_progress,
 ) -> JsonObject:
     """Damage held-out good parts in known ways and count what the line's threshold catches.
 

@@ -15,7 +15,7 @@ from cdm_inspect.images import spread_evenly
 from cdm_inspect.model.checkpoint import load_model
 from cdm_inspect.model.diagnosis import diagnose_model, restore
 from cdm_inspect.project import Project
-from cdm_inspect.records import FloatArray, JsonObject, Tick, untold
+from cdm_inspect.records import FloatArray, JsonObject, Tick, no_progress
 from cdm_inspect.workflows.assembly import good_parts_of, load_line_model
 from cdm_inspect.workflows.reports.figures import draw_diagnosis
 
@@ -28,7 +28,7 @@ def diagnose(
     parts: int = 24,
     device: str = "auto",
     report: Path | None = None,
-    tick: Tick = untold,
+    tick: Tick = no_progress,
 ) -> JsonObject:
     """Measure the model of a line on held-out good parts; draws one page, and writes its figures.
 
@@ -37,7 +37,7 @@ def diagnose(
         parts: at most so many held-out parts, and as many training parts.
         device: "auto", "cpu" or "cuda".
         report: where the PNG goes, and the JSON beside it; None means the project's `reports/`.
-        tick: told how many measurements are done.
+        tick: called with how many measurements are done.
 
     Returns:
         The JSON of `diagnose`.

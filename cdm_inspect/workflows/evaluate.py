@@ -36,7 +36,7 @@ from cdm_inspect.records import (
     FloatArray,
     JsonObject,
     Tick,
-    untold,
+    no_progress,
 )
 from cdm_inspect.workflows.assembly import TrainedInspector, open_inspector
 from cdm_inspect.workflows.detectability import draw_detectability, measure_detectability
@@ -63,7 +63,7 @@ def evaluate(
     robustness: bool = False,
     compare: Path | None = None,
     margin: float = MARGIN,
-    tick: Tick = untold,
+    tick: Tick = no_progress,
 ) -> JsonObject:
     """Judge labelled parts and compare with their labels; writes an HTML, a JSON and a PNG report.
 

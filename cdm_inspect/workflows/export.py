@@ -85,7 +85,7 @@ def export(
         options: of the exporter, over those of the project file.
         any_size: whether the graph takes photographs of any size.
         licence: under which the model may be used, as a text for its metadata.
-        tick: told what is done, and how far it is.
+        tick: called with what is done, and how far it is.
 
     Returns:
         `line`, `name`, `folder`, `files` with sizes in bytes, `model`, `scorer`, `calibration`,

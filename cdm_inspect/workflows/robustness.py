@@ -95,7 +95,7 @@ def measure_robustness(
         inspector: that judges.
         labelled: good and defective parts; at most 24 of each are taken, evenly spread.
         prepare: reads a part as a prepared image.
-        tick: told how many judgements are done.
+        tick: called with how many judgements are done.
 
     Returns:
         For each disturbance `kind`, `level`, `image_AUROC`, `undecided` (photographs that would

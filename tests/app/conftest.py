@@ -195,7 +195,7 @@ def server(plant, dashboard):
 
 @pytest.fixture(scope="session")
 def ask():
-    """Ask a server over HTTP, exactly as told: status, headers and body of its answer."""
+    """Ask a server over HTTP, exactly as said: status, headers and body of its answer."""
 
     def call(server, path, method="GET", body=None, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)

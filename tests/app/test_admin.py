@@ -7,7 +7,7 @@ import pytest
 
 from cdm_inspect.monitoring.health import Check, Problem
 from cdm_inspect.plugins import PluginRow
-from cdm_inspect.plugins.registry import _KINDS, Trouble
+from cdm_inspect.plugins.registry import _KINDS, PluginProblem
 from cdm_inspect.project import open_project
 from cdm_inspect.roles import Actor, Right, Role, rights_of
 from cdm_inspect.testing.specimens import a_part, evidence_of
@@ -78,10 +78,10 @@ def test_what_is_wrong_is_told_in_the_readers_language(page, plant, monkeypatch)
     nearly = shutil.disk_usage(plant)._replace(free=2**20)
     monkeypatch.setattr("cdm_inspect.monitoring.health.shutil.disk_usage", lambda path: nearly)
     shutil.rmtree(plant / "images")
-    told = page(None, language="ja").texts()
-    assert f"✖ 空き容量: {plant} の空きは残り 0.0 GiB です。" in told
-    assert "✖ 画像: 最新の画像を読み出せません。詳細：" in told
-    assert "left. Free space" not in told
+    stated = page(None, language="ja").texts()
+    assert f"✖ 空き容量: {plant} の空きは残り 0.0 GiB です。" in stated
+    assert "✖ 画像: 最新の画像を読み出せません。詳細：" in stated
+    assert "left. Free space" not in stated
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
@@ -96,15 +96,15 @@ def test_every_problem_and_trouble_has_words(monkeypatch, language):
     for kind in Problem:
         name = names.get(kind.split("-")[0], kind.split("-")[0])
         check = Check(name=name, is_good=False, facts=facts, problem="found 7.", kind=kind)
-        (told,) = admin_tables.problems([check], Speech(language), None)
+        (stated,) = admin_tables.problems([check], Speech(language), None)
         # What an error says is shown behind its kind; where figures say all there is no English.
-        assert ("found 7." in told) is kind.endswith("unreadable"), told
+        assert ("found 7." in stated) is kind.endswith("unreadable"), stated
         if language == "ja":
-            assert re.search("[ぁ-ん]", told), told
+            assert re.search("[ぁ-ん]", stated), stated
     kinds = [kind.__name__.removesuffix("Offer").lower() for kind, *_ in _KINDS.values()]
     for status in ("loaded", "partly refused", "refused", "not allowed", "disabled"):
         row = PluginRow(name="x", distribution="x", version="1", module="x", status=status)
-        row.reason, row.troubles = "found 7", list(Trouble)
+        row.reason, row.troubles = "found 7", list(PluginProblem)
         row.offers = [f"{kind} x" for kind in kinds]
         (cells,) = admin_tables.plugin_rows([row], Speech(language))
         reason = cells[Speech(language)("admin.reason")]
@@ -114,7 +114,7 @@ def test_every_problem_and_trouble_has_words(monkeypatch, language):
         assert (offers == row.offers) is (language == "en")
         state = cells[Speech(language)("admin.status")]
         assert (state == status) is (language == "en")
-        assert (len(re.findall("。", reason)) >= len(Trouble)) is (language == "ja")
+        assert (len(re.findall("。", reason)) >= len(PluginProblem)) is (language == "ja")
 
 
 def test_the_first_user_is_an_engineer_and_closes_the_desk(page, plant):

@@ -166,10 +166,10 @@ def test_every_error_of_the_core_is_explained_in_both_languages(monkeypatch):
     for kind in kinds_of_errors(CdmInspectError):
         error = kind.__new__(kind, "found 3, expected 4.")
         for language in ("en", "ja"):
-            told = Speech(language).error(error)
-            assert told.endswith(" found 3, expected 4.")
-            assert told.startswith(CATALOGUE["error"][kind_of(error)][language])
-    # A kind of its own says more than its family; one without words is told as its family.
+            stated = Speech(language).error(error)
+            assert stated.endswith(" found 3, expected 4.")
+            assert stated.startswith(CATALOGUE["error"][kind_of(error)][language])
+    # A kind of its own says more than its family; one without words is stated as its family.
     assert kind_of(DecisionConflict("late")) == "DecisionConflict"
     assert kind_of(PluginFailed("raised")) == "PluginError"
     assert set(CATALOGUE["error"]) <= {kind.__name__ for kind in kinds_of_errors(CdmInspectError)}

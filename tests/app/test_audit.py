@@ -48,10 +48,10 @@ def sentences(app):
 def test_entries_are_told_in_sentences_newest_first(page):
     app = page()
     assert list(app.dataframe[0].value["No."]) == [5, 4, 3, 2, 1]
-    told = sentences(app)
-    assert told[0] == "{who} {0}: paint-roof"
-    assert told[1] == "伊藤 made part 2 a limit sample of line A"
-    assert told[2].startswith(
+    stated = sentences(app)
+    assert stated[0] == "{who} {0}: paint-roof"
+    assert stated[1] == "伊藤 made part 2 a limit sample of line A"
+    assert stated[2].startswith(
         "佐藤 (quality) decided part 3: reject · reason: dent · comment: ![x]"
     )
     # What people have written is never read as markup.
@@ -164,14 +164,14 @@ def test_every_known_kind_has_a_sentence_in_both_languages(monkeypatch):
     ]
     for language in ("en", "ja"):
         speech = Speech(language)
-        told = [audit_text.sentence(entry, speech, None) for entry in entries]
-        assert len(set(told)) == len(entries)
-        assert "0123456789ab" in told[0]
-        assert "tanaka" in told[3]
-        assert speech("audit.decision.undo") in told[4]
-    told = audit_text.sentence(entries[1], Speech("ja"), None)
-    assert "機械判定が合格の部品" in told
-    assert "passed" not in told
+        stated = [audit_text.sentence(entry, speech, None) for entry in entries]
+        assert len(set(stated)) == len(entries)
+        assert "0123456789ab" in stated[0]
+        assert "tanaka" in stated[3]
+        assert speech("audit.decision.undo") in stated[4]
+    stated = audit_text.sentence(entries[1], Speech("ja"), None)
+    assert "機械判定が合格の部品" in stated
+    assert "passed" not in stated
     alarm = {"action": "acknowledge-alarm", "who": "佐藤", "facts": {"alarm": "exposure/17"}}
     assert audit_text.sentence(alarm, Speech("ja"), None).endswith("明るさ（部品番号 17 で検出）")
     # A name that is none of ours stays as it is.
@@ -194,7 +194,7 @@ def test_only_who_was_not_allowed_is_said_not_to_have_been(monkeypatch):
     refused = {"action": "refused", "who": "田中", "inspection": 4}
     for language, allowed in (("en", "allowed"), ("ja", "許可")):
         speech = Speech(language)
-        told = {
+        stated = {
             kind: audit_text.sentence(
                 {**refused, "facts": {"decision": "accept", **({"kind": kind} if kind else {})}},
                 speech,
@@ -203,10 +203,10 @@ def test_only_who_was_not_allowed_is_said_not_to_have_been(monkeypatch):
             # The first versions have kept no kind; of one that nobody knows no more is said.
             for kind in ("", "SomethingElse", "NotAllowed", "DecisionConflict", "InvalidOption")
         }
-        assert all("田中" in text and "4" in text for text in told.values())
-        assert [kind for kind, text in told.items() if allowed in text] == ["NotAllowed"]
-        assert told[""] == told["SomethingElse"]
-        assert len(set(told.values())) == 4
+        assert all("田中" in text and "4" in text for text in stated.values())
+        assert [kind for kind, text in stated.items() if allowed in text] == ["NotAllowed"]
+        assert stated[""] == stated["SomethingElse"]
+        assert len(set(stated.values())) == 4
 
 
 def test_where_two_do_not_agree_nobody_is_said_to_be_unsure(monkeypatch):
@@ -220,8 +220,8 @@ def test_where_two_do_not_agree_nobody_is_said_to_be_unsure(monkeypatch):
         "purpose": "disagreement",
         "at": "2026-03-02T01:00:00+00:00",
     }
-    told = audit_text.sentence(entry, Speech("en"), None)
-    assert told == "Two people did not agree on part 4; the program left it open · disagreement"
+    stated = audit_text.sentence(entry, Speech("en"), None)
+    assert stated == "Two people did not agree on part 4; the program left it open · disagreement"
     assert "二人の判定が一致せず" in audit_text.sentence(entry, Speech("ja"), None)
 
 
@@ -232,10 +232,10 @@ def test_the_backup_that_was_restored_has_the_time_of_the_plant(monkeypatch):
     entry = {"action": "restore", "backup": "2026-11-26T18:30:00.123456+00:00"}
     link = AuditEntry(number=1, entry={**entry, "at": entry["backup"]}, hash="f" * 64)
     zone = ZoneInfo("Asia/Tokyo")
-    for language, told in (("en", "of 2026-11-27 03:30:00"), ("ja", "2026-11-27 03:30:00 の")):
+    for language, stated in (("en", "of 2026-11-27 03:30:00"), ("ja", "2026-11-27 03:30:00 の")):
         speech = Speech(language)
         [row] = audit_text.rows([link], speech, zone)
-        assert told in audit_text.sentence(entry, speech, zone)
-        assert told in row[speech("audit.what")]
+        assert stated in audit_text.sentence(entry, speech, zone)
+        assert stated in row[speech("audit.what")]
         assert row[speech("audit.when")] == "2026-11-27 03:30:00"
     assert "nonsense" in audit_text.sentence({**entry, "backup": "nonsense"}, Speech("en"), zone)

@@ -392,14 +392,14 @@ def test_two_people_on_one_line_have_different_parts(plant_folder, serve, sit_do
 
 
 @pytest.mark.parametrize(
-    ("locale", "told"),
+    ("locale", "said"),
     [
         ("en-US", "Part {}: the decision was not recorded. Somebody else was first: ito has"),
         ("ja-JP", "ほかの人が先に判定しました。 ito has decided"),
     ],
 )
 def test_a_part_that_somebody_else_has_decided_is_a_visible_conflict(
-    plant_folder, serve, sit_down, locale, told
+    plant_folder, serve, sit_down, locale, said
 ):
     from cdm_inspect.testing.specimens import a_review
 
@@ -409,7 +409,7 @@ def test_a_part_that_somebody_else_has_decided_is_a_visible_conflict(
     with open_project(plant_folder).open_store() as store:
         store.record_review(a_review(number, Decision.REJECT, reviewer="ito", reason=""))
     press(page, "a")
-    page.get_by_text(told.format(number)).wait_for()
+    page.get_by_text(said.format(number)).wait_for()
     (review,) = reviews(plant_folder, number)
     assert review.reviewer == "ito"
 

@@ -129,11 +129,13 @@ browser_test = pytest.mark.browser
 
 
 @browser_test
-@pytest.mark.parametrize(("locale", "told"), [("en-US", "Your role looks"), ("ja-JP", "閲覧のみ")])
-def test_whoever_only_looks_is_told_so_and_where(visit, pictures, locale, told):
+@pytest.mark.parametrize(
+    ("locale", "stated"), [("en-US", "Your role looks"), ("ja-JP", "閲覧のみ")]
+)
+def test_whoever_only_looks_is_told_so_and_where(visit, pictures, locale, stated):
     page, go = visit(name="abe", locale=locale)
     go()
-    page.get_by_text(told).wait_for()
+    page.get_by_text(stated).wait_for()
     page.screenshot(path=pictures / f"desk-auditor-{locale}.png")
     for text in ("loading", "読み込み中", "Say who you are", "名前を入力"):
         assert page.get_by_text(text).count() == 0, text
@@ -368,14 +370,14 @@ def test_a_p_value_is_told_no_better_than_it_is(monkeypatch):
     from cdm_inspect.config.words import Speech
     from cdm_inspect_review import part_history
 
-    def told(p_value):
+    def stated(p_value):
         return part_history.oddity(a_part(1, p_value=p_value), Speech("en"))
 
-    assert told(0.66).startswith("more than half of the good parts")
-    assert told(0.5).startswith("at most 1 of 2 good parts")
-    assert told(0.4).startswith("at most 1 of 2 good parts")
+    assert stated(0.66).startswith("more than half of the good parts")
+    assert stated(0.5).startswith("at most 1 of 2 good parts")
+    assert stated(0.4).startswith("at most 1 of 2 good parts")
     for count in range(2, 3000):
-        assert told(float(np.float64(1) / count)).startswith(f"at most 1 of {count:,} good parts")
+        assert stated(float(np.float64(1) / count)).startswith(f"at most 1 of {count:,} good parts")
 
 
 def test_every_kind_of_note_is_told_in_both_languages(monkeypatch):

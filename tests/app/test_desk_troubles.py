@@ -177,7 +177,7 @@ def test_unsent_decisions_of_who_has_left_hide_no_part(server, ask, come, sit, s
     page.goto(f"{server.url}/?line=none")
     page.get_by_text(NOTHING_WAITS).wait_for()
 
-    # Each is sent once its person is here again; what was decided meanwhile stands, and is told.
+    # Each is sent once its person is here again; what was decided meanwhile stands, and is stated.
     come(page, "tanaka")
     page.goto(f"{server.url}/?line=none")
     page.get_by_text("suzuki has decided").wait_for()
@@ -363,7 +363,7 @@ def test_a_part_that_cannot_be_shown_is_left_to_others_and_tried_again(
     page.get_by_text(NOTHING_WAITS).wait_for()
     until(page, lambda: free_parts(store, line) == [lost], "the part for others")
 
-    # Tried again it is still lost, and not told once more.
+    # Tried again it is still lost, and not stated once more.
     with page.expect_request("**/cdm/pictures/photo/*"):
         page.clock.fast_forward("03:10")
     with page.expect_request(lambda request: lost in asked_by(request).get("lost", [])):

@@ -132,12 +132,12 @@ def test_the_first_and_the_latest_alarm_are_acknowledged_each_for_itself(plant, 
     calls = found["charts"]["exposure"]["calls"]
     assert calls > 2
     app = look(plant, QUALITY)
-    told = app.texts()
-    assert f"Brightness: alarms since the calibration: {calls}" in told
+    said = app.texts()
+    assert f"Brightness: alarms since the calibration: {calls}" in said
     assert [text.value for text in app.warning] == ["Alarms that nobody has acknowledged: 2"]
     for which, alarm in (("First", first), ("Latest", latest)):
-        assert f"{which} alarm · Brightness: darker since about part" in told
-        assert f"(found at part {alarm['inspection']}, " in told
+        assert f"{which} alarm · Brightness: darker since about part" in said
+        assert f"(found at part {alarm['inspection']}, " in said
     acknowledge(app, "lamp replaced")
     assert [text.value for text in app.warning] == ["Alarms that nobody has acknowledged: 1"]
     assert "lamp replaced" in app.texts()
@@ -240,22 +240,22 @@ def test_a_part_has_one_name_in_japanese(plant, open_view):
     inspect(plant, [0.3] * 60)
     app = open_view(plant, "drift", QUALITY, state={"language": "ja"})
     charts = app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")
-    told = "\n".join([app.texts(), *(chart.proto.spec for chart in charts)])
-    assert "検査番号" not in told
-    assert re.search(r"部品番号 \d+ 付近から暗くなった（部品番号 \d+、", told)
+    said = "\n".join([app.texts(), *(chart.proto.spec for chart in charts)])
+    assert "検査番号" not in said
+    assert re.search(r"部品番号 \d+ 付近から暗くなった（部品番号 \d+、", said)
 
 
 @pytest.mark.parametrize(
-    ("held_out", "threshold", "told"),
+    ("held_out", "threshold", "said"),
     [(10, 1.5, "良品が 10 個しかなく、14 個必要"), (100, -1.0, "合格する部品がない")],
 )
 def test_why_there_is_no_chart_is_told_in_the_language_of_the_page(
-    plant, open_view, held_out, threshold, told
+    plant, open_view, held_out, threshold, said
 ):
     calibration = calibrate(plant, held_out)
     file = open_project(plant).calibration_folder("A")
     replace(calibration, threshold=threshold).save(file)
     text = open_view(plant, "drift", QUALITY, state={"language": "ja"}).texts()
-    (why,) = (line for line in text.splitlines() if told in line)
+    (why,) = (line for line in text.splitlines() if said in line)
     assert why.startswith("合格品の異常度：管理図なし")
     assert not re.search("[a-z]{2}", text)

@@ -38,9 +38,9 @@ def commands(app):
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_three_steps_with_their_commands(page, plant, language):
     app = page(language=language)
-    told = commands(app)
+    said = commands(app)
     for verb in ("init", "train", "calibrate", "inspect"):
-        assert f"cdm-inspect --project {plant} {verb} --line A" in told
+        assert f"cdm-inspect --project {plant} {verb} --line A" in said
     assert len(app.subheader) == 4
     assert "✔" not in "".join(header.value for header in app.subheader)
 
@@ -60,10 +60,10 @@ def test_a_trained_line_has_two_ticks(page, line):
 
 
 def test_the_demo_is_a_command_away(page, plant):
-    told = commands(page())
-    assert f"cdm-inspect demo --directory {plant / 'demo-line'}" in told
-    assert f"cdm-inspect --project {plant / 'demo-line'} dashboard --port 8502" in told
-    assert "pip install" not in told
+    said = commands(page())
+    assert f"cdm-inspect demo --directory {plant / 'demo-line'}" in said
+    assert f"cdm-inspect --project {plant / 'demo-line'} dashboard --port 8502" in said
+    assert "pip install" not in said
 
 
 def test_a_machine_that_cannot_train_says_what_to_install(page, monkeypatch):

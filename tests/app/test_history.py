@@ -460,6 +460,6 @@ def test_the_story_says_what_was_refused_and_who_left_a_part_open(plant, monkeyp
         who, what = speech("history.story.who"), speech("history.story.what")
         assert story[1][who] == program
         assert story[1][what] == speech("history.left_open")
-        told = [row[what] for row in story[2:]]
-        assert len(set(told)) == 4
-        assert [allowed in text for text in told] == [True, False, False, False]
+        said = [row[what] for row in story[2:]]
+        assert len(set(said)) == 4
+        assert [allowed in text for text in said] == [True, False, False, False]

@@ -59,7 +59,7 @@ def test_a_password_lets_in_and_nothing_else_does(server, enter, passes):
     assert not passes(server, f"{session[:-4]}AAAA")
     assert not passes(server, Signer(b"x" * 32).session(Actor("tanaka", Role.ENGINEER), 1))
 
-    told = []
+    said = []
     for name, password in (
         ("tanaka", "wrong-password"),
         ("nobody", PASSWORD),
@@ -68,8 +68,8 @@ def test_a_password_lets_in_and_nothing_else_does(server, enter, passes):
     ):
         refused, status, _, page = enter(server, name, password)
         assert (refused, status) == (None, 401)
-        told.append("Name or password is wrong." in page)
-    assert all(told)
+        said.append("Name or password is wrong." in page)
+    assert all(said)
 
 
 def test_what_is_typed_comes_back_as_text(server, enter):
@@ -188,8 +188,8 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(server, enter):
 
 def test_only_known_proxies_are_believed(plant, dashboard, enter):
     with dashboard(plant, FORWARDED_ALLOW_IPS="192.0.2.7") as server:
-        told = enter(server, "tanaka", PASSWORD, x_forwarded_proto="https")[2]["set-cookie"]
-    assert "secure" not in told.lower().split("; ")
+        said = enter(server, "tanaka", PASSWORD, x_forwarded_proto="https")[2]["set-cookie"]
+    assert "secure" not in said.lower().split("; ")
 
 
 def test_whoever_leaves_has_left(server, enter, ask, asks, passes):
@@ -416,9 +416,9 @@ def test_without_users_a_kiosk_stays_one_too(plant_folder, serve, open_page):
     page.get_by_role("link", name="Say who you are").wait_for()
     assert page.url == f"{server.url}/?kiosk=1&line=B"
     # The language that was chosen last counts, and is kept over a reload.
-    for name, told in (("日本語", "名前を入力"), ("English", "Say who"), ("日本語", "名前を入力")):
+    for name, said in (("日本語", "名前を入力"), ("English", "Say who"), ("日本語", "名前を入力")):
         page.get_by_role("radio", name=name).or_(page.get_by_role("button", name=name)).click()
-        expect(page.locator("a.way")).to_contain_text(told)
+        expect(page.locator("a.way")).to_contain_text(said)
     page.reload()
     expect(page.locator("a.way")).to_contain_text("名前を入力")
     [kept] = [each for each in page.context.cookies() if each["name"] == "cdm_language"]

@@ -15,7 +15,7 @@ from cdm_inspect.config.units import at_most
 from cdm_inspect.inspection.exported.bundle import MANIFEST
 from cdm_inspect.model.diagnosis import WARNINGS
 from cdm_inspect.project import open_project
-from cdm_inspect.review.line_status import ExportFacts, LineModels, Misfit
+from cdm_inspect.review.line_status import ExportFacts, ExportProblem, LineModels
 from cdm_inspect.testing.specimens import a_part, evidence_of
 from cdm_inspect.workflows.reports.pilot_report import write_pilot_report
 
@@ -58,10 +58,10 @@ def test_what_is_in_force_and_what_a_station_runs_instead(page, plant):
     app = page(plant)
     project = open_project(plant)
     found = calibration_in_force(project, "A")
-    told = app.texts()
-    assert f"Model: {found.model}" in told
-    assert f"Version: 1 ({found.id})" in told
-    assert f"Station press 2 still judges with the model old; the line has {found.model}" in told
+    said = app.texts()
+    assert f"Model: {found.model}" in said
+    assert f"Version: 1 ({found.id})" in said
+    assert f"Station press 2 still judges with the model old; the line has {found.model}" in said
     running = app.table("Station")
     assert dict(zip(running["Station"], running["Model"], strict=True)) == {
         "press 1": found.model,
@@ -75,9 +75,9 @@ def test_what_is_in_force_and_what_a_station_runs_instead(page, plant):
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_what_is_promised_and_what_it_would_take(page, plant, language):
     found = calibration_in_force(open_project(plant), "A")
-    told = page(plant, language=language).texts()
+    said = page(plant, language=language).texts()
     label = {"en": "Promised: At most ", "ja": "保証: 検証用の良品"}[language]
-    (promised,) = (line for line in told.splitlines() if line.startswith(label))
+    (promised,) = (line for line in said.splitlines() if line.startswith(label))
     assert at_most(found.false_reject_bound) in promised
     # Twelve held-out parts carry no more than that.
     assert "10.00%" in promised
@@ -92,8 +92,8 @@ def test_no_more_confidence_is_told_than_was_asked_for(monkeypatch, confidence, 
 
     _, found = choose_threshold([0.1, 0.2, 0.3], 0.01, confidence)
     asked = {0.5: "50%", 0.9: "90%", 0.95: "95%", 0.995: "99.5%", 0.99999999: "99.999999%"}
-    told = model_tables.promise(found, Speech(language))
-    assert f" {asked[confidence]} " in told
+    said = model_tables.promise(found, Speech(language))
+    assert f" {asked[confidence]} " in said
     assert f" at {asked[confidence]} confidence" in found.sentence
 
 
@@ -157,17 +157,17 @@ def test_what_is_wrong_is_told_in_japanese(page, plant):
 def test_every_misfit_expiry_and_concern_has_words(monkeypatch, language):
     from cdm_inspect.config.words import catalogue
 
-    for name, kinds in (("expired", Expiry), ("misfit", Misfit), ("concern", WARNINGS)):
+    for name, kinds in (("expired", Expiry), ("misfit", ExportProblem), ("concern", WARNINGS)):
         for kind in kinds:
             assert catalogue()[f"models.{name}_{kind}"][language]
 
 
 def test_what_thresholds_lack_is_told_in_japanese(open_view, measured):
-    told = open_view(measured, "thresholds", state={"language": "ja"}).texts()
-    assert "費用を算出するには情報が足りません" in told
-    assert "不合格と判定された部品は 0 個で、30 個以上必要です。" in told
-    assert "合格と判定された部品がありません。" in told
-    assert "expected" not in told
+    said = open_view(measured, "thresholds", state={"language": "ja"}).texts()
+    assert "費用を算出するには情報が足りません" in said
+    assert "不合格と判定された部品は 0 個で、30 個以上必要です。" in said
+    assert "合格と判定された部品がありません。" in said
+    assert "expected" not in said
 
 
 def test_evaluations_stand_side_by_side(page, plant):
@@ -202,14 +202,14 @@ def test_warnings_of_a_diagnosis_are_told_in_japanese(page, plant):
     document["warnings"] = ["overfitting: the error is above 10% at sigma 0.1, 0.5."]
     document["concerns"] = [{"kind": "overfit", "sigmas": [0.1, 0.5]}]
     file.write_text(json.dumps(document))
-    told = page(plant, models_kind="diagnosis", language="ja").texts()
-    assert "✖ 過学習：σ 0.1, 0.5 で、" in told
-    assert "overfitting" not in told
+    said = page(plant, models_kind="diagnosis", language="ja").texts()
+    assert "✖ 過学習：σ 0.1, 0.5 で、" in said
+    assert "overfitting" not in said
     # A file of an earlier version has the sentence alone.
     del document["concerns"]
     file.write_text(json.dumps(document))
-    told = page(plant, models_kind="diagnosis", language="ja").texts()
-    assert "✖ 診断の警告： overfitting: the error" in told
+    said = page(plant, models_kind="diagnosis", language="ja").texts()
+    assert "✖ 診断の警告： overfitting: the error" in said
 
 
 def test_a_pilot_says_go_or_not_in_both_languages(page, plant):

@@ -21,7 +21,7 @@ from cdm_inspect_review.sessions import Signer, plant_secret
 pytestmark = pytest.mark.browser
 
 OF_THE_DESK = "min_look_ms"
-"""The desk is told this with its first message, in clear."""
+"""The desk is said this with its first message, in clear."""
 PROJECT = """\
 [lines.A]
 normal = "good"
@@ -77,8 +77,8 @@ class Provider:
 
     def knows(self, name, *groups, seconds=3600, key="own", **claims):
         """Of whoever comes next."""
-        told = {"sub": name, "email": name, "realm_access": {"roles": groups}, **claims}
-        person = {"claims": told, "seconds": seconds, "key": key}
+        said = {"sub": name, "email": name, "realm_access": {"roles": groups}, **claims}
+        person = {"claims": said, "seconds": seconds, "key": key}
         self.person.write_text(json.dumps(person))
 
 
@@ -132,7 +132,7 @@ class Visit:
         self.frames.append(frame)
 
     def heard(self, text):
-        """Whether the server told a text."""
+        """Whether the server said a text."""
         return any(text.encode() in bytes(frame) for frame in self.frames)
 
     def come_in(self):
@@ -318,12 +318,12 @@ def test_leaving_ends_it_everywhere(provider, visit, ask, server):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "said",
     [{"key": "other"}, {"aud": "another-app"}, {"iss": "http://127.0.0.1:1"}, {"nonce": "x"}],
     ids=["key", "aud", "iss", "nonce"],
 )
-def test_tokens_of_others_are_not_believed(provider, visit, server, told):
-    provider.knows("sato@plant.example", "plant-qa", **told)
+def test_tokens_of_others_are_not_believed(provider, visit, server, said):
+    provider.knows("sato@plant.example", "plant-qa", **said)
     came = visit()
     with came.page.expect_response("**/oauth2callback*") as answer:
         came.come_in()

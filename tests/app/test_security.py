@@ -36,9 +36,9 @@ import os, sys
 
 def witness(event, arguments):
     if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "open"):
-        told = arguments[0] if event in ("open", "socket.getaddrinfo") else arguments[1]
+        said = arguments[0] if event in ("open", "socket.getaddrinfo") else arguments[1]
         try:
-            os.write(notes, f"{event} {told!r}\\n".encode())
+            os.write(notes, f"{event} {said!r}\\n".encode())
         except Exception:
             pass
 
@@ -237,7 +237,7 @@ def test_cookies_over_tls_stay_there(plant, monkeypatch):
     ],
 )
 def test_only_hosts_of_the_plant(server, ask, get, session, host, is_known):
-    """A page of somebody whose name leads here (DNS rebinding) is told nothing."""
+    """A page of somebody whose name leads here (DNS rebinding) is said nothing."""
     assert (get("/", host=host)[0] == 200) is is_known
     assert (get("/healthz", host=host)[0] == 200) is is_known
     assert (get("/cdm/desk/limit-samples?line=A", host=host)[0] == 200) is is_known
@@ -416,11 +416,11 @@ def at_the_desk(server, session):
         max_size=None,
         proxy=None,
     ) as link:
-        asked, told = BackMsg(), ForwardMsg()
+        asked, said = BackMsg(), ForwardMsg()
         asked.rerun_script.query_string = ""
         link.send(asked.SerializeToString())
-        while told.WhichOneof("type") != "script_finished":
-            told.ParseFromString(link.recv(timeout=60))
+        while said.WhichOneof("type") != "script_finished":
+            said.ParseFromString(link.recv(timeout=60))
         yield
 
 

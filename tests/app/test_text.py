@@ -51,8 +51,8 @@ import os, sys
 
 def witness(event, arguments):
     if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo"):
-        told = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
-        os.write(notes, f"{event} {told!r}\\n".encode())
+        said = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
+        os.write(notes, f"{event} {said!r}\\n".encode())
 
 notes = os.open(os.environ["WITNESS_NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 sys.addaudithook(witness)
@@ -149,7 +149,7 @@ _TRIED = re.compile(r"script-src wasm-eval http://127.0.0.1:\d+/static/js/protob
 
 def is_unharmed(page):
     violations = page.evaluate("() => window.violations")
-    assert not [told for told in violations if not _TRIED.fullmatch(told)], page.url
+    assert not [said for said in violations if not _TRIED.fullmatch(said)], page.url
     assert page.evaluate("() => window.ran ?? null") is None
     assert page.locator("a[href^='javascript:'], iframe, img[src*='example.com']").count() == 0
     assert page.get_by_test_id("stException").count() == 0

@@ -125,7 +125,7 @@ def cheapest(root, line="A", **costs):
     return best.review, best.reject if np.isfinite(best.reject) else None
 
 
-def told(pair):
+def said(pair):
     """What the page says of a pair that would be saved."""
     review, reject = pair
     never = "never" if reject is None else f"{reject:.4g}"
@@ -165,7 +165,7 @@ def test_thresholds_are_moved_by_keyboard_and_put_into_force(
     page = sit_down(server, "kato", height=1400)
     page.goto(f"{server.url}/thresholds?line=A")
     save = page.get_by_role("button", name=SAVE)
-    expect(page.get_by_text(told(in_force(reviewed_line)))).to_be_visible()
+    expect(page.get_by_text(said(in_force(reviewed_line)))).to_be_visible()
     handle = page.get_by_role("slider").first
     for key in ("PageDown", "PageDown", "ArrowRight"):
         handle.press(key)
@@ -185,7 +185,7 @@ def test_thresholds_are_moved_by_keyboard_and_put_into_force(
     assert after.version == before.version + 1
     assert after.threshold < before.threshold
     assert after.scoring_id == before.scoring_id
-    expect(page.get_by_text(told(in_force(reviewed_line)))).to_be_visible()
+    expect(page.get_by_text(said(in_force(reviewed_line)))).to_be_visible()
     with open_project(reviewed_line).open_store() as store:
         (event,) = store.events(action="save-thresholds")
     assert (event.who, event.reason) == ("kato", REASON)
@@ -217,7 +217,7 @@ def test_thresholds_go_back_to_those_in_force_and_can_be_moved_again(make_plant,
     app.press(CHEAPEST)
     assert place(app) == cheapest(root)
     last = move(app, -1)
-    assert told(last) in app.texts()
+    assert said(last) in app.texts()
     app.text_input[0].set_value(REASON)
     app.press(SAVE)
     assert in_force(root) == last
@@ -228,7 +228,7 @@ def test_nothing_is_rejected_unseen_at_the_last_place(make_plant, open_view):
     app = open_view(root, "thresholds", QUALITY)
     slider = app.select_slider[0]
     slider.set_range(slider.value[0], np.inf).run()
-    assert told((IN_FORCE["A"][0], None)) in app.texts()
+    assert said((IN_FORCE["A"][0], None)) in app.texts()
     app.text_input[0].set_value(REASON)
     app.press(SAVE)
     assert in_force(root) == (IN_FORCE["A"][0], None)
@@ -289,7 +289,7 @@ def test_the_page_begins_anew_where_a_calibration_has_come_into_force(make_plant
     root = make_plant()
     app = open_view(root, "thresholds", QUALITY)
     app.press(CHEAPEST)
-    assert told(cheapest(root)) in app.texts()
+    assert said(cheapest(root)) in app.texts()
     app.number_input[0].set_value(5.0).run()
     project = open_project(root, line="A")
     with project.open_store() as store:
@@ -302,7 +302,7 @@ def test_the_page_begins_anew_where_a_calibration_has_come_into_force(make_plant
     app.press(SAVE)
     assert "somebody has set thresholds or calibrated" in app.texts()
     assert in_force(root) == (1.0, None)
-    assert told((1.0, None)) in app.texts()
+    assert said((1.0, None)) in app.texts()
     assert app.number_input[0].value == 80.0
 
 
@@ -320,7 +320,7 @@ def test_only_thresholds_that_differ_from_those_in_force_can_be_saved(make_plant
     assert "These thresholds are in force." not in app.texts()
     app.press(BACK)
     assert not is_savable()
-    assert told(IN_FORCE["A"]) in app.texts()
+    assert said(IN_FORCE["A"]) in app.texts()
     app.press(CHEAPEST)
     app.text_input[0].set_value(REASON)
     app.press(SAVE)

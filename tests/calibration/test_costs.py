@@ -175,7 +175,7 @@ def test_something_is_always_flagged(share):
 
 
 def test_a_stand_in_counts_as_little_as_it_is_worth():
-    """Of ten parts' worth of defects a tenth may still pass, however well they are told apart."""
+    """Of ten parts' worth of defects a tenth may still pass, however well they are said apart."""
     good, _ = simulated(0)
     many = ScoreSample.of(np.full(84, 60.0) + np.arange(84), size=10.0)
     assert choose_band(good, many, COSTS).escape_rate == pytest.approx(1 / 11)

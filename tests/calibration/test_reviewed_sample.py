@@ -23,7 +23,7 @@ def prune(store, tmp_path):
     def run(**days):
         upkeep = SqlUpkeep("sqlite:///x.db", "images/", root=tmp_path)
         limits = {name: dt.timedelta(days=number) for name, number in days.items()}
-        return upkeep.prune(limits, is_dry=False, progress=lambda *told: None).parts
+        return upkeep.prune(limits, is_dry=False, progress=lambda *said: None).parts
 
     return run
 

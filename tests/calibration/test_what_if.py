@@ -18,7 +18,7 @@ from cdm_inspect.calibration.costs import Costs, ScoreSample, choose_band, cost_
 from cdm_inspect.calibration.in_force import calibration_in_force
 from cdm_inspect.calibration.record import Calibration, read_history
 from cdm_inspect.calibration.reviewed_sample import ReviewedParts
-from cdm_inspect.calibration.what_if import FEWEST_DEFECTS, Lack, WhatIf, open_what_if
+from cdm_inspect.calibration.what_if import FEWEST_DEFECTS, MissingData, WhatIf, open_what_if
 from cdm_inspect.errors import CalibrationError, InvalidOption, NotAllowed, StorageError
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Inspection, Review, Verdict
@@ -350,7 +350,7 @@ def test_too_few_defects_are_refused_and_the_curves_shown_all_the_same(project, 
     judged(store, calibration_in_force(project, "A"), bad=FEWEST_DEFECTS - 1)
     what_if = open_what_if(project, "A", store)
     assert "at least 30 confirmed defects, found 29 among 149 judged" in what_if.refusal
-    assert what_if.lacks == (Lack.DEFECTS,)
+    assert what_if.lacks == (MissingData.DEFECTS,)
     assert what_if.costs.defect_share == 0.01
     document = what_if.curves()
     assert len(document["good"]["share"]) == len(document["thresholds"])
@@ -369,7 +369,7 @@ def test_judged_parts_that_cannot_stand_for_all_are_refused(project, store):
     inspect(store, first, [-4.0 - n / 1000 for n in range(500)], lambda _: None, "unseen")
     what_if = open_what_if(project, "A", store)
     assert "cannot stand for all 660" in what_if.refusal
-    assert what_if.lacks == (Lack.SEEN,)
+    assert what_if.lacks == (MissingData.SEEN,)
     unseen = what_if.reviewed.unseen
     assert unseen.verdict is Verdict.PASS
     assert f"of {unseen.parts} parts" in what_if.refusal
@@ -384,10 +384,10 @@ def test_records_that_were_deleted_are_told_and_nothing_else_is(project, store):
     judged(store, first, bad=FEWEST_DEFECTS - 1)
     upkeep = SqlUpkeep("sqlite:///cdm-inspect.db", "images/", root=project.root)
     limits = {"passed": dt.timedelta(days=90)}
-    done = upkeep.prune(limits, is_dry=False, progress=lambda *told: None)
+    done = upkeep.prune(limits, is_dry=False, progress=lambda *stated: None)
     assert done.parts["passed"] == 500
     what_if = open_what_if(project, "A", store)
-    assert what_if.lacks == (Lack.KEPT,)
+    assert what_if.lacks == (MissingData.KEPT,)
     assert "of 649 inspected parts so many records have been deleted" in what_if.refusal
     assert "judge" not in what_if.refusal.removeprefix("the judged parts")
 
@@ -399,7 +399,7 @@ def test_a_line_that_nobody_has_judged_can_be_opened(project, store):
     assert document["defective"] is None
     assert {1.5, 3.0} <= set(document["thresholds"])
     assert "expected accepted parts, found none" in what_if.refusal
-    assert what_if.lacks == (Lack.DEFECTS, Lack.GOOD)
+    assert what_if.lacks == (MissingData.DEFECTS, MissingData.GOOD)
     make(threshold=1.5, reject_threshold=1.5).save(project.calibration_folder("A"))
     assert len(open_what_if(project, "A", store).curves()["thresholds"]) >= 2
 
@@ -466,7 +466,7 @@ def test_explain_shows_thresholds_that_were_set_by_hand(project, store, what_if,
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "told"),
+    ("changes", "error", "stated"),
     [
         ({"actor": Actor("suzuki", Role.OPERATOR)}, NotAllowed, "set-thresholds"),
         ({"actor": Actor("", Role.QA)}, NotAllowed, "name"),
@@ -475,9 +475,11 @@ def test_explain_shows_thresholds_that_were_set_by_hand(project, store, what_if,
         ({"review": math.nan}, InvalidOption, "finite"),
     ],
 )
-def test_what_may_not_be_saved_leaves_nothing_behind(project, store, what_if, changes, error, told):
+def test_what_may_not_be_saved_leaves_nothing_behind(
+    project, store, what_if, changes, error, stated
+):
     facts = dict(actor=QA, review=1.0, reject=2.0, reason=REASON)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=stated):
         save_thresholds(project, store, what_if, **{**facts, **changes})
     assert calibration_in_force(project, "A").id == what_if.calibration.id
     assert store.events() == []

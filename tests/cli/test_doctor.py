@@ -38,9 +38,9 @@ def test_a_sound_plant(doctor, run, plant):
     assert checks["plugins"]["facts"]["builtin"] == "loaded"
     assert "CPUExecutionProvider" in checks["devices"]["facts"]["onnxruntime"]
     assert isinstance(checks["devices"]["facts"]["torch"], list)
-    told = run("--project", plant, "doctor").stdout
-    assert "store" in told
-    assert "GB" in told
+    said = run("--project", plant, "doctor").stdout
+    assert "store" in said
+    assert "GB" in said
 
 
 def test_what_is_wrong_ends_it_with_1(doctor, run, plant):

@@ -15,10 +15,10 @@ KINDS = json.loads((skeleton._TEMPLATE / "cookiecutter.json").read_text())["kind
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_skeleton_works_as_it_is(run, kind, tmp_path):
     name = f"my-{kind}"
-    told = run("--json", "new-plugin", name, "--kind", kind, "--directory", tmp_path / "made")
-    assert told.returncode == 0, told.stderr
+    said = run("--json", "new-plugin", name, "--kind", kind, "--directory", tmp_path / "made")
+    assert said.returncode == 0, said.stderr
     folder = tmp_path / "made" / f"cdm-inspect-{name}"
-    assert json.loads(told.stdout)["folder"] == str(folder)
+    assert json.loads(said.stdout)["folder"] == str(folder)
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     pip += ["--target", str(site)]
@@ -43,9 +43,9 @@ def test_what_cannot_be_written_is_said(run, tmp_path):
         (("class",), "kebab-case"),
         (("edges", "--kind", "store"), "expected --kind to be one of scorer, sink"),
     ):
-        told = run("new-plugin", *words, cwd=tmp_path)
-        assert (told.returncode, list(tmp_path.iterdir())) == (2, []), words
-        assert message in told.stderr
+        said = run("new-plugin", *words, cwd=tmp_path)
+        assert (said.returncode, list(tmp_path.iterdir())) == (2, []), words
+        assert message in said.stderr
     assert run("new-plugin", "edges", cwd=tmp_path).returncode == 0
     again = run("new-plugin", "edges", cwd=tmp_path)
     assert again.returncode == 2

@@ -56,8 +56,8 @@ def test_commands_of_plugins(run, install, root):
     assert "Not in place of ours." not in help_page
     counted = run("--project", root, "count-parts")
     assert (counted.returncode, counted.stdout) == (0, "0 parts [of] A, 1 lines\n")
-    told = run("--project", root, "--json", "count-parts", "--line", "B")
-    assert json.loads(told.stdout) == {"parts": 0}
+    said = run("--project", root, "--json", "count-parts", "--line", "B")
+    assert json.loads(said.stdout) == {"parts": 0}
     assert run("shifts", "early", cwd=root).stdout == "early\n"
     assert run("lines", cwd=root).returncode == 0
     for words, code, message in (
@@ -83,14 +83,14 @@ def test_what_the_project_does_not_allow_adds_no_command(run, install, root):
 def test_the_table_of_plugins(run, install, root):
     install("counting", COMMANDS)
     install("stray", "import a_module_that_is_not_there")
-    told = run("--project", root, "--json", "plugins")
-    rows = {row["distribution"]: row for row in json.loads(told.stdout)["plugins"]}
+    said = run("--project", root, "--json", "plugins")
+    rows = {row["distribution"]: row for row in json.loads(said.stdout)["plugins"]}
     assert rows["counting"]["file"].endswith("specimen_counting.py")
     assert rows["counting"]["hooks"] == ["cdm_inspect_commands"]
     assert "command count-parts" in rows["counting"]["offers"]
     assert rows["stray"]["status"] == "refused"
     assert "a_module_that_is_not_there" in rows["stray"]["reason"]
-    assert told.returncode == 0
+    assert said.returncode == 0
     strict = run("--project", root, "plugins", "--strict")
     assert strict.returncode == 3
     assert "not sound: stray" in strict.stderr
@@ -98,11 +98,11 @@ def test_the_table_of_plugins(run, install, root):
 
 def test_what_a_plugin_prints_stands_beside_no_json(run, install, root):
     install("chatty", "print('here I am')\n" + COMMANDS)
-    told = run("--project", root, "--json", "plugins")
-    assert json.loads(told.stdout)["plugins"]
-    assert "here I am" in told.stderr
-    told = run("--project", root, "--json", "count-parts")
-    assert json.loads(told.stdout) == {"parts": 0}
+    said = run("--project", root, "--json", "plugins")
+    assert json.loads(said.stdout)["plugins"]
+    assert "here I am" in said.stderr
+    said = run("--project", root, "--json", "count-parts")
+    assert json.loads(said.stdout) == {"parts": 0}
 
 
 def test_a_plugin_that_is_required_and_not_there_is_in_no_ones_way_but_its_own(run, root):
@@ -111,9 +111,9 @@ def test_a_plugin_that_is_required_and_not_there_is_in_no_ones_way_but_its_own(r
     )
     assert run("--project", root, "plugins").returncode == 0
     assert run("--project", root, "--help").returncode == 0
-    told = run("--project", root, "lines")
-    assert told.returncode == 3
-    assert "mes" in told.stderr
+    said = run("--project", root, "lines")
+    assert said.returncode == 3
+    assert "mes" in said.stderr
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ def files(folder):
 
 def test_a_collection_that_a_table_lists_comes_in(run, collection, tmp_path):
     to = tmp_path / "nut"
-    told = run("--json", "import", collection / "split.csv", to, "--option", "only=nut")
-    document = json.loads(told.stdout)
+    said = run("--json", "import", collection / "split.csv", to, "--option", "only=nut")
+    document = json.loads(said.stdout)
     assert (document["for_training"], document["masks"]) == (3, 1)
     assert document["labels"] == {"good": 1, "scratch-long": 1}
     assert len(document["left_out"]) == 1
@@ -164,9 +164,9 @@ def test_a_collection_that_a_table_lists_comes_in(run, collection, tmp_path):
     table = (collection / "split.csv").read_text().replace("n0.png", "n0")
     (collection / "split.csv").write_text(table)
     words = ("--option", "only=nut", "--option", "good=normal,fine")
-    told = run("--json", "import", collection / "split.csv", tmp_path / "second", *words)
-    assert len(json.loads(told.stdout)["left_out"]) == 2
-    assert "its mask 7 x 7" in told.stdout
+    said = run("--json", "import", collection / "split.csv", tmp_path / "second", *words)
+    assert len(json.loads(said.stdout)["left_out"]) == 2
+    assert "its mask 7 x 7" in said.stdout
     assert files(tmp_path / "second") == {
         *(f"train/good/Data/n{number}.png" for number in range(3)),
         "test/good/Data-n3.png",

@@ -147,7 +147,7 @@ def test_counts():
 
 
 @pytest.mark.parametrize(
-    ("share", "told"),
+    ("share", "said"),
     [
         (0.005049, "0.51%"),
         (0.005, "0.50%"),
@@ -157,5 +157,5 @@ def test_counts():
         (1.0, "100.00%"),
     ],
 )
-def test_an_upper_bound_is_never_told_as_less_than_it_is(share, told):
-    assert at_most(share) == told
+def test_an_upper_bound_is_never_told_as_less_than_it_is(share, said):
+    assert at_most(share) == said

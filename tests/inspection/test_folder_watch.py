@@ -45,10 +45,10 @@ def nothing():
 def follow(folder, journal, *steps, problems=None):
     """Names in the order in which they were handed out."""
     arrivals = Arrivals(folder, journal)
-    told = [] if problems is None else problems
+    said = [] if problems is None else problems
     found = []
     with contextlib.suppress(Ended):
-        for path in arrivals.follow(every=1, on_problem=told.append, stop=Clock(*steps)):
+        for path in arrivals.follow(every=1, on_problem=said.append, stop=Clock(*steps)):
             found.append(path.relative_to(folder).as_posix())
     return found
 

@@ -74,9 +74,9 @@ def test_what_changes_scores_is_taken_up_at_the_next_start(plant, parts, put, ca
         whole = file.read_bytes()
         put(former, scores=(*former.scores, 1e6), threshold=-1e6)
         assert [record.file(next(parts)).calibration for _ in range(2)] == [former.id] * 2
-        [told] = [entry.getMessage() for entry in caplog.records]
-        assert "more has changed than thresholds" in told
-        assert f"goes on with calibration {former.id}" in told
+        [said] = [entry.getMessage() for entry in caplog.records]
+        assert "more has changed than thresholds" in said
+        assert f"goes on with calibration {former.id}" in said
         caplog.clear()
         file.write_bytes(whole[:200])
         aged(file, seconds=0)
@@ -86,8 +86,8 @@ def test_what_changes_scores_is_taken_up_at_the_next_start(plant, parts, put, ca
             assert not caplog.records  # it may still be written
         aged(file)
         assert [record.file(next(parts)).calibration for _ in range(2)] == [former.id] * 2
-        [told] = [entry.getMessage() for entry in caplog.records]
-        assert "is damaged" in told
+        [said] = [entry.getMessage() for entry in caplog.records]
+        assert "is damaged" in said
         file.unlink()
         assert record.file(next(parts)).calibration == former.id
 

@@ -1,4 +1,4 @@
-"""Verdicts told to sinks: in order, none lost, whatever happens to sink and program."""
+"""Verdicts said to sinks: in order, none lost, whatever happens to sink and program."""
 
 import json
 import signal
@@ -60,7 +60,7 @@ normal = "good"
 [lines.B]
 normal = "good"
 [sinks.log.options]
-file = "told.jsonl"
+file = "said.jsonl"
 """
 
 
@@ -94,8 +94,8 @@ def inspect_parts(root, numbers, line="A"):
             deliveries.wake()
 
 
-def told(root):
-    file = root / "told.jsonl"
+def said(root):
+    file = root / "said.jsonl"
     return (
         [json.loads(row)["image"] for row in file.read_text().splitlines()] if file.exists() else []
     )
@@ -107,9 +107,9 @@ def names(numbers):
 
 def test_a_sink_hears_every_verdict_once_and_in_order(root):
     inspect_parts(root, range(250))
-    assert told(root) == names(range(250))
-    inspect_parts(root, range(240, 260))  # those that the store knows are not told again
-    assert told(root) == names(range(260))
+    assert said(root) == names(range(250))
+    inspect_parts(root, range(240, 260))  # those that the store knows are not said again
+    assert said(root) == names(range(260))
 
 
 def test_a_sink_that_is_new_hears_of_what_comes_from_now_on(root):
@@ -120,7 +120,7 @@ def test_a_sink_that_is_new_hears_of_what_comes_from_now_on(root):
         {"name": "log", "sent": 0, "waiting": 0, "error": None}
     ]
     inspect_parts(root, range(5, 8))
-    assert told(root) == names(range(5, 8))
+    assert said(root) == names(range(5, 8))
 
 
 def test_only_its_lines(root):
@@ -129,19 +129,19 @@ def test_only_its_lines(root):
     )
     inspect_parts(root, range(3))
     inspect_parts(root, range(3, 6), line="B")
-    assert told(root) == names(range(3, 6))
+    assert said(root) == names(range(3, 6))
 
 
 def test_what_was_not_told_is_told_later(root, caplog):
     (root / "down").touch()
     inspect_parts(root, range(4))
-    assert told(root) == []
+    assert said(root) == []
     assert "4 verdicts wait for sink 'log' (ConnectionError: nobody answers)" in caplog.text
     found = deliver(open_project(root))["sinks"][0]
     assert (found["waiting"], found["error"]) == (4, "ConnectionError: nobody answers")
     (root / "down").unlink()
     assert deliver(open_project(root))["sinks"][0]["waiting"] == 0
-    assert told(root) == names(range(4))
+    assert said(root) == names(range(4))
 
 
 def test_a_sink_that_comes_back_is_told_while_the_line_goes_on(root, monkeypatch):
@@ -152,10 +152,10 @@ def test_a_sink_that_comes_back_is_told_while_the_line_goes_on(root, monkeypatch
         store.append(part(0), evidence=None)
         deliveries.wake()
         time.sleep(0.5)
-        assert told(root) == []
+        assert said(root) == []
         (root / "down").unlink()
         deadline = time.monotonic() + 20
-        while told(root) != names([0]):
+        while said(root) != names([0]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
@@ -178,19 +178,19 @@ def test_a_program_that_is_killed_loses_nothing(root):
         "t.inspect_parts(Path(sys.argv[1]), range(100000))\n"
     )
     for _ in range(3):
-        before = len(told(root))
+        before = len(said(root))
         child = subprocess.Popen(
             [sys.executable, "-c", code, str(root), str(Path(__file__).parent)]
         )
         deadline = time.monotonic() + 60
-        while len(told(root)) < before + 5:
+        while len(said(root)) < before + 5:
             assert time.monotonic() < deadline
             assert child.poll() is None
             time.sleep(0.05)
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert deliver(open_project(root))["sinks"][0]["error"] is None
-    project, heard = open_project(root), told(root)
+    project, heard = open_project(root), said(root)
     with project.open_store() as store:
         stored = store.count(outbox.InspectionQuery())
     # What was sent last before a kill may come again; nothing is missing, and nothing is new.
@@ -221,7 +221,7 @@ def test_of_two_processes_of_a_project_one_tells_a_sink(root):
     ]
     assert [station.wait(120) for station in stations] == [0, 0]
     assert deliver(open_project(root))["sinks"][0]["waiting"] == 0
-    rows = [json.loads(row) for row in (root / "told.jsonl").read_text().splitlines()]
+    rows = [json.loads(row) for row in (root / "said.jsonl").read_text().splitlines()]
     numbers = [row["id"] for row in rows]
     assert numbers == sorted(set(numbers))  # none twice, none out of order
     assert len(numbers) == 240

@@ -48,11 +48,11 @@ def test_what_the_model_makes_of_flagged_parts_is_kept(line):
     assert 0 < len(flagged) < len(stored)
     with project.open_store() as store:
         for part in stored:
-            told = inspection_json(part)["restoration"]
+            said = inspection_json(part)["restoration"]
             if part not in flagged:
-                assert (part.restoration_sha256, told) == ("", None)
+                assert (part.restoration_sha256, said) == ("", None)
                 continue
-            assert told == part.restoration_sha256
-            kept = decode_image(store.read_file(told), Path("restoration.png"))
+            assert said == part.restoration_sha256
+            kept = decode_image(store.read_file(said), Path("restoration.png"))
             assert kept.pixels.shape == (64, 64, 3)
             assert kept.pixels.std() > 1

@@ -222,8 +222,8 @@ def test_a_line_on_which_no_part_passes_is_followed_by_its_photographs_alone(run
     assert "no part passes" in found["left_out"]["p-value"]
     assert found["left_out_why"]["p-value"]["reason"] == "no-part-passes"
     assert set(found["charts"]) == {"exposure", "contrast", "focus"}
-    told = run("--project", project.root, "drift", "--line", "A")
-    assert told.returncode == 0, told.stderr
+    said = run("--project", project.root, "drift", "--line", "A")
+    assert said.returncode == 0, said.stderr
     replace(calibration_in_force(project, "A"), envelope={}).save(folder)
     with pytest.raises(InvalidOption, match="no part passes"):
         drift(project, "A")
@@ -293,10 +293,10 @@ def test_thresholds_saved_by_hand_leave_the_charts_and_their_alarms(project):
     third = set_thresholds(project, SCORES[90])
     make_parts(project, random.normal(1.2, 1, size=40), start=120)
     found = drift(project, "A")
-    told = found["alarms"], {name: chart["parts"] for name, chart in found["charts"].items()}
+    said = found["alarms"], {name: chart["parts"] for name, chart in found["charts"].items()}
     # Whoever reads, with whichever thresholds, and whether on from what was kept: all agree.
     for calibration in (first, second, third):
-        assert stand(project, calibration) == told
+        assert stand(project, calibration) == said
     assert [one["calibration"] for one in third.lineage] == [first.id, second.id, third.id]
 
 
@@ -353,6 +353,6 @@ def test_the_command_tells_the_first_and_the_latest_alarm(run, project):
     first, latest = found["alarms"]
     done = run("--project", project.root, "drift", "--line", "A")
     assert done.returncode == 0, done.stderr
-    told = " ".join((done.stderr + done.stdout).split())
+    said = " ".join((done.stderr + done.stdout).split())
     for which, alarm in (("first", first), ("latest", latest)):
-        assert f"alarm p-value, {which}: {watching.describe_alarm(alarm)}" in told
+        assert f"alarm p-value, {which}: {watching.describe_alarm(alarm)}" in said

@@ -525,7 +525,7 @@ def test_parts_whose_records_were_deleted_still_count(store, add, tmp_path):
     add(1, line="B")  # the newest one stays
     upkeep = SqlUpkeep("sqlite:///x.db", "images/", root=tmp_path)
     limit = {"passed": dt.timedelta(days=1), "decided": dt.timedelta(days=1)}
-    assert upkeep.prune(limit, is_dry=False, progress=lambda *told: None).parts["passed"] == 3
+    assert upkeep.prune(limit, is_dry=False, progress=lambda *stated: None).parts["passed"] == 3
     found = of_shift(store)
     assert found.counts.inspected == 3
     assert found.histogram.sampled == 0

@@ -1,4 +1,4 @@
-"""Those who are told of verdicts and decisions, on a line that was trained."""
+"""Those who are said of verdicts and decisions, on a line that was trained."""
 
 import json
 

@@ -21,7 +21,7 @@ from cdm_inspect.plugins.contracts import (
     SinkOffer,
     StoreOffer,
 )
-from cdm_inspect.plugins.registry import Trouble
+from cdm_inspect.plugins.registry import PluginProblem
 from cdm_inspect.project import open_project
 from cdm_inspect.records import TrainingTick
 
@@ -92,7 +92,7 @@ def test_bad_plugins_stop_nobody_and_are_named(install, caplog, monkeypatch):
     for name in ("first", "second", "thief"):
         assert rows[name].status == "refused", name
         assert "is also offered by" in rows[name].reason
-        assert rows[name].troubles == [Trouble.NAME_TAKEN]
+        assert rows[name].troubles == [PluginProblem.NAME_TAKEN]
     for name, (_, reason) in SPECIMENS.items():
         assert rows[name].status == "refused", name
         assert reason in rows[name].reason, (name, rows[name].reason)
@@ -278,7 +278,7 @@ def test_a_slow_import_is_said(install, monkeypatch):
     assert row.status == "loaded"
     assert row.seconds >= 0.1
     assert "its import took" in row.reason
-    assert row.troubles == [Trouble.SLOW]
+    assert row.troubles == [PluginProblem.SLOW]
     assert "slow-scorer" in registry.scorers
 
 

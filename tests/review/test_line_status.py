@@ -1,4 +1,4 @@
-"""What judges a line, told from the files of a real training and the records of a store."""
+"""What judges a line, said from the files of a real training and the records of a store."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from cdm_inspect.errors import NotCalibrated
 from cdm_inspect.evaluation.compare import compare_evaluations
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Event
-from cdm_inspect.review.line_status import Misfit, describe_line
+from cdm_inspect.review.line_status import ExportProblem, describe_line
 from cdm_inspect.review.report_index import ReportKind, find_reports
 from cdm_inspect.testing.specimens import a_part, evidence_of
 from cdm_inspect.workflows.evaluate import evaluate
@@ -52,8 +52,8 @@ def test_versions_tell_who_and_why(project):
     folder, first = project.calibration_folder("A"), calibration_in_force(project, "A")
 
     def save(reason):
-        told = {**first.basis, "who": "伊藤", "role": "qa", "reason": reason}
-        return replace(first, threshold=first.threshold + 1, rule="by hand", basis=told).save(
+        said = {**first.basis, "who": "伊藤", "role": "qa", "reason": reason}
+        return replace(first, threshold=first.threshold + 1, rule="by hand", basis=said).save(
             folder
         )
 
@@ -150,12 +150,12 @@ def test_an_export_fits_until_the_line_learns_anew(project):
     (export,) = describe(project).exports
     assert not export.fits
     assert "Export again" in export.problem
-    assert export.misfit is Misfit.OTHER_SCORES
+    assert export.misfit is ExportProblem.OTHER_SCORES
     graph = next(project.export_folder("A", "onnx").glob("*.onnx"))
     graph.write_bytes(graph.read_bytes()[:-1])
     (export,) = describe(project).exports
     assert "was changed" in export.problem
-    assert export.misfit is Misfit.DAMAGED
+    assert export.misfit is ExportProblem.DAMAGED
 
 
 def test_real_evaluations_are_found_and_compare(project):

@@ -76,11 +76,11 @@ def test_the_chain_is_anchored_and_tells_of_the_files(make, project):
     assert json.loads(lines[-1])["hash"] == made.head.hash
     after = newest(project)
     assert after.number == before.number + 1
-    told = after.entry
-    assert (told["action"], told["who"], told["line"]) == (SHIFT_REPORT, "伊藤", "A")
-    assert told["facts"]["anchor"] == {"number": made.head.number, "hash": made.head.hash}
-    assert told["facts"]["shift"] == "2026-03-02 / 2"
-    assert told["facts"]["sha256"] == dict(made.sha256)
+    stated = after.entry
+    assert (stated["action"], stated["who"], stated["line"]) == (SHIFT_REPORT, "伊藤", "A")
+    assert stated["facts"]["anchor"] == {"number": made.head.number, "hash": made.head.hash}
+    assert stated["facts"]["shift"] == "2026-03-02 / 2"
+    assert stated["facts"]["sha256"] == dict(made.sha256)
     assert (
         project.store_upkeep()
         .verify(anchor=None, has_files=True, progress=lambda what, done, total: None)

@@ -178,13 +178,13 @@ def test_a_decision_is_taken_back_by_who_made_it_or_by_quality(store, desk):
 
 
 def test_observers_are_told_of_what_was_stored(store):
-    told = []
-    desk = ReviewDesk(store, notify=told.append)
+    stated = []
+    desk = ReviewDesk(store, notify=stated.append)
     (part,) = flagged(store, 1)
     desk.decide(SATO, said(part))
     with pytest.raises(DecisionConflict):
         desk.decide(ITO, said(part))
-    assert [(review.inspection_id, review.reviewer) for review in told] == [(part.id, "sato")]
+    assert [(review.inspection_id, review.reviewer) for review in stated] == [(part.id, "sato")]
 
 
 def test_what_cannot_be_recorded_is_said(store, desk):
@@ -198,7 +198,7 @@ def test_what_cannot_be_recorded_is_said(store, desk):
         desk.decide(ITO, said(part))
     with pytest.raises(DecisionConflict, match="another one now"):
         desk.decide(ITO, said(part), sha256="f" * 64)
-    # Neither has tried what they may not; the conflict of versions the store has told itself.
+    # Neither has tried what they may not; the conflict of versions the store has stated itself.
     assert [event.facts["kind"] for event in refusals(store)] == [
         "DecisionConflict",
         "InvalidOption",
@@ -266,8 +266,8 @@ def disagreed(store, desk, first, second):
 
 
 def test_where_two_do_not_agree_the_program_leaves_the_part_open(tmp_path, store):
-    told = []
-    desk = ReviewDesk(store, notify=told.append)
+    stated = []
+    desk = ReviewDesk(store, notify=stated.append)
     left = disagreed(store, desk, SATO, ITO)
     assert (left.decision, left.reviewer) == (Decision.UNSURE, "")
     first, second, entry = desk.story(left.id)
@@ -277,7 +277,7 @@ def test_where_two_do_not_agree_the_program_leaves_the_part_open(tmp_path, store
     # Nobody has said that they are unsure, nor written anything.
     assert (entry.reviewer, entry.role, entry.comment) == ("", "", "")
     assert entry.seen_ms is entry.region is None
-    assert told[-1].reviewer == ""
+    assert stated[-1].reviewer == ""
     for name in ("sato", "ito"):
         assert store.count(InspectionQuery(reviewer=name)) == 0
     upkeep = SqlUpkeep("sqlite:///x.db", "images/", root=tmp_path)
@@ -396,8 +396,8 @@ def test_a_guessed_version_overrules_nobody(store, desk):
 
 
 def test_what_is_sent_again_is_told_once_and_refused_never(store):
-    told = []
-    desk = ReviewDesk(store, notify=told.append)
+    stated = []
+    desk = ReviewDesk(store, notify=stated.append)
     (part,) = flagged(store, 1)
     review = said(part)
     decided = desk.decide(SATO, review)
@@ -407,7 +407,7 @@ def test_what_is_sent_again_is_told_once_and_refused_never(store):
     for again in (review, undo):
         desk.decide(SATO, again, undoes=review.client_id)
     assert decided.decision is Decision.ACCEPT
-    assert len(told) == 3
+    assert len(stated) == 3
     assert refusals(store) == []
 
 
@@ -471,11 +471,11 @@ def test_only_second_opinions_are_read_to_know_how_many_there_are(store, desk, m
     desk.decide(ITO, said(other, purpose=Purpose.SECOND))
     read, decisions = [], store.decisions
 
-    def told(*args, **facts):
+    def stated(*args, **facts):
         read.extend(decisions(*args, **facts))
         return read
 
-    monkeypatch.setattr(store, "decisions", told)
+    monkeypatch.setattr(store, "decisions", stated)
     assert desk.work("A").second_wanted == 1
     assert [review.purpose for _, review in read] == [Purpose.SECOND]
 

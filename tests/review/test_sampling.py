@@ -132,8 +132,8 @@ def at_quarter(part):
 
 def quarters(store, lines=("A",)):
     """How many parts of each quarter of the shift were judged as a sample."""
-    told = [told for line in lines for told in store.decisions(line, purpose=Purpose.AUDIT)]
-    found = Counter(at_quarter(part) for part, _ in told)
+    said = [said for line in lines for said in store.decisions(line, purpose=Purpose.AUDIT)]
+    found = Counter(at_quarter(part) for part, _ in said)
     return [found[quarter] for quarter in range(4)]
 
 

@@ -169,7 +169,7 @@ def test_the_page_tells_what_was_counted(shift, tmp_path, language):
     for name in ("title", "counts", "rates", "charts", "pareto", "escalations", "versions"):
         assert squeezed(word(language, name)) in flat, name
     rate = statistics.flag_rate
-    for told in (
+    for stated in (
         SHIFT.name,
         "2026-10-05 14:00 – 2026-10-05 22:00",
         f"{rate.rate:.2%}{rate.lower:.2%} – {rate.upper:.2%}",
@@ -182,7 +182,7 @@ def test_the_page_tells_what_was_counted(shift, tmp_path, language):
         "田中 & 子",
         "calibration",
     ):
-        assert squeezed(told) in flat, told
+        assert squeezed(stated) in flat, stated
     assert page.tags.count("svg") == 2
 
 
@@ -193,8 +193,8 @@ def test_texts_of_people_are_no_markup(shift, tmp_path, language):
     write_shift_report(statistics, path, language=language, facts=facts)
     page, flat = read_page(path)
     assert [e.review.comment.replace("\\x00", "\0") for e in statistics.escalations] == HOSTILE
-    for told in (*HOSTILE[:5], "two\nlines", "right to left \\x00 🙂 한글", "The end of it."):
-        assert squeezed(told) in flat, told
+    for stated in (*HOSTILE[:5], "two\nlines", "right to left \\x00 🙂 한글", "The end of it."):
+        assert squeezed(stated) in flat, stated
     assert flat.count("終わりのない話。") == 300
     assert not {"font", "i"} & set(page.tags)
     assert page.tags.count("img") == len(HOSTILE)
@@ -274,12 +274,12 @@ def test_a_chart_of_many_points_and_of_one(tmp_path):
         store.append_many(parts)
         facts = ShiftFacts(made_by="x", head=store.anchor(), zone=CONFIG.zone)
         until = SHIFT.since + dt.timedelta(days=30)
-        for end, told in ((until, "Beyond: 1 of 90."), (SHIFT.since + HOUR, "Beyond: 0 of 1.")):
+        for end, stated in ((until, "Beyond: 1 of 90."), (SHIFT.since + HOUR, "Beyond: 0 of 1.")):
             found = summarise_line(store, "A", since=SHIFT.since, until=end, config=CONFIG)
             write_shift_report(found, tmp_path / "x.html", language="en", facts=facts)
             page, flat = read_page(tmp_path / "x.html")
-            assert squeezed(told) in flat
-            assert page.tags.count("path") == told.count(": 1 ")
+            assert squeezed(stated) in flat
+            assert page.tags.count("path") == stated.count(": 1 ")
 
 
 HOUR = dt.timedelta(hours=1)
@@ -304,12 +304,12 @@ def test_nobody_is_named_where_two_do_not_agree(tmp_path, language):
         )
         statistics = summarise_line(store, "A", since=SHIFT.since, until=SHIFT.until, config=CONFIG)
         facts = ShiftFacts(made_by="x", head=store.anchor(), zone=CONFIG.zone)
-    told = word(language, "not_agreed")
+    stated = word(language, "not_agreed")
     for name in ("x.csv", "x.html"):
         write_shift_report(statistics, tmp_path / name, language=language, facts=facts)
     by = [row["value"] for row in read_csv(tmp_path / "x.csv")]
-    assert told in by
-    assert squeezed(told) in read_page(tmp_path / "x.html")[1]
+    assert stated in by
+    assert squeezed(stated) in read_page(tmp_path / "x.html")[1]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -112,7 +112,7 @@ def test_parts_that_were_trained_on_teach_every_fold_and_are_not_scored(parts):
 
 
 class Scaled(Tuned):
-    """Its score is told in multiples of the mean score of good parts."""
+    """Its score is said in multiples of the mean score of good parts."""
 
     def __init__(self):
         super().__init__()

@@ -237,7 +237,7 @@ class Cable:
         except OSError:
             pass
         finally:
-            # Not closed: another thread may be waiting for the same end, and nobody would be told.
+            # Not closed: another thread may be waiting for the same end
             for end in (one, other):
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
@@ -274,7 +274,7 @@ def cable(postgres, tmp_path):
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_a_server_that_goes_away_in_the_midst_loses_and_doubles_nothing(url, cable, tmp_path):
     link, address = cable
-    told, errors, ready = [], [], threading.Event()
+    stated, errors, ready = [], [], threading.Event()
 
     def work():
         with SqlStore(address, "images/", root=tmp_path) as opened:
@@ -283,7 +283,7 @@ def test_a_server_that_goes_away_in_the_midst_loses_and_doubles_nothing(url, cab
                 try:
                     stored = opened.append(a_part(number), evidence=evidence_of(number))
                     opened.record_review(a_review(stored.id, client_id=f"review {number}"))
-                    told.append(number)
+                    stated.append(number)
                 except StorageError as error:
                     errors.append(error)
 
@@ -309,7 +309,7 @@ def test_a_server_that_goes_away_in_the_midst_loses_and_doubles_nothing(url, cab
     assert errors == []
     with SqlStore(url, "images/", root=tmp_path) as opened:
         parts = opened.find(InspectionQuery(limit=1000))
-        assert sorted(int(part.sha256, 16) for part in parts) == told == list(range(60))
+        assert sorted(int(part.sha256, 16) for part in parts) == stated == list(range(60))
         assert all(len(opened.reviews(part.id)) == 1 for part in parts)
         with opened.database.reading() as session:
             assert first_bad_entry(session) == (60, None)

@@ -99,9 +99,9 @@ def test_a_store_with_its_files_on_s3(s3, tmp_path):
         assert store.read_file(kept.image_sha256) == evidence_of(1)
     assert not (tmp_path / "images").exists()
     upkeep = SqlUpkeep("sqlite:///cdm.db", "s3://parts/images", root=tmp_path)
-    found = upkeep.verify(anchor=None, has_files=True, progress=lambda *told: None)
+    found = upkeep.verify(anchor=None, has_files=True, progress=lambda *said: None)
     assert (found.files, found.bad_files) == (2, ())
-    assert upkeep.backup(tmp_path / "backup", progress=lambda *told: None).files == 2
+    assert upkeep.backup(tmp_path / "backup", progress=lambda *said: None).files == 2
     (tmp_path / "cdm.db").unlink()
     with pytest.raises(StorageError, match=r"s3://parts/images holds its images"):
         SqlStore("sqlite:///cdm.db", "s3://parts/images", root=tmp_path)

@@ -132,7 +132,7 @@ def test_an_older_schema_is_upgraded_with_what_is_in_it(store, url, upkeep, tmp_
         copy.dispose()
     else:
         trial = SqlUpkeep("sqlite:///unused.db", "images/", root=tmp_path)
-        copied = trial.restore(Path(backup), is_trial=True, progress=lambda *told: None)
+        copied = trial.restore(Path(backup), is_trial=True, progress=lambda *said: None)
         assert copied.rows["inspection"] == len(kept)
         assert copied.schema == revision
     assert upkeep.upgrade(has_backup=False) == ("", "")

@@ -281,14 +281,14 @@ def test_an_event_is_told_once_whatever_becomes_of_the_answer(store, monkeypatch
             lost.append(connection)
             raise dialect.loaded_dbapi.OperationalError("the database is locked")
 
-    told = Event(action="paint-roof", who="佐藤", line="A", facts={"cost": 1.5, "colour": None})
-    store.record_event(replace(told, who="earlier"))
+    stated = Event(action="paint-roof", who="佐藤", line="A", facts={"cost": 1.5, "colour": None})
+    store.record_event(replace(stated, who="earlier"))
     with monkeypatch.context() as patch:
         patch.setattr(dialect, "do_commit", lose)
-        store.record_event(told)
+        store.record_event(stated)
     assert lost
     # Another one, alike but for the time of it.
-    store.record_event(replace(told, at=told.at + dt.timedelta(microseconds=1)))
+    store.record_event(replace(stated, at=stated.at + dt.timedelta(microseconds=1)))
     assert [event.who for event in store.events()] == ["佐藤", "佐藤", "earlier"]
     assert chain(store) == (3, None)
 

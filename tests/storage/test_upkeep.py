@@ -24,7 +24,7 @@ from cdm_inspect.testing.specimens import a_part, a_review, evidence_of
 EVERYTHING = InspectionQuery(limit=10_000)
 
 
-def untold(what, done, total):
+def no_progress(what, done, total):
     assert 0 <= done <= total, what
 
 
@@ -36,7 +36,7 @@ def fill(store, count=8):
 
 
 def verify(upkeep, **changes):
-    return upkeep.verify(**{"anchor": None, "has_files": False, "progress": untold, **changes})
+    return upkeep.verify(**{"anchor": None, "has_files": False, "progress": no_progress, **changes})
 
 
 def test_a_whole_record_is_sound(store, upkeep):
@@ -156,16 +156,16 @@ def test_a_backup_becomes_the_same_store_again(store, upkeep, lose, url, tmp_pat
     kept = [store.get(part.id) for part in fill(store)]
     store.keep_position("sink/x", 4, {"level": 1.5})
     hours, reviews = store.hourly("A"), store.reviews(kept[0].id)
-    copied = upkeep.backup(tmp_path / "backup", progress=untold)
+    copied = upkeep.backup(tmp_path / "backup", progress=no_progress)
     assert (copied.rows["inspection"], copied.files, copied.audit_number) == (8, 16, 5)
     store.append(a_part(50), evidence=None)  # after the backup
-    proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+    proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=no_progress)
     assert proof == copied
     with pytest.raises(StorageError, match="nothing is ever written over one"):
-        upkeep.restore(tmp_path / "backup", is_trial=False, progress=untold)
+        upkeep.restore(tmp_path / "backup", is_trial=False, progress=no_progress)
     lose()
     shutil.rmtree(tmp_path / "images")
-    assert upkeep.restore(tmp_path / "backup", is_trial=False, progress=untold) == copied
+    assert upkeep.restore(tmp_path / "backup", is_trial=False, progress=no_progress) == copied
     with SqlStore(url, "images/", root=tmp_path) as opened:
         assert list(opened.find(EVERYTHING)) == kept
         assert opened.reviews(kept[0].id) == reviews
@@ -180,7 +180,7 @@ def test_a_backup_becomes_the_same_store_again(store, upkeep, lose, url, tmp_pat
 
 def test_a_backup_of_one_database_becomes_the_other(store, upkeep, url, tmp_path, request):
     kept = [store.get(part.id) for part in fill(store)]
-    upkeep.backup(tmp_path / "backup", progress=untold)
+    upkeep.backup(tmp_path / "backup", progress=no_progress)
     if url.startswith("sqlite"):
         other = request.getfixturevalue("postgres")
         SqlStore(url, "images/", root=tmp_path).database.close()
@@ -193,7 +193,7 @@ def test_a_backup_of_one_database_becomes_the_other(store, upkeep, url, tmp_path
     else:
         other = "sqlite:///other.db"
     SqlUpkeep(other, "elsewhere/", root=tmp_path).restore(
-        tmp_path / "backup", is_trial=False, progress=untold
+        tmp_path / "backup", is_trial=False, progress=no_progress
     )
     with SqlStore(other, "elsewhere/", root=tmp_path) as opened:
         assert list(opened.find(EVERYTHING)) == kept
@@ -202,12 +202,12 @@ def test_a_backup_of_one_database_becomes_the_other(store, upkeep, url, tmp_path
 
 def test_a_second_backup_copies_only_new_files(store, upkeep, tmp_path):
     fill(store)
-    upkeep.backup(tmp_path / "backup", progress=untold)
+    upkeep.backup(tmp_path / "backup", progress=no_progress)
     files = {path: path.stat().st_ino for path in (tmp_path / "backup/images").rglob("*")}
     store.append(a_part(20), evidence=evidence_of(20))
-    assert upkeep.backup(tmp_path / "backup", progress=untold).rows["inspection"] == 9
+    assert upkeep.backup(tmp_path / "backup", progress=no_progress).rows["inspection"] == 9
     assert all(path.stat().st_ino == inode for path, inode in files.items())
-    newest = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+    newest = upkeep.restore(tmp_path / "backup", is_trial=True, progress=no_progress)
     assert newest.rows["inspection"] == 9
 
 
@@ -238,18 +238,18 @@ def damage_manifest(folder):
 @pytest.mark.parametrize("damage", [damage_image, lose_image])
 def test_a_damaged_picture_keeps_no_record_back(store, upkeep, lose, url, tmp_path, damage):
     fill(store)
-    upkeep.backup(tmp_path / "backup", progress=untold)
+    upkeep.backup(tmp_path / "backup", progress=no_progress)
     damage(tmp_path / "backup")
-    proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+    proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=no_progress)
     assert len(proof.bad_files) == 1
     # The next backup mends it, while the store has it.
     again = tmp_path / "again"
     shutil.copytree(tmp_path / "backup", again)
-    upkeep.backup(again, progress=untold)
-    assert upkeep.restore(again, is_trial=True, progress=untold).bad_files == ()
+    upkeep.backup(again, progress=no_progress)
+    assert upkeep.restore(again, is_trial=True, progress=no_progress).bad_files == ()
     lose()
     shutil.rmtree(tmp_path / "images")
-    restored = upkeep.restore(tmp_path / "backup", is_trial=False, progress=untold)
+    restored = upkeep.restore(tmp_path / "backup", is_trial=False, progress=no_progress)
     assert restored.bad_files == proof.bad_files
     with SqlStore(url, "images/", root=tmp_path) as opened:
         assert opened.count(EVERYTHING) == 8
@@ -261,20 +261,20 @@ def test_a_damaged_backup_is_refused_and_restores_nothing(
     store, upkeep, lose, url, tmp_path, damage
 ):
     fill(store)
-    upkeep.backup(tmp_path / "backup", progress=untold)
+    upkeep.backup(tmp_path / "backup", progress=no_progress)
     damage(tmp_path / "backup")
     with pytest.raises(StorageError):
-        upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+        upkeep.restore(tmp_path / "backup", is_trial=True, progress=no_progress)
     lose()
     with pytest.raises(StorageError):
-        upkeep.restore(tmp_path / "backup", is_trial=False, progress=untold)
+        upkeep.restore(tmp_path / "backup", is_trial=False, progress=no_progress)
     with pytest.raises(StorageError, match="missing or empty"):
         SqlStore(url, "images/", root=tmp_path)
 
 
 def test_what_is_no_backup_says_so(upkeep, tmp_path):
     with pytest.raises(StorageError, match="found none"):
-        upkeep.restore(tmp_path, is_trial=True, progress=untold)
+        upkeep.restore(tmp_path, is_trial=True, progress=no_progress)
 
 
 def old_parts(store):
@@ -317,12 +317,12 @@ def test_what_is_past_its_time_goes_and_what_waits_or_is_held_stays(store, upkee
     left_over.parent.mkdir(exist_ok=True)
     left_over.write_bytes(b"...")
     os.utime(left_over, (0, 0))
-    counted = upkeep.prune(MONTH, is_dry=True, progress=untold)
+    counted = upkeep.prune(MONTH, is_dry=True, progress=no_progress)
     assert counted.parts == {"passed": 3, "decided": 3}
     assert counted.held == {"passed": 1, "decided": 1}
     assert (counted.files, counted.temporaries) == (0, 1)  # of rows that are still there
     assert store.count(EVERYTHING) == 11
-    pruned = upkeep.prune(MONTH, is_dry=False, progress=untold)
+    pruned = upkeep.prune(MONTH, is_dry=False, progress=no_progress)
     assert pruned.parts == counted.parts
     assert (pruned.files, pruned.temporaries) == (12, 1)
     stay = [kept[n].id for n in (3, 4, 5, 9)]
@@ -340,19 +340,25 @@ def test_what_is_past_its_time_goes_and_what_waits_or_is_held_stays(store, upkee
     assert upkeep.hold(held, "case 18", ends=False, who="ito") == 2
     assert upkeep.hold(held, "case 17", ends=True, who="sato") == 2
     assert store.get(kept[9].id).hold == "case 18"
-    assert upkeep.prune(MONTH, is_dry=True, progress=untold).held == {"passed": 1, "decided": 1}
+    assert upkeep.prune(MONTH, is_dry=True, progress=no_progress).held == {
+        "passed": 1,
+        "decided": 1,
+    }
     assert upkeep.hold(held, "case 18", ends=True, who="ito") == 2
     with pytest.raises(StorageError, match="expected the reason"):
         upkeep.hold(held, "  ", ends=False, who="ito")
-    assert upkeep.prune(MONTH, is_dry=False, progress=untold).parts == {"passed": 1, "decided": 1}
+    assert upkeep.prune(MONTH, is_dry=False, progress=no_progress).parts == {
+        "passed": 1,
+        "decided": 1,
+    }
 
 
 def test_a_class_without_a_time_stays_for_ever(store, upkeep):
     old_parts(store)
-    assert upkeep.prune({}, is_dry=False, progress=untold).parts == {}
+    assert upkeep.prune({}, is_dry=False, progress=no_progress).parts == {}
     assert store.count(EVERYTHING) == 11
     with pytest.raises(StorageError, match="expected retention of"):
-        upkeep.prune({"everything": dt.timedelta(1)}, is_dry=True, progress=untold)
+        upkeep.prune({"everything": dt.timedelta(1)}, is_dry=True, progress=no_progress)
 
 
 def test_a_file_that_two_parts_name_stays_while_one_does(store, upkeep, tmp_path):
@@ -361,7 +367,7 @@ def test_a_file_that_two_parts_name_stays_while_one_does(store, upkeep, tmp_path
     kept = store.append(old, evidence=evidence_of(1))
     store.append(a_part(1, verdict=Verdict.PASS, line="B"), evidence=evidence_of(1))
     make_old(tmp_path / "images")
-    assert upkeep.prune(MONTH, is_dry=False, progress=untold).files == 0
+    assert upkeep.prune(MONTH, is_dry=False, progress=no_progress).files == 0
     assert store.read_file(kept.image_sha256) == evidence_of(1)
 
 
@@ -399,7 +405,7 @@ def test_the_record_as_a_table_is_safe_to_open(store, tmp_path):
     said = {"purpose": Purpose.SECOND, "reviewer": "伊藤", "comment": "fine", "reason": ""}
     store.record_review(a_review(part.id, Decision.ACCEPT, **said))
     file = tmp_path / "out" / "parts.csv"
-    assert export_records(store, EVERYTHING, file, progress=untold) == 9
+    assert export_records(store, EVERYTHING, file, progress=no_progress) == 9
     assert file.read_bytes().startswith(b"\xef\xbb\xbf")
     with file.open(encoding="utf-8-sig", newline="") as opened:
         rows = list(csv.DictReader(opened))
@@ -421,13 +427,13 @@ def test_the_record_as_parquet_keeps_its_types(store, tmp_path):
         evidence=None,
     )
     file = tmp_path / "parts.parquet"
-    assert export_records(store, InspectionQuery(line="A"), file, progress=untold) == 9
+    assert export_records(store, InspectionQuery(line="A"), file, progress=no_progress) == 9
     table = parquet.read_table(file)
     assert table.column("score").to_pylist()[:8] == [part.score for part in kept]
     assert table.column("score").to_pylist()[8] is None
     assert table.column("inspected_at").to_pylist()[0] == kept[0].inspected_at
     with pytest.raises(InvalidOption, match=r"ends in \.csv or \.parquet"):
-        export_records(store, EVERYTHING, tmp_path / "parts.xlsx", progress=untold)
+        export_records(store, EVERYTHING, tmp_path / "parts.xlsx", progress=no_progress)
     assert [path.name for path in tmp_path.glob(".parts*")] == []
 
 
@@ -446,12 +452,12 @@ def test_files_of_others_are_never_removed(store, upkeep, lose, url, tmp_path):
     own = tmp_path / "images" / "01" / "photo_0001.png"
     own.write_bytes(b"a user's own")
     make_old(tmp_path / "images")
-    assert upkeep.prune({}, is_dry=False, progress=untold).temporaries == 0
+    assert upkeep.prune({}, is_dry=False, progress=no_progress).temporaries == 0
     assert own.exists()
     lose()
     upkeep.create()
     with pytest.raises(StorageError, match="belong to another store"):
-        upkeep.prune({}, is_dry=False, progress=untold)
+        upkeep.prune({}, is_dry=False, progress=no_progress)
     assert next((tmp_path / "images").rglob(kept.image_sha256)).exists()
     # Its anchors were set aside: of the new chain they say nothing.
     with SqlStore(url, "images/", root=tmp_path) as opened:
@@ -466,7 +472,7 @@ def test_the_highest_number_is_never_given_again(store, upkeep):
         part = a_part(number, verdict=Verdict.PASS, inspected_at=long_ago)
         last = store.append(part, evidence=None)
     store.keep_position("sink/x", last.id, {})
-    assert upkeep.prune(MONTH, is_dry=False, progress=untold).parts["passed"] == 3
+    assert upkeep.prune(MONTH, is_dry=False, progress=no_progress).parts["passed"] == 3
     new = store.append(a_part(10), evidence=None)
     assert [part.id for part in store.find(InspectionQuery(after_id=last.id))] == [new.id]
 
@@ -537,7 +543,7 @@ def test_a_part_that_is_deleted_while_it_is_exported_does_no_harm(store, tmp_pat
         def reviews(self, number):
             return () if number == kept[2].id else store.reviews(number)
 
-    assert export_records(Pruned(), EVERYTHING, tmp_path / "x.csv", progress=untold) == 8
+    assert export_records(Pruned(), EVERYTHING, tmp_path / "x.csv", progress=no_progress) == 8
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
@@ -547,7 +553,7 @@ def test_an_export_waits_for_a_part_that_is_on_its_way(store, tmp_path):
         store.database.lock(session, 4_207_849_485, is_shared=True)
         timer = threading.Timer(1.5, session.rollback)
         timer.start()
-        assert export_records(store, EVERYTHING, tmp_path / "x.csv", progress=untold) == 6
+        assert export_records(store, EVERYTHING, tmp_path / "x.csv", progress=no_progress) == 6
         timer.join()
 
 
@@ -566,10 +572,10 @@ def test_a_backup_is_of_one_moment_while_another_writes(store, upkeep, tmp_path)
     writer.start()
     try:
         for _ in range(3):
-            copied = upkeep.backup(tmp_path / "backup", progress=untold)
+            copied = upkeep.backup(tmp_path / "backup", progress=no_progress)
             # As many entries as decisions: none is cut in two.
             assert copied.rows["decision"] == copied.audit_number
-            proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+            proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=no_progress)
             assert proof == copied
     finally:
         is_done.set()
@@ -591,30 +597,30 @@ def test_two_stores_do_not_share_images(store, url, upkeep, tmp_path):
     assert not (tmp_path / "second.db").exists()
     # A restored copy beside the living store removes nothing of it.
     store.append(a_part(1), evidence=evidence_of(1))
-    upkeep.backup(tmp_path / "backup", progress=untold)
+    upkeep.backup(tmp_path / "backup", progress=no_progress)
     newer = store.append(a_part(2), evidence=evidence_of(2))
     clone = SqlUpkeep("sqlite:///second.db", "images/", root=tmp_path, anchor="second.jsonl")
-    clone.restore(tmp_path / "backup", is_trial=False, progress=untold)
+    clone.restore(tmp_path / "backup", is_trial=False, progress=no_progress)
     make_old(tmp_path / "images")
     with pytest.raises(StorageError, match="belong to another store"):
-        clone.prune({}, is_dry=False, progress=untold)
+        clone.prune({}, is_dry=False, progress=no_progress)
     assert store.read_file(newer.image_sha256) == evidence_of(2)
-    assert upkeep.prune({}, is_dry=False, progress=untold).files == 0
+    assert upkeep.prune({}, is_dry=False, progress=no_progress).files == 0
 
 
 def test_a_damaged_picture_does_not_keep_a_backup_from_being_made(store, upkeep, tmp_path):
     kept = fill(store)
     next((tmp_path / "images").rglob(kept[0].image_sha256)).write_bytes(b"?" * 999)
-    copied = upkeep.backup(tmp_path / "backup", progress=untold)
+    copied = upkeep.backup(tmp_path / "backup", progress=no_progress)
     assert (copied.missing_files, copied.files) == (1, 15)
-    proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=untold)
+    proof = upkeep.restore(tmp_path / "backup", is_trial=True, progress=no_progress)
     assert proof.bad_files == (kept[0].image_sha256,)
 
 
 def test_the_table_can_be_read_by_others(store, tmp_path):
     fill(store)
     file = tmp_path / "parts.csv"
-    export_records(store, EVERYTHING, file, progress=untold)
+    export_records(store, EVERYTHING, file, progress=no_progress)
     umask = os.umask(0)
     os.umask(umask)
     assert file.stat().st_mode & 0o777 == 0o666 & ~umask

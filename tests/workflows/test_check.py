@@ -47,8 +47,8 @@ def names(items):
 
 
 def test_a_folder_is_judged_before_it_is_learnt_from(project):
-    told = []
-    report = check(project, "A", tick=lambda done, total: told.append((done, total)))
+    stated = []
+    report = check(project, "A", tick=lambda done, total: stated.append((done, total)))
     assert (report.files, report.usable) == (32, 31)
     assert names(report.problems) == ["cut.png"]
     assert {(item.path.name, item.reason) for item in report.odd} >= {
@@ -60,7 +60,7 @@ def test_a_folder_is_judged_before_it_is_learnt_from(project):
     assert {first.name, second.name} == {"again.png", "lot1_05.png"}
     assert report.groups == 2
     assert report.passed_over == {".txt": 1}
-    assert told[-1] == (64, 64)
+    assert stated[-1] == (64, 64)
     # What it announces is what training gets.
     config = project.config.line("A")
     parts = load_good_parts(project.path(config.normal), config)
@@ -87,11 +87,11 @@ def test_what_people_decide_is_kept_and_heeded(project):
 
 
 def test_decisions_about_other_files_are_refused(project, tmp_path):
-    stranger = tmp_path / "stranger.png"
-    save(stranger, np.zeros((80, 80)))
+    other = tmp_path / "other.png"
+    save(other, np.zeros((80, 80)))
     part = project.path("good") / "lot0_00.png"
     with pytest.raises(InvalidOption, match="expected a good part below"):
-        review_parts(project, "A", exclude=[stranger])
+        review_parts(project, "A", exclude=[other])
     with pytest.raises(InvalidOption, match="both accepted and excluded"):
         review_parts(project, "A", accept=[part], exclude=[part])
     with pytest.raises(UnreadableImage):

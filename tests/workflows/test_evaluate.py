@@ -160,10 +160,10 @@ def test_thresholds_by_cost_from_the_command_line(run, project):
         return json.loads(done.stdout), done.stderr
 
     by_cost = ("--cost-escape", "50", "--cost-review", "0.4", "--defect-share", "2%")
-    document, told = call("calibrate", "--line", "A", *by_cost)
+    document, said = call("calibrate", "--line", "A", *by_cost)
     assert document["rule"] == "cost"
     assert document["version"] == 2
-    assert "to keep this rule, write it under [lines.A];" in told
+    assert "to keep this rule, write it under [lines.A];" in said
     rejected = document["reject_threshold"]
     assert rejected is None or rejected >= document["threshold"]
     shown, _ = call("calibrate", "--line", "A", "--explain")
@@ -171,9 +171,9 @@ def test_thresholds_by_cost_from_the_command_line(run, project):
     assert [row["version"] for row in shown["versions"]] == [2, 1]
     assert shown["basis"]["costs"]["escape"] == 50
     assert len(shown["basis"]["doubts"]) == 8
-    back, told = call("calibrate", "--line", "A")
+    back, said = call("calibrate", "--line", "A")
     assert back["rule"] == "false-reject"
-    assert "followed the rule 'cost'" in told
+    assert "followed the rule 'cost'" in said
     done = run(
         "--project", project.root, "calibrate", "--line", "A", "--max-false-reject", "1%", *by_cost
     )
@@ -187,9 +187,9 @@ def test_detectors_side_by_side(run, line):
     before = calibration_in_force(open_project(line), "A").version
     data = line / "data" / "A"
     words = ("--scorer", "residual", "--scorer", "inpainting", "--scorer", "features")
-    told = run("--project", line, "--json", "bench", "--line", "A", "--data", data, *words)
-    assert told.returncode == 0, told.stderr
-    document = json.loads(told.stdout)
+    said = run("--project", line, "--json", "bench", "--line", "A", "--data", data, *words)
+    assert said.returncode == 0, said.stderr
+    document = json.loads(said.stdout)
     rows = {row["scorer"]: row for row in document["rows"]}
     assert set(rows) == {"fused", "residual", "inpainting", "features"}
     assert document["compared_with"] == "fused"
@@ -240,9 +240,9 @@ def test_a_detector_that_fails_is_left_out(run, install, line):
         """,
     )
     data = line / "data" / "A"
-    told = run(
+    said = run(
         "--project", line, "--json", "bench", "--line", "A", "--data", data, "--scorer", "failing"
     )
-    document = json.loads(told.stdout)
+    document = json.loads(said.stdout)
     assert [row["scorer"] for row in document["rows"]] == ["fused"]
     assert "no licence" in document["left_out"]["failing"]

@@ -42,13 +42,13 @@ from cdm_inspect.workflows.export import export as export_line
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def untold(*at):
+def no_progress(*at):
     pass
 
 
 def export(root, exporter="onnx", *, overrides=(), **options):
     project = open_project(root, line="A", overrides=overrides)
-    return export_line(project, "A", exporter, tick=untold, **options)
+    return export_line(project, "A", exporter, tick=no_progress, **options)
 
 
 @pytest.fixture(scope="module")

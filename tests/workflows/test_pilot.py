@@ -152,17 +152,17 @@ def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
 
     with pytest.raises(Stop):
         run_pilot(project, plan, good, device="cpu", tick=stop_when_three_runs_are_done)
-    # They went on from there: one of three has just told where it is, the others not yet.
+    # They went on from there: one of three has just said where it is, the others not yet.
     assert max(again[:3]) > reached / 2
     kept = sorted((line / "pilot" / "A").rglob("result.json"))
     assert [path.parent.name for path in kept] == ["off-0", "on-0", "staged-0"]
     before = {path: path.stat().st_mtime_ns for path in kept}
 
-    told = []
-    document = run_pilot(project, plan, good, device="cpu", tick=told.append)
+    said = []
+    document = run_pilot(project, plan, good, device="cpu", tick=said.append)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
-    assert all(after.overall >= at.overall for at, after in pairwise(told))
-    assert told[-1].done == 11
+    assert all(after.overall >= at.overall for at, after in pairwise(said))
+    assert said[-1].done == 11
     assert len(document["runs"]) == 12
     by_run = {(row["arm"], row["seed"]): row for row in document["runs"]}
     for seed in range(3):

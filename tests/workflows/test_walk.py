@@ -76,15 +76,15 @@ def test_a_budget_of_time_is_that_of_the_training_alone(line):
     config = project.config.line("A")
     parts = load_good_parts(project.path(config.normal), config)
     training = Training("A", config, parts, line / "elsewhere", device="cpu")
-    started, outside, told = time.monotonic(), 0.0, 0.0
+    started, outside, said = time.monotonic(), 0.0, 0.0
     for at in training.run():
-        told = at.seconds
+        said = at.seconds
         paused = time.monotonic()
         time.sleep(0.1)
         outside += time.monotonic() - paused
     inside = time.monotonic() - started - outside
     assert outside >= 0.1
-    assert told == pytest.approx(training.report.seconds, abs=0.01)
+    assert said == pytest.approx(training.report.seconds, abs=0.01)
     assert 2.0 <= training.report.seconds <= inside + 0.05
 
 
@@ -130,10 +130,10 @@ def test_training_stops_where_held_out_parts_get_worse(line, monkeypatch, patien
     monkeypatch.setattr(DefectCheck, "measure", lambda self, denoiser, device: [1.0, 2.0])
     overrides = [f"training.patience={patience}", "consistency.weight=0"]
     project = open_project(line, line="A", overrides=overrides)
-    told = []
-    report = train(project, "A", device="cpu", tick=lambda at: told.append(at.warnings))
+    said = []
+    report = train(project, "A", device="cpu", tick=lambda at: said.append(at.warnings))
     assert len(measured) == checks
-    assert told[-1] == report.warnings
+    assert said[-1] == report.warnings
     assert report.loss_held_out == 0.7
     stopped = [text for text in report.warnings if "stopped early" in text]
     assert bool(stopped) is (patience > 0)
@@ -274,8 +274,8 @@ def test_bad_input_is_undecided_and_never_passes(line):
 def test_what_could_not_be_judged_is_judged_when_it_can_be(line):
     """And observers hear of each verdict once."""
     project = open_project(line, line="A")
-    told = []
-    project.registry.notify = lambda hook, *, inspection: told.append(inspection.verdict)
+    said = []
+    project.registry.notify = lambda hook, *, inspection: said.append(inspection.verdict)
     part = line / "part.png"
 
     def inspect():
@@ -297,7 +297,7 @@ def test_what_could_not_be_judged_is_judged_when_it_can_be(line):
     judged = inspect()
     assert judged.verdict is not Verdict.UNDECIDED
     assert inspect().id == judged.id
-    assert told == [Verdict.UNDECIDED] * 3 + [judged.verdict]
+    assert said == [Verdict.UNDECIDED] * 3 + [judged.verdict]
 
 
 @pytest.mark.parametrize("failure", ["raises", "nan", "shape", "exits"])
@@ -626,7 +626,7 @@ def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run, instal
         from cdm_inspect.plugins.contracts import ScoreBatch, ScorerOffer
         from cdm_inspect.plugins import hookimpl
         class Hangs:
-            # Once it is told to, on every call but the first.
+            # Once it is said to, on every call but the first.
             calls = 0
             def score(self, images, *, seeds):
                 self.calls += 1
@@ -647,9 +647,9 @@ def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run, instal
     assert run("--project", line, "calibrate", "--line", "A").returncode == 0
     good = sorted((line / "data/A/test/good").glob("*.png"))[:6]
     began = time.monotonic()
-    told = run("--project", line, "--json", "inspect", "--line", "A", *good, SPECIMEN_HANGS="1")
-    assert told.returncode == 0, told.stderr
-    found = json.loads(told.stdout)["inspections"]
+    said = run("--project", line, "--json", "inspect", "--line", "A", *good, SPECIMEN_HANGS="1")
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)["inspections"]
     assert found[0]["score"] is not None
     assert [part["verdict"] for part in found[1:]] == ["undecided"] * 5
     assert (

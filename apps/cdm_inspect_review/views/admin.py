@@ -39,9 +39,9 @@ def _show_health(desk: ReviewDesk) -> None:
     st.subheader(word("admin.health"), anchor=False)
     plant, zone = current_plant(), desk.config.review.zone
     checks = plant.health()
-    for told in tables.problems(checks, word, zone):
+    for problem in tables.problems(checks, word, zone):
         with st.container(border=True):
-            st.text(told)
+            st.text(problem)
     seen = {
         word("admin.check_login"): word(f"admin.mode_{access.mode().value}"),
         word("admin.check_hosts"): ", ".join(security.allowed_hosts()),
@@ -158,12 +158,12 @@ def _role(role: Role) -> str:
     return word(f"role.{role.value}")
 
 
-def _do(what: Callable[[], object], told: str) -> None:
+def _do(what: Callable[[], object], success: str) -> None:
     """Do it, and say so on the page as it is afterwards."""
     try:
         what()
     except CdmInspectError as error:
         st.text(f"✖ {explained(error)}")
         return
-    notify("success", told)
+    notify("success", success)
     st.rerun()

@@ -124,8 +124,8 @@ def _show_entries(entries: Sequence[AuditEntry], zone: dt.tzinfo | None) -> None
     for index in event.selection.rows:
         link = found[index]
         st.text(audit_text.sentence(link.entry, word, zone))
-        told = {"number": link.number, "hash": link.hash, "entry": link.entry}
-        st.code(json.dumps(told, ensure_ascii=False, indent=2), language="json", wrap_lines=True)
+        shown = {"number": link.number, "hash": link.hash, "entry": link.entry}
+        st.code(json.dumps(shown, ensure_ascii=False, indent=2), language="json", wrap_lines=True)
 
 
 def _turn_pages(entries: Sequence[AuditEntry], before: int | None) -> None:

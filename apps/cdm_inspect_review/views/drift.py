@@ -76,7 +76,7 @@ def _show_alarm(
     acknowledged: dict[str, Event],
 ) -> None:
     zone, name = desk.config.review.zone, _name(alarm)
-    told = word(
+    summary = word(
         "alarm",
         chart=word(alarm["chart"]),
         direction=word(alarm["direction"]),
@@ -84,7 +84,7 @@ def _show_alarm(
         inspection=alarm["inspection"],
         at=at(dt.datetime.fromisoformat(alarm["at"]), zone),
     )
-    st.text(f"{which} · {told}")
+    st.text(f"{which} · {summary}")
     known = acknowledged.get(name)
     if known is not None:
         st.text(f"✔ {word('acknowledged', who=known.who, at=at(known.at, zone))}")

@@ -100,7 +100,7 @@ def _show_rates(figures: LineStatistics) -> None:
     escapes = figures.escapes
     upper = escapes.upper
     bound = word(f"lines.{escapes.lacking}") if upper is None else f"≤ {at_most(upper)}"
-    told = word(
+    summary = word(
         "lines.escapes_told",
         n=escapes.audited,
         passed=escapes.passed,
@@ -117,7 +117,7 @@ def _show_rates(figures: LineStatistics) -> None:
     with columns[2].container(border=True):
         st.text(word("lines.escape_rate"))
         st.subheader(bound, anchor=False)
-        st.text(told)
+        st.text(summary)
 
 
 def _show_charts(desk: ReviewDesk, line: str, figures: LineStatistics) -> None:

@@ -108,8 +108,8 @@ def _show_files(report: Report) -> None:
         if path.suffix == ".png":
             # Streamlit's own images have no text for who cannot see them.
             data = base64.b64encode(path.read_bytes()).decode()
-            told = html.escape(word("models.picture_of"))
-            st.html(f'<img alt="{told}" style="width: 100%" src="data:image/png;base64,{data}">')
+            label = html.escape(word("models.picture_of"))
+            st.html(f'<img alt="{label}" style="width: 100%" src="data:image/png;base64,{data}">')
 
 
 def _show_comparison(reports: Sequence[Report]) -> None:

@@ -78,5 +78,5 @@ def _show_setup(setup: JudgingSetup | None) -> None:
         if setup is None:
             st.text(word("history.no_setup"))
         else:
-            told = json.dumps(asdict(setup), ensure_ascii=False, indent=2)
-            st.code(told, language="json", height=400)
+            document = json.dumps(asdict(setup), ensure_ascii=False, indent=2)
+            st.code(document, language="json", height=400)

@@ -17,7 +17,7 @@ def show(offer: PageOffer, desk: ReviewDesk, line: str) -> None:
     """Whatever it shows; what it raises stays on its page."""
     try:
         offer.show(PageView(line=line, language=language(), store=desk.store))
-    except Exception as error:  # noqa: BLE001 - a stranger's page must not stop the desk
+    except Exception as error:  # noqa: BLE001 - a plugin's page must not stop the desk
         _log.warning("page %r failed", offer.name, exc_info=True)
         st.error(word("page_failed"))
         st.text(f"{offer.name}: {type(error).__name__}: {error}")

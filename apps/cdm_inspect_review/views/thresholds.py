@@ -243,14 +243,14 @@ def _show_outcome(
 
 
 def _rows(outcome: Outcome) -> list[dict[str, str]]:
-    def told(value: Estimate) -> str:
+    def with_band(value: Estimate) -> str:
         return f"{value.value:,.1f}  ({value.low:,.1f} – {value.high:,.1f})"
 
     return [
         {
             word("thresholds.figure"): word(f"thresholds.{name}"),
-            word("thresholds.a_day"): told(getattr(outcome.expected, name)),
-            word("thresholds.change"): told(getattr(outcome.difference, name)),
+            word("thresholds.a_day"): with_band(getattr(outcome.expected, name)),
+            word("thresholds.change"): with_band(getattr(outcome.difference, name)),
         }
         for name in _FIGURES
     ]

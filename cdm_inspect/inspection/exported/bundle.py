@@ -80,7 +80,7 @@ class Artefact:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What is written into the graph itself, so that it can be told from any other."""
+        """What is written into the graph itself, so that it can be distinguished from any other."""
         kept = {
             "line": self.line,
             "model": self.model,

@@ -130,7 +130,7 @@ def compare_parts(
         inspector: by the other runtime; both are held against its thresholds and its envelope.
         golden: with what the trained model says.
         tolerance: of differences, relative to the largest value in the maps.
-        tick: told how many parts are done.
+        tick: called with how many parts are done.
 
     Raises:
         PluginFailed: if the runtime fails on a part.

@@ -82,7 +82,7 @@ class UNet(nn.Module):
         self.embed_noise = nn.Conv2d(2 * _NOISE_FREQUENCIES, embedding, 1)
         self.embed_label = nn.Conv2d(LABEL_SIZE, embedding, 1, bias=False)
         self.embed = nn.Conv2d(embedding, embedding, 1)
-        # Geometric, so that both coarse and fine differences of ln(sigma)/4 can be told apart.
+        # Geometric, so that both coarse and fine differences of ln(sigma)/4 can be distinguished.
         frequencies = torch.logspace(0, 1.5, _NOISE_FREQUENCIES).view(1, -1, 1, 1)
         self.frequencies: Tensor
         self.register_buffer("frequencies", frequencies, persistent=False)

@@ -188,7 +188,7 @@ def gaussian_nll(error: Tensor, log_variance: Tensor) -> Tensor:
 
 
 class _Crops(NamedTuple):
-    """Noisy crops and what the network is told of each."""
+    """Noisy crops and what the network is given of each."""
 
     noisy: Tensor
     sigma: Tensor

@@ -44,7 +44,7 @@ class Position:
     alarm: OverfitAlarm = field(default_factory=OverfitAlarm)
 
     def tick(self, progress: float, warnings: Sequence[str]) -> TrainingTick:
-        """What observers are told: `progress` is the share of the budget that is used."""
+        """What observers receive: `progress` is the share of the budget that is used."""
         return TrainingTick(
             step=self.step,
             images_seen=self.images_seen,

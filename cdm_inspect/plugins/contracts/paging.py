@@ -39,7 +39,7 @@ def read_forwards(
             last = page[-1].id
             patience = time.monotonic() + _PATIENCE_SECONDS
         elif store.get(end) is None:
-            return  # deleted meanwhile, and all before it are told
+            return  # deleted meanwhile, and all before it are given
         elif time.monotonic() > patience:
             raise StoreUnreachable(
                 "some parts are still being written, and not all could be read. Do it again."

@@ -226,7 +226,7 @@ class RegionalScorer(Scorer, Protocol):
     """A scorer that can leave pixels out of its statistics and its score.
 
     The host levels what lies outside a line's region before any scorer sees it. One that is not
-    told of the region then finds the same there in every part.
+    given the region then finds the same there in every part.
     """
 
     def restrict(self, region: Tensor) -> None:

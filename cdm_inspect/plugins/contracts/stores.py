@@ -1,4 +1,4 @@
-"""Where verdicts are kept, and where else they are told."""
+"""Where verdicts are kept, and where else they are sent."""
 
 from __future__ import annotations
 

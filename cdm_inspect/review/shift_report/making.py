@@ -18,7 +18,7 @@ from cdm_inspect.plugins.contracts import StoreUpkeep, VerdictStore
 from cdm_inspect.records import Event, JsonObject
 from cdm_inspect.review.shift_report.page import has_pdf
 from cdm_inspect.review.shift_report.table import collect_pictures, write_shift_report
-from cdm_inspect.review.shift_report.wording import Picture, ShiftFacts
+from cdm_inspect.review.shift_report.wording import ChainHead, Picture, ShiftFacts
 from cdm_inspect.roles import Actor, Right
 
 FORMATS = ("html", "pdf", "csv")
@@ -30,14 +30,6 @@ FOLDER = "reports/shifts"
 
 _MOMENT = dt.timedelta(microseconds=1)
 _NOT_IN_A_NAME = re.compile(r"[^\w-]+")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChainEnd:
-    """Where the audit chain ended when a report was made."""
-
-    number: int
-    hash: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +47,7 @@ class MadeReport:
     line: str
     shift: Shift
     statistics: LineStatistics
-    head: ChainEnd
+    head: ChainHead
     files: Mapping[str, Path]
     sha256: Mapping[str, str]
 
@@ -117,7 +109,7 @@ def make_shift_report(
     _see_that_it_can_be(store, config, line, shift, formats)
     found = summarise_line(store, line, since=shift.since, until=shift.until, config=config.review)
     anchored = upkeep.anchor()
-    head = ChainEnd(number=anchored.entries, hash=anchored.head)
+    head = ChainHead(number=anchored.entries, hash=anchored.head)
     facts = ShiftFacts(
         made_by=actor.name,
         head=head,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +20,12 @@ from cdm_inspect.records import Purpose, Review
 Picture = npt.NDArray[np.uint8]
 
 
-class ChainHead(Protocol):
-    """Where the audit chain ends, as `storage.audit.Anchor` tells it."""
+@dataclass(frozen=True, kw_only=True)
+class ChainHead:
+    """Where the audit chain ended when a report was made: number and hash of its last entry."""
 
-    @property
-    def number(self) -> int:
-        """Of the last entry."""
-        ...
-
-    @property
-    def hash(self) -> str:
-        """Of the last entry, which covers all before it."""
-        ...
+    number: int
+    hash: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +34,7 @@ class ShiftFacts:
 
     Attributes:
         shift: that the report is about; None for another time.
-        zone: in which times are told; None is that of the machine.
+        zone: in which times are written; None is that of the machine.
         reasons: of the line, which give codes a name.
         pictures: of escalated parts, by number of the part; see `collect_pictures`.
     """

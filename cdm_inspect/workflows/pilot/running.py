@@ -147,7 +147,7 @@ def run_pilot(
     shares: dict[tuple[str, int], float] = dict.fromkeys(plan.runs, 0.0)
     results: dict[tuple[str, int], JsonObject] = {}
 
-    def told(runs: Sequence[PilotRun], stage: str, run: PilotRun, share: float) -> None:
+    def report(runs: Sequence[PilotRun], stage: str, run: PilotRun, share: float) -> None:
         # Training is the longer part of most runs; both together are what a run takes.
         trained = share if stage == "train" else 1.0
         measured = share if stage == "measure" else 0.0
@@ -170,10 +170,10 @@ def run_pilot(
             for arm in arms
         ]
         fresh = [run for run in runs if run.result is None]
-        train_side_by_side(fresh, partial(told, fresh, "train"), device=device)
+        train_side_by_side(fresh, partial(report, fresh, "train"), device=device)
         for run in runs:
-            told([run], "measure", run, 0.0)
-            tell = partial(told, [run], "measure", run)
+            report([run], "measure", run, 0.0)
+            tell = partial(report, [run], "measure", run)
             results[run.key] = run.result or run.measure(tell, device=device)
             shares[run.key] = 1.0
 

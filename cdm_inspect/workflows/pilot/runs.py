@@ -30,7 +30,7 @@ _DIAGNOSED_PARTS = 16
 # Seconds that a run trains before the next one has its turn.
 _TURN = 1.0
 
-Told = Callable[[float], None]
+OnProgress = Callable[[float], None]
 """Told the share that is done."""
 
 
@@ -113,7 +113,7 @@ class PilotRun:
         """The training, from its start or from where it was interrupted."""
         return Training(self.plan.line, self.config, self.good, self.models, device=device)
 
-    def measure(self, told: Told, *, device: str) -> JsonObject:
+    def measure(self, on_progress: OnProgress, *, device: str) -> JsonObject:
         """Diagnose the model, judge the labelled parts, and keep what was found."""
         plan, line = self.plan, self.plan.line
         model = load_line_model(self.own, line, device)
@@ -138,7 +138,7 @@ class PilotRun:
         }
         judged: JsonObject = {}
         if plan.data is not None:
-            labelled, judged = self._judge_labelled(plan.data, told, device)
+            labelled, judged = self._judge_labelled(plan.data, on_progress, device)
             endpoints |= labelled
         result = {
             "endpoints": endpoints,
@@ -155,7 +155,7 @@ class PilotRun:
         return result
 
     def _judge_labelled(
-        self, data: Path, told: Told, device: str
+        self, data: Path, on_progress: OnProgress, device: str
     ) -> tuple[dict[str, float], JsonObject]:
         """AUROC of the scorers, what the line's one does at its operating point; parts judged."""
         line = self.plan.line
@@ -166,7 +166,7 @@ class PilotRun:
             calibrate(self.own, line, scorer=name, device=device)
 
             def tick(done: int, total: int, number: int = number) -> None:
-                told((number + done / total) / len(names))
+                on_progress((number + done / total) / len(names))
 
             row = evaluate(
                 self.own,
@@ -188,13 +188,13 @@ class PilotRun:
 
 
 def train_side_by_side(
-    runs: Sequence[PilotRun], told: Callable[[PilotRun, float], None], *, device: str
+    runs: Sequence[PilotRun], on_progress: Callable[[PilotRun, float], None], *, device: str
 ) -> None:
     """Train runs in turn, about a second each, so that a busy machine slows all of them alike.
 
     Args:
         runs: those that are trained already are passed over.
-        told: which run has come how far.
+        on_progress: which run has come how far.
         device: as in `train`.
     """
     trainings = {run: run.training(device) for run in runs if not run.is_trained}
@@ -208,7 +208,7 @@ def train_side_by_side(
                 until = trainings[run].position.seconds + _TURN
                 for at in going[run]:
                     run.curve.note(at)
-                    told(run, at.progress)
+                    on_progress(run, at.progress)
                     if at.seconds >= until:
                         break
                 else:

@@ -19,11 +19,15 @@ def test_the_kit_runs_on_the_distribution_by_its_name():
         "--conformance",
         "cdm-inspect-knn-scorer",
     ]
-    told = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True)
-    assert "10 passed" in told.stdout, told.stdout
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *words], capture_output=True, text=True
+    )
+    assert "10 passed" in result.stdout, result.stdout
     words[-1] = "nobody"
-    told = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True)
-    assert "no installed plugin belongs to the distribution 'nobody'" in told.stderr
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *words], capture_output=True, text=True
+    )
+    assert "no installed plugin belongs to the distribution 'nobody'" in result.stderr
 
 
 def test_the_installed_plugin_is_found():

@@ -22,7 +22,7 @@ export class Storage {
   }
 }
 
-/** A fresh browser for a test: storage, document, and a server that answers as told. */
+/** A fresh browser for a test: storage, document, and a server that answers as said. */
 export function open({ refuses = false, answer = () => ({ status: "stored", version: 1 }) } = {}) {
   const asked = [];
   globalThis.localStorage = new Storage(refuses);

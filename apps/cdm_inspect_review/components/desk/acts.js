@@ -6,7 +6,7 @@ import { keyName } from "./keys.js";
 const DECISIONS = ["accept", "reject", "unsure"];
 
 export class Acts {
-  /** @param {(name: string) => void} onact - told which one was pressed. */
+  /** @param {(name: string) => void} onact - called with which one was pressed. */
   constructor(onact) {
     this.buttons = Object.fromEntries(
       [...DECISIONS, "undo"].map((name) => [

@@ -6,7 +6,7 @@ const ABSENT_MS = 5 * 60_000;
 const SIGNS = ["pointerdown", "pointermove", "wheel", "keydown"];
 
 export class Attendance {
-  /** @param {() => void} onsign - told of whatever is moved or pressed, before anything else hears. */
+  /** @param {() => void} onsign - called with whatever is moved or pressed, before any other handler. */
   constructor(onsign) {
     this.last = performance.now();
     this.listen = () => {

@@ -46,7 +46,7 @@ class Desk {
     this.keyboard = new Keyboard(this);
     this.onleave = () => this.lending.release();
     this.onseen = () => {
-      this.panes.isHidden = false; // nobody hears of a key that is let go elsewhere
+      this.panes.isHidden = false; // nothing reports a key that is let go elsewhere
       this.look();
       this.lending.renew();
     };
@@ -196,7 +196,7 @@ class Desk {
     if (part && !this.node.dataset.part) this.head.append(` ${words.loading}`);
   }
 
-  /** How much there is to do, and whether the server hears us. */
+  /** How much there is to do, and whether the server answers. */
   report() {
     this.node.dataset.unsent = this.outbox.waiting.length;
     this.tools.tellWork(this.feed.work);

@@ -77,7 +77,7 @@ export class Lending {
     if (!part || asked.queue !== "flagged" || asked.busy.includes(part.id)) return false;
     if (parts.some((other) => other.id === part.id)) return false;
     // What was taken back here stays. So does what somebody has begun with: should two decide it,
-    // the second is told.
+    // the second learns of it.
     return !decisions.versions.has(part.id) && !facts.isBegun;
   }
 }

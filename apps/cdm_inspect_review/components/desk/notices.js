@@ -1,12 +1,12 @@
-// What the desk tells: whether the server hears it, what is the matter now, what was refused.
+// What the desk tells: whether the server answers, what is the matter now, what was refused.
 
 import { button, el, fill } from "./dom.js";
 
 export class Notices {
   constructor() {
-    this.told = el("span");
+    this.message = el("span");
     this.wayIn = el("a", { className: "way-in", hidden: true }); // a kiosk has no address bar
-    this.banner = el("div", { className: "banner", role: "status", hidden: true }, this.told, this.wayIn);
+    this.banner = el("div", { className: "banner", role: "status", hidden: true }, this.message, this.wayIn);
     this.message = el("div", { className: "message", role: "alert", hidden: true });
     this.refused = el("ul");
     this.refusals = el(
@@ -33,7 +33,7 @@ export class Notices {
     this.refusals.hidden = false;
   }
 
-  /** Whether the server hears us, and what is still to be sent to it. */
+  /** Whether the server answers, and what is still to be sent to it. */
   report({ words, data, outbox, feed }) {
     const isAway = outbox.state === "unreachable" || !feed.isReachable;
     let text = "";
@@ -46,7 +46,7 @@ export class Notices {
     }
     if (text && outbox.waiting.length) text += ` ${fill(words.unsent, { n: outbox.waiting.length })}`;
     this.banner.hidden = !text;
-    this.told.textContent = text;
+    this.message.textContent = text;
     this.wayIn.hidden = outbox.state !== "logged-out" || !data.token;
     this.wayIn.textContent = words.log_in;
     this.wayIn.href = `/cdm/login?next=${encodeURIComponent(location.pathname + location.search)}`;

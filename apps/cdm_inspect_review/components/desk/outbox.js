@@ -10,8 +10,8 @@ const RETRY_MS = 1500;
 export class Outbox {
   /**
    * @param {string} plant - whose decisions; those of another, under the same address, wait for it.
-   * @param {(kept: object, answer: object) => void} onanswer - told what became of a decision.
-   * @param {() => void} onchange - told when something about the outbox is different.
+   * @param {(kept: object, answer: object) => void} onanswer - called with what became of a decision.
+   * @param {() => void} onchange - called when something about the outbox is different.
    */
   constructor(plant, onanswer, onchange) {
     this.prefix = `${PREFIX}:${plant}:`;

@@ -77,7 +77,7 @@ export class Pictures {
         throw error;
       },
     );
-    entry.ready.catch(() => {}); // whoever waits for it hears of it
+    entry.ready.catch(() => {}); // whoever waits for it gets the error
     this.parts.set(part.id, entry);
     if (this.parts.size > KEPT) this.parts.delete(this.parts.keys().next().value);
     return entry.ready;

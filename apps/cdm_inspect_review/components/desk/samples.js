@@ -21,7 +21,7 @@ export class Samples {
     this.part = part;
     this.alike.replaceChildren();
     clearTimeout(this.resting);
-    // Whoever gives a second opinion is told of no first one, not even of a part that looks alike.
+    // Whoever gives a second opinion is shown no first one, not even of a part that looks alike.
     const isBlind = this.desk.tools.queue === "second";
     this.limits.hidden = isBlind;
     if (part?.pictures.map && !isBlind) {

@@ -7,7 +7,7 @@ const RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 30_000;
 
 export class WholePhotograph {
-  /** @param {(image: HTMLImageElement | null) => void} onend - told what came of a try. */
+  /** @param {(image: HTMLImageElement | null) => void} onend - called with the outcome of a try. */
   constructor(onend) {
     this.onend = onend;
     this.forget();
