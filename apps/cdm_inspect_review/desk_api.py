@@ -245,7 +245,7 @@ async def alike(request: Request, actor: Actor) -> Response:
 async def limit_samples(request: Request, actor: Actor) -> Response:
     """Border cases of a line."""
     line = request.query_params.get("line", "")
-    found = await run_in_threadpool(current_plant().desk.limit_samples, line)
+    found = await run_in_threadpool(current_plant().desk.marks.limit_samples, line)
     return JSONResponse({"parts": [part_json(part) for part in found]})
 
 

@@ -1,22 +1,15 @@
 """What the review app asks and tells. Loads without torch, and knows nothing of Streamlit."""
 
 from cdm_inspect.review.audit import check_audit, hold_part, read_audit
-from cdm_inspect.review.desk import (
-    FLAGGED,
-    LIMIT_SAMPLE,
-    NO_LIMIT_SAMPLE,
-    PURPOSES,
-    REFUSED,
-    Queue,
-    ReviewDesk,
-    Work,
-)
+from cdm_inspect.review.desk import REFUSED, ReviewDesk
+from cdm_inspect.review.marks import LIMIT_SAMPLE, NO_LIMIT_SAMPLE
 from cdm_inspect.review.pictures import (
     Picture,
     heatmap_picture,
     photograph_picture,
     photograph_size,
 )
+from cdm_inspect.review.work_queues import FLAGGED, PURPOSES, Queue, Work
 
 __all__ = [
     "FLAGGED",

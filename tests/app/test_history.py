@@ -293,7 +293,7 @@ def test_a_limit_sample_and_a_hold_take_a_reason(page, plant):
     app.press("Keep it from being deleted")
     with open_project(plant).open_store() as store:
         assert store.get(number).hold == "case 17"
-        assert [part.id for part in ReviewDesk(store).limit_samples("A")] == [number]
+        assert [part.id for part in ReviewDesk(store).marks.limit_samples("A")] == [number]
     app.text_input[-1].set_value("case 17")
     app.press("Keep it from being deleted")
     assert "is so already" in app.texts()
@@ -302,7 +302,7 @@ def test_a_limit_sample_and_a_hold_take_a_reason(page, plant):
     app.press("Limit sample no longer")
     with open_project(plant).open_store() as store:
         assert store.get(number).hold == ""
-        assert list(ReviewDesk(store).limit_samples("A")) == []
+        assert list(ReviewDesk(store).marks.limit_samples("A")) == []
     entries = open_project(plant).store_upkeep().entries(limit=4)
     assert [link.entry["action"] for link in entries] == [
         *("unmark-limit-sample", "end hold", "hold", "mark-limit-sample"),

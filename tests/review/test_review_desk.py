@@ -330,7 +330,7 @@ def test_a_third_who_is_unsure_or_takes_it_back_leaves_it_to_others_than_the_two
 
 
 def test_parts_that_are_not_for_somebody_hide_no_others(store, desk, monkeypatch):
-    monkeypatch.setattr("cdm_inspect.review.desk._PAGE", 2)
+    monkeypatch.setattr("cdm_inspect.review.work_queues._PAGE", 2)
     for part in flagged(store, 5):
         decided = desk.decide(KATO, said(part))
         desk.decide(MORI, said(decided, Decision.REJECT, purpose=Purpose.SECOND))
@@ -443,24 +443,24 @@ def test_work_of_a_line(store, desk):
 def test_limit_samples(store, desk):
     part, other = flagged(store, 2)
     with pytest.raises(InvalidOption, match="Decide it first"):
-        desk.mark_limit_sample(KATO, part, "just good")
+        desk.marks.mark_limit_sample(KATO, part, "just good")
     for one in (part, other):
         one = desk.decide(SATO, said(one))
         with pytest.raises(NotAllowed):
-            desk.mark_limit_sample(SATO, one, "just good")
-        desk.mark_limit_sample(KATO, one, "just good")
-    assert [sample.id for sample in desk.limit_samples("A")] == [other.id, part.id]
-    desk.mark_limit_sample(KATO, store.get(part.id), "worn", ends=True)
-    assert [sample.id for sample in desk.limit_samples("A")] == [other.id]
-    assert desk.limit_samples("B") == []
+            desk.marks.mark_limit_sample(SATO, one, "just good")
+        desk.marks.mark_limit_sample(KATO, one, "just good")
+    assert [sample.id for sample in desk.marks.limit_samples("A")] == [other.id, part.id]
+    desk.marks.mark_limit_sample(KATO, store.get(part.id), "worn", ends=True)
+    assert [sample.id for sample in desk.marks.limit_samples("A")] == [other.id]
+    assert desk.marks.limit_samples("B") == []
 
 
 def test_of_many_limit_samples_the_newest_are_shown(store, desk):
     parts = flagged(store, 130)
     for part in parts:
         store.record_review(a_review(part.id, reason=""))
-        desk.mark_limit_sample(KATO, store.get(part.id), "just good")
-    shown = [sample.id for sample in desk.limit_samples("A")]
+        desk.marks.mark_limit_sample(KATO, store.get(part.id), "just good")
+    shown = [sample.id for sample in desk.marks.limit_samples("A")]
     assert shown == [part.id for part in reversed(parts)][:100]
 
 
@@ -482,12 +482,12 @@ def test_only_second_opinions_are_read_to_know_how_many_there_are(store, desk, m
 
 def test_alarms_are_acknowledged_with_a_reason(store, desk):
     with pytest.raises(InvalidOption):
-        desk.acknowledge(KATO, "A", "focus/12", " ")
+        desk.marks.acknowledge(KATO, "A", "focus/12", " ")
     with pytest.raises(NotAllowed):
-        desk.acknowledge(SATO, "A", "focus/12", "lens cleaned")
-    desk.acknowledge(KATO, "A", "focus/12", "lens cleaned")
-    assert desk.acknowledged("A")["focus/12"].reason == "lens cleaned"
-    assert desk.acknowledged("B") == {}
+        desk.marks.acknowledge(SATO, "A", "focus/12", "lens cleaned")
+    desk.marks.acknowledge(KATO, "A", "focus/12", "lens cleaned")
+    assert desk.marks.acknowledged("A")["focus/12"].reason == "lens cleaned"
+    assert desk.marks.acknowledged("B") == {}
 
 
 def test_alike_parts_look_alike(store, desk):

@@ -28,8 +28,8 @@ from cdm_inspect.records import (
 )
 from cdm_inspect.storage import SqlStore, queue
 from cdm_inspect.storage.audit import first_bad_entry
+from cdm_inspect.storage.reading import ARRIVAL_LOCK
 from cdm_inspect.storage.schema import AuditRow, CalibrationRow, LineVersionRow, ModelRow
-from cdm_inspect.storage.sql import _ARRIVAL_LOCK
 
 
 def inspection(number=0, **changes):
@@ -199,7 +199,7 @@ def test_who_reads_forwards_misses_no_part_that_is_on_its_way(store):
     stored = [store.append(inspection(0), evidence=None)]
     with store.database.writing() as session:
         # As `append` of another station, which has its number and is not done yet.
-        store.database.lock(session, _ARRIVAL_LOCK, is_shared=True)
+        store.database.lock(session, ARRIVAL_LOCK, is_shared=True)
         session.execute(text("SELECT nextval(pg_get_serial_sequence('inspection', 'id'))"))
         began = time.monotonic()
         assert store.find(InspectionQuery(after_id=0)) == []

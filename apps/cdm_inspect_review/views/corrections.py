@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
@@ -124,7 +125,8 @@ def _mark(desk: ReviewDesk, part: StoredInspection, actor: Actor, *, is_marked: 
         st.text(word("history.is_marked" if is_marked else "history.is_not_marked"))
         reason = st.text_input(word("history.why"), max_chars=_LONGEST, key=f"history-why-{at}")
         if st.form_submit_button(word("history.unmark" if is_marked else "history.mark")):
-            _do_with(reason, lambda: desk.mark_limit_sample(actor, part, reason, ends=is_marked))
+            mark = partial(desk.marks.mark_limit_sample, actor, part, reason, ends=is_marked)
+            _do_with(reason, mark)
 
 
 def _hold(part: StoredInspection, actor: Actor) -> None:

@@ -24,7 +24,7 @@ def show(desk: ReviewDesk, line: str, actor: Actor | None) -> None:
     frame.show_title(word("drift"), line)
     try:
         found = current_plant().line_drift(line)
-        acknowledged = desk.acknowledged(line)
+        acknowledged = desk.marks.acknowledged(line)
     except CdmInspectError as error:
         st.info(word("drift_unknown"))
         st.text(explained(error))
@@ -115,7 +115,7 @@ def _acknowledge(desk: ReviewDesk, line: str, name: str) -> None:
         if actor is None:
             notify("error", word("acknowledged_by_nobody"))
             return
-        desk.acknowledge(actor, line, name, entered(f"why-{name}"))
+        desk.marks.acknowledge(actor, line, name, entered(f"why-{name}"))
     except CdmInspectError as error:
         notify("error", explained(error))
     else:
