@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cdm_inspect.monitoring.health import Check
-from cdm_inspect.plugins.registry import PluginRow
+from cdm_inspect.plugins.offers import PluginRow
 from cdm_inspect.roles import Right, Role, rights_of
 from cdm_inspect_review.users import User
 

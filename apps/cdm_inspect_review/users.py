@@ -145,6 +145,58 @@ class _UsersFile(BaseModel):
         return self
 
 
+class _Kept:
+    """The file of the users."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: tuple[tuple[int, ...], dict[str, _Account]] | None = None
+
+    def read(self) -> dict[str, _Account]:
+        """All accounts by key. The file is only ever replaced as a whole, so its status tells."""
+        status: tuple[int, ...] = ()
+        with contextlib.suppress(OSError):  # reading says what it is
+            found = self.path.stat()
+            status = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+        known = self._known
+        if status and known is not None and known[0] == status:
+            return dict(known[1])
+        data = read_private(self.path)
+        if data is None:
+            return {}
+        try:
+            file = _UsersFile.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise AccessError(
+                f"{self.path} is damaged, or of a later version ({where}: {first['msg']}), and "
+                "nobody can log in. Restore it from a backup; or move it away and add the users "
+                "anew with `cdm-inspect users add`."
+            ) from error
+        accounts = {_key(user.name): user for user in file.users}
+        self._known = (status, accounts)
+        return dict(accounts)
+
+    def keep(
+        self,
+        accounts: Mapping[str, _Account],
+        account: _Account,
+        event: Event,
+        record: Callable[[Event], None],
+    ) -> None:
+        """Record what is about to be done, then do it: nothing is ever done unrecorded."""
+        file = _UsersFile(users=list({**accounts, _key(account.name): account}.values()))
+        record(event)
+        try:
+            write_durably(self.path, file.model_dump_json(indent=1).encode(), is_private=True)
+        except (AccessError, StorageError) as error:
+            with contextlib.suppress(CdmInspectError):  # what went wrong first matters more
+                facts = {"user": account.name, "is_done": False}
+                record(replace(event, facts=facts, reason=f"not done: {error}"))
+            raise
+
+
 class Accounts:
     """The local users of a plant, in one file that only the plant's own programs can read.
 
@@ -159,10 +211,9 @@ class Accounts:
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.path = path
+        self.path, self._file = path, _Kept(path)
         self._throttle = LoginThrottle(clock)
         self._working = threading.BoundedSemaphore(_AT_ONCE)
-        self._known: tuple[tuple[int, ...], dict[str, _Account]] | None = None
 
     @property
     def exist(self) -> bool:
@@ -171,7 +222,7 @@ class Accounts:
         Raises:
             AccessError: if the file is there and cannot be trusted; see `users`.
         """
-        return bool(self._read())
+        return bool(self._file.read())
 
     def users(self) -> tuple[User, ...]:
         """All users, by name.
@@ -179,7 +230,7 @@ class Accounts:
         Raises:
             AccessError: if the file is damaged, or others can read or change it.
         """
-        accounts = self._read()
+        accounts = self._file.read()
         return tuple(accounts[key].user for key in sorted(accounts))
 
     def add(
@@ -216,14 +267,14 @@ class Accounts:
             epoch=int(time.time()),
         )
         with locked(lock_of(self.path)):
-            accounts = self._read()
+            accounts = self._file.read()
             if taken := accounts.get(_key(name)):
                 raise AccessError(
                     f"there is a user {taken.name!r} already"
                     f"{'' if taken.is_active else ', who may not log in'}. Change that one, or "
                     "give another name."
                 )
-            self._keep(accounts, account, _event("add-user", account, by), record)
+            self._file.keep(accounts, account, _event("add-user", account, by), record)
         return account.user
 
     def change(
@@ -273,7 +324,7 @@ class Accounts:
     ) -> User:
         """Change what is given and not None; only if the user has still that epoch, where given."""
         with locked(lock_of(self.path)):
-            accounts = self._read()
+            accounts = self._file.read()
             before = accounts.get(_key(name))
             if before is None or epoch not in (None, before.epoch):
                 raise AccessError(
@@ -296,7 +347,7 @@ class Accounts:
             )
             _require_engineer(before, {**accounts, _key(name): after}.values())
             event = _event("change-user", after, by, sorted(changed), before)
-            self._keep(accounts, after, event, record)
+            self._file.keep(accounts, after, event, record)
         return after.user
 
     def check(self, name: str, password: str, *, address: str = "") -> User | None:
@@ -309,7 +360,7 @@ class Accounts:
             AccessError: if so many logins have failed that this one has to wait, which says
                 nothing of whether there is such a user; or as `users`.
         """
-        accounts = self._read()
+        accounts = self._file.read()
         key = _key(name)
         self._throttle.admit(key, address)
         if not accounts:
@@ -332,54 +383,10 @@ class Accounts:
         Raises:
             AccessError: as `users`.
         """
-        account = self._read().get(_key(name))
+        account = self._file.read().get(_key(name))
         if account is None or not account.is_active or account.epoch != epoch:
             return None
         return account.actor
-
-    def _read(self) -> dict[str, _Account]:
-        """All accounts by key. The file is only ever replaced as a whole, so its status tells."""
-        status: tuple[int, ...] = ()
-        with contextlib.suppress(OSError):  # reading says what it is
-            found = self.path.stat()
-            status = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
-        known = self._known
-        if status and known is not None and known[0] == status:
-            return dict(known[1])
-        data = read_private(self.path)
-        if data is None:
-            return {}
-        try:
-            file = _UsersFile.model_validate_json(data)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the whole"
-            raise AccessError(
-                f"{self.path} is damaged, or of a later version ({where}: {first['msg']}), and "
-                "nobody can log in. Restore it from a backup; or move it away and add the users "
-                "anew with `cdm-inspect users add`."
-            ) from error
-        accounts = {_key(user.name): user for user in file.users}
-        self._known = (status, accounts)
-        return dict(accounts)
-
-    def _keep(
-        self,
-        accounts: Mapping[str, _Account],
-        account: _Account,
-        event: Event,
-        record: Callable[[Event], None],
-    ) -> None:
-        """Record what is about to be done, then do it: nothing is ever done unrecorded."""
-        file = _UsersFile(users=list({**accounts, _key(account.name): account}.values()))
-        record(event)
-        try:
-            write_durably(self.path, file.model_dump_json(indent=1).encode(), is_private=True)
-        except (AccessError, StorageError) as error:
-            with contextlib.suppress(CdmInspectError):  # what went wrong first matters more
-                facts = {"user": account.name, "is_done": False}
-                record(replace(event, facts=facts, reason=f"not done: {error}"))
-            raise
 
 
 def checked_name(text: str) -> str:

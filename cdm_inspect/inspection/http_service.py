@@ -116,8 +116,8 @@ class Service:
     def _routes(self) -> list[Route]:
         model = "/v2/models/{line}"
         return [
-            Route("/v2", self._server),
-            Route("/v2/health/live", self._live),
+            Route("/v2", _server),
+            Route("/v2/health/live", _live),
             Route("/v2/health/ready", self._ready),
             Route(model, self._model),
             Route(model + "/ready", self._model_ready),
@@ -157,14 +157,6 @@ class Service:
         self._worker.submit(self._open_lines.close).result()
         self._worker.shutdown()
 
-    async def _server(self, request: Request) -> Response:
-        return JSONResponse(
-            {"name": "cdm-inspect", "version": version("cdm-inspect"), "extensions": []}
-        )
-
-    async def _live(self, request: Request) -> Response:
-        return JSONResponse({"live": True})
-
     async def _ready(self, request: Request) -> Response:
         return _readiness(len(self._recorders) == len(self._inspectors))
 
@@ -197,7 +189,7 @@ class Service:
 
     async def _infer(self, request: Request) -> Response:
         """Judge, and record nothing."""
-        self._admit(request)
+        _admit(request, self._token)
         inspector = self._line(request)
         with self._place():
             data = await _body(request)
@@ -229,7 +221,7 @@ class Service:
         The header `X-Part-Name` is what the file is called; `X-Part-Serial`, `X-Part-Lot`,
         `X-Part-Station` and `X-Part-Camera` say which part it shows.
         """
-        self._admit(request)
+        _admit(request, self._token)
         line = self._line(request).line
         # A name, never a path: nothing is read or written by it.
         name = PurePath(_header(request, "x-part-name") or "part").name or "part"
@@ -253,22 +245,10 @@ class Service:
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
     def _line(self, request: Request) -> Inspector[Any]:
-        line = request.path_params["line"]
-        if line not in self._inspectors:
+        if (line := request.path_params["line"]) not in self._inspectors:
             known = ", ".join(self._inspectors)
             raise HTTPException(404, f"there is no line {line!r} here; there are: {known}")
         return self._inspectors[line]
-
-    def _admit(self, request: Request) -> None:
-        """Only who bears the token, and no page of the web that a browser here has open."""
-        if "origin" in request.headers or "sec-fetch-site" in request.headers:
-            raise HTTPException(403, "expected a program, found a browser")
-        borne = request.headers.get("authorization", "")
-        expected = f"Bearer {self._token}"
-        if self._token is not None and not hmac.compare_digest(borne.encode(), expected.encode()):
-            raise HTTPException(
-                401, "expected the token of this server", {"WWW-Authenticate": "Bearer"}
-            )
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
@@ -285,6 +265,28 @@ class Service:
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+async def _server(request: Request) -> Response:
+    return JSONResponse(
+        {"name": "cdm-inspect", "version": version("cdm-inspect"), "extensions": []}
+    )
+
+
+async def _live(request: Request) -> Response:
+    return JSONResponse({"live": True})
+
+
+def _admit(request: Request, token: str | None) -> None:
+    """Only who bears the token, and no page of the web that a browser here has open."""
+    if "origin" in request.headers or "sec-fetch-site" in request.headers:
+        raise HTTPException(403, "expected a program, found a browser")
+    borne = request.headers.get("authorization", "")
+    expected = f"Bearer {token}"
+    if token is not None and not hmac.compare_digest(borne.encode(), expected.encode()):
+        raise HTTPException(
+            401, "expected the token of this server", {"WWW-Authenticate": "Bearer"}
+        )
 
 
 def _header(request: Request, name: str) -> str:

@@ -113,7 +113,9 @@ class LineScorer:
         image = self.seen(prepared)
         batch = torch.from_numpy(image[None]).to(self.device)
         with self._attributed() as scorer:
-            evidence: Tensor = scorer.observe(batch, seeds=[self._seed(image)]).float().cpu()
+            evidence: Tensor = (
+                scorer.observe(batch, seeds=[image_seed(self.model_id, image)]).float().cpu()
+            )
             found = tuple(evidence.shape)
             if found[:1] != (1,) or not torch.isfinite(evidence).all():
                 raise ValueError(f"expected finite evidence of 1 part, found shape {found}")
@@ -137,29 +139,17 @@ class LineScorer:
                 self.scorer.learn(torch.from_numpy(self.seen(prepared)))
 
     def fit(self, evidence: Tensor) -> None:
-        """Learn from the evidence of good parts, (count, ...).
-
-        Raises:
-            PluginFailed: as for `observe`.
-        """
+        """Learn from the evidence of good parts, (count, ...)."""
         with self._attributed() as scorer:
             scorer.fit(evidence)
 
     def judge(self, evidence: Tensor, size: Sequence[int]) -> ScoreBatch:
-        """Scores and maps from evidence; `size` is the height and width of a prepared image.
-
-        Raises:
-            PluginFailed: as for `score`.
-        """
+        """Scores and maps from evidence; `size` is the height and width of a prepared image."""
         with self._attributed() as scorer:
             return self._checked(scorer.judge(evidence), len(evidence), size)
 
     def combine(self, evidence: Tensor) -> Tensor:
-        """Layers of a tuned scorer from the evidence of one part; see `contracts.TunedScorer`.
-
-        Raises:
-            PluginFailed: as for `observe`.
-        """
+        """Layers of a tuned scorer from the evidence of one part; see `contracts.TunedScorer`."""
         with self._attributed():
             assert self.tuned is not None
             layers = self.tuned.combine(evidence).float().cpu()
@@ -204,7 +194,7 @@ class LineScorer:
                 finite.
         """
         images = self.seen(prepared)
-        seeds = [self._seed(image) for image in images]
+        seeds = [image_seed(self.model_id, image) for image in images]
         with attribute_to_plugin():
             batch = self.scorer.score(torch.from_numpy(images).to(self.device), seeds=seeds)
             return self._checked(batch, len(images), images.shape[2:])
@@ -228,9 +218,6 @@ class LineScorer:
             if self.fitted is None:
                 raise TypeError("this scorer learns nothing from good parts")
             yield self.fitted
-
-    def _seed(self, image: FloatArray) -> int:
-        return image_seed(self.model_id, image)
 
     def _checked(self, batch: ScoreBatch, count: int, size: Sequence[int]) -> ScoreBatch:
         return self.floor_outside(check_scores(batch, count=count, size=size))

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from cdm_inspect.images import resampled
 from cdm_inspect.plugins.contracts import ExportedGraph, Exporter, ExporterOffer, GraphOutputs
-from cdm_inspect.plugins.registry import check_offer
+from cdm_inspect.plugins.offers import check_offer
 from cdm_inspect.records import PixelArray
 
 METADATA = {"cdm_inspect.model": "0123456789ab", "cdm_inspect.line": "A ライン"}

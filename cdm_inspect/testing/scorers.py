@@ -23,7 +23,7 @@ from torch import Tensor
 from cdm_inspect.images import damage
 from cdm_inspect.model.diffusion import PRESETS, ConsistentDenoiser
 from cdm_inspect.plugins.contracts import Denoiser, Posterior, Scorer, ScorerOffer, TrainedScorer
-from cdm_inspect.plugins.registry import check_offer
+from cdm_inspect.plugins.offers import check_offer
 from cdm_inspect.records import FloatArray, no_progress
 from cdm_inspect.scoring.fitting import fit_scorer
 from cdm_inspect.scoring.line_scorer import LineScorer

@@ -7,7 +7,7 @@ import pytest
 
 from cdm_inspect.monitoring.health import Check, Problem
 from cdm_inspect.plugins import PluginRow
-from cdm_inspect.plugins.registry import _KINDS, PluginProblem
+from cdm_inspect.plugins.offers import KINDS, PluginProblem
 from cdm_inspect.project import open_project
 from cdm_inspect.roles import Actor, Right, Role, rights_of
 from cdm_inspect.testing.specimens import a_part, evidence_of
@@ -101,7 +101,7 @@ def test_every_problem_and_trouble_has_words(monkeypatch, language):
         assert ("found 7." in stated) is kind.endswith("unreadable"), stated
         if language == "ja":
             assert re.search("[ぁ-ん]", stated), stated
-    kinds = [kind.__name__.removesuffix("Offer").lower() for kind, *_ in _KINDS.values()]
+    kinds = [kind.__name__.removesuffix("Offer").lower() for kind, *_ in KINDS.values()]
     for status in ("loaded", "partly refused", "refused", "not allowed", "disabled"):
         row = PluginRow(name="x", distribution="x", version="1", module="x", status=status)
         row.reason, row.troubles = "found 7", list(PluginProblem)

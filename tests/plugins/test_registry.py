@@ -21,7 +21,7 @@ from cdm_inspect.plugins.contracts import (
     SinkOffer,
     StoreOffer,
 )
-from cdm_inspect.plugins.registry import PluginProblem
+from cdm_inspect.plugins.offers import PluginProblem
 from cdm_inspect.project import open_project
 from cdm_inspect.records import TrainingTick
 
