@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cdm_inspect.config.words import catalogue
-from cdm_inspect.plugins.contracts import AuditEntry
+from cdm_inspect.plugins import AuditEntry
 from cdm_inspect.records import Purpose
 
 Say = Callable[..., str]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cdm_inspect.plugins import hookimpl
-from cdm_inspect.plugins.contracts import CommandOffer
+from cdm_inspect.plugins import CommandOffer, hookimpl
 
 
 def _dashboard() -> Any:

@@ -18,7 +18,7 @@ from cdm_inspect.config.shifts import Shift
 from cdm_inspect.monitoring.drift import drift
 from cdm_inspect.monitoring.health import Check, check_health
 from cdm_inspect.monitoring.summary import LineStatistics, summarise_line
-from cdm_inspect.plugins.contracts import AuditEntry, ChainState, PageOffer
+from cdm_inspect.plugins import AuditEntry, ChainState, PageOffer
 from cdm_inspect.project import Project, open_project
 from cdm_inspect.records import Event, JsonObject, Review, StepTick, StoredInspection
 from cdm_inspect.review import ReviewDesk, check_audit, hold_part, read_audit

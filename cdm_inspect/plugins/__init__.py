@@ -1,7 +1,100 @@
-"""Hooks for plugins, and the registry that loads them."""
+"""Hooks for plugins, what they promise and offer, and the registry that loads them.
 
-from cdm_inspect.plugins.hooks import PROJECT, Hooks, hookimpl, hookspec
-from cdm_inspect.plugins.offers import PluginRow
-from cdm_inspect.plugins.registry import Registry, build_options
+from cdm_inspect.plugins import Options, ScorerOffer, hookimpl
+"""
 
-__all__ = ["PROJECT", "Hooks", "PluginRow", "Registry", "build_options", "hookimpl", "hookspec"]
+from cdm_inspect.plugins.contracts import (
+    CONTRACT,
+    GOOD,
+    AuditEntry,
+    ChainState,
+    CommandHost,
+    CommandOffer,
+    Copied,
+    DamagedParts,
+    DatasetPart,
+    Denoiser,
+    ExportedGraph,
+    Exporter,
+    ExporterOffer,
+    FittedScorer,
+    GraphOutputs,
+    InspectionReader,
+    Offer,
+    Options,
+    PageOffer,
+    PageView,
+    Posterior,
+    Pruned,
+    ReaderOffer,
+    RegionalScorer,
+    ScaledScorer,
+    ScoreBatch,
+    Scorer,
+    ScorerOffer,
+    SinkOffer,
+    StoreOffer,
+    StoreUpkeep,
+    TrainedScorer,
+    TunedScorer,
+    VerdictSink,
+    VerdictStore,
+)
+from cdm_inspect.plugins.hooks import (
+    PROJECT,
+    Hooks,
+    hookimpl,
+    hookspec,
+)
+from cdm_inspect.plugins.offers import (
+    PluginRow,
+)
+from cdm_inspect.plugins.registry import (
+    Registry,
+    build_options,
+)
+
+__all__ = [
+    "CONTRACT",
+    "GOOD",
+    "PROJECT",
+    "AuditEntry",
+    "ChainState",
+    "CommandHost",
+    "CommandOffer",
+    "Copied",
+    "DamagedParts",
+    "DatasetPart",
+    "Denoiser",
+    "ExportedGraph",
+    "Exporter",
+    "ExporterOffer",
+    "FittedScorer",
+    "GraphOutputs",
+    "Hooks",
+    "InspectionReader",
+    "Offer",
+    "Options",
+    "PageOffer",
+    "PageView",
+    "PluginRow",
+    "Posterior",
+    "Pruned",
+    "ReaderOffer",
+    "RegionalScorer",
+    "Registry",
+    "ScaledScorer",
+    "ScoreBatch",
+    "Scorer",
+    "ScorerOffer",
+    "SinkOffer",
+    "StoreOffer",
+    "StoreUpkeep",
+    "TrainedScorer",
+    "TunedScorer",
+    "VerdictSink",
+    "VerdictStore",
+    "build_options",
+    "hookimpl",
+    "hookspec",
+]

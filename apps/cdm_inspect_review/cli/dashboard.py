@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cdm_inspect.plugins.contracts import CommandHost
+from cdm_inspect.plugins import CommandHost
 from cdm_inspect.project import open_project
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cdm_inspect.errors import InvalidOption
-from cdm_inspect.plugins.contracts import CommandHost
+from cdm_inspect.plugins import CommandHost
 from cdm_inspect.project import open_project
 from cdm_inspect.roles import Role, administrator
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.plugins.contracts import AuditEntry, ChainState
+from cdm_inspect.plugins import AuditEntry, ChainState
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.roles import Actor, Right
 from cdm_inspect_review import addresses, audit_text

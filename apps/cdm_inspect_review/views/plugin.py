@@ -6,7 +6,7 @@ import logging
 
 import streamlit as st
 
-from cdm_inspect.plugins.contracts import PageOffer, PageView
+from cdm_inspect.plugins import PageOffer, PageView
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect_review.page_state import language, word
 

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from cdm_inspect.plugins import hookimpl
-from cdm_inspect.plugins.contracts import Denoiser, Options, Scorer, ScorerOffer
+from cdm_inspect.plugins import Denoiser, Options, Scorer, ScorerOffer, hookimpl
 
 __all__ = ["OFFERS", "AnomalibOptions"]
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from cdm_inspect.errors import CheckpointMismatch, ConfigError
-from cdm_inspect.plugins.contracts import ScoreBatch
+from cdm_inspect.plugins import ScoreBatch
 from cdm_inspect_anomalib import AnomalibOptions
 
 _DIGEST = "starting_weights_sha256"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from cdm_inspect.plugins import hookimpl
-from cdm_inspect.plugins.contracts import Denoiser, Options, ScoreBatch, ScorerOffer
+from cdm_inspect.plugins import Denoiser, Options, ScoreBatch, ScorerOffer, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,8 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator
 
 from cdm_inspect.errors import PluginFailed
-from cdm_inspect.plugins import hookimpl
-from cdm_inspect.plugins.contracts import Options, SinkOffer
+from cdm_inspect.plugins import Options, SinkOffer, hookimpl
 from cdm_inspect.records import StoredInspection, inspection_json
 
 

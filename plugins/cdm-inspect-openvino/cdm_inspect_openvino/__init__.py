@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cdm_inspect.errors import ExportError
-from cdm_inspect.plugins import hookimpl
-from cdm_inspect.plugins.contracts import ExporterOffer, GraphOutputs, Options
+from cdm_inspect.plugins import ExporterOffer, GraphOutputs, Options, hookimpl
 from cdm_inspect.records import PixelArray
 
 if TYPE_CHECKING:
