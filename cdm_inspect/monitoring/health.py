@@ -12,11 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins.contracts import StoreUpkeep, VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import InspectionQuery, JsonObject, Order, StoredInspection
-from cdm_inspect.storage.audit import AnchorFile
-from cdm_inspect.storage.versions import find_schema
 
 PACKAGES = (
     "cdm-inspect",
@@ -90,13 +88,14 @@ def check_health(
     """
     at = now or dt.datetime.now(dt.UTC)
     store, check = _store(open_store)
+    upkeep = _upkeep(project)
     newest = _newest(store)
     return (
         check,
-        _schema(project),
+        _schema(project, upkeep),
         _pictures(project, store, newest),
         *_disks(project),
-        _anchors(project, newest, at),
+        _anchors(project, upkeep, newest, at),
         _clock(project, newest, at),
         Check(name="packages", is_good=None, facts=package_versions()),
     )
@@ -134,15 +133,22 @@ def _newest(store: VerdictStore | None) -> StoredInspection | None:
     return found[0] if found else None
 
 
-def _schema(project: Project) -> Check:
-    """Only of the built-in store: of others nobody knows."""
-    if project.config.store.backend != "sql":
+def _upkeep(project: Project) -> StoreUpkeep | None:
+    try:
+        return project.store_upkeep()
+    except CdmInspectError:
+        return None  # the check of the store says so where it is missing; others bring none
+
+
+def _schema(project: Project, upkeep: StoreUpkeep | None) -> Check:
+    if upkeep is None:
         facts = {"backend": project.config.store.backend}
         return Check(name="schema", is_good=None, facts=facts)
     try:
-        found, expected, where = find_schema(project.config.store.url, project.root)
+        schema = upkeep.schema()
     except CdmInspectError as error:
         return Check(name="schema", is_good=False, problem=str(error), kind=Problem.SCHEMA)
+    found, expected, where = schema.found, schema.expected, schema.where
     is_good = found == expected
     return Check(
         name="schema",
@@ -212,18 +218,24 @@ def _disks(project: Project) -> Iterator[Check]:
         )
 
 
-def _anchors(project: Project, newest: StoredInspection | None, now: dt.datetime) -> Check:
-    file = AnchorFile(project.path(project.config.store.anchor))
-    facts: JsonObject = {"where": str(file.path), "signed": file.is_signed}
+def _anchors(
+    project: Project,
+    upkeep: StoreUpkeep | None,
+    newest: StoredInspection | None,
+    now: dt.datetime,
+) -> Check:
+    facts: JsonObject = {"where": str(project.path(project.config.store.anchor))}
+    if upkeep is None:
+        return Check(name="anchors", is_good=None, facts={"backend": project.config.store.backend})
     try:
-        anchors = file.read()
+        found = upkeep.anchors()
     except CdmInspectError as error:
         kind = Problem.ANCHORS
         return Check(name="anchors", is_good=False, facts=facts, problem=str(error), kind=kind)
-    facts["anchors"] = len(anchors)
-    if not anchors:
+    facts = {"where": found.where, "signed": found.is_signed, "anchors": len(found.made_at)}
+    if not found.made_at:
         return Check(name="anchors", is_good=None, facts=facts)
-    last = max(anchor.at for anchor in anchors)
+    last = max(found.made_at)
     facts["last"] = last.isoformat()
     # While nobody records anything there is nothing new to anchor.
     is_late = newest is not None and newest.inspected_at - last > _OLDEST_ANCHOR

@@ -13,7 +13,14 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from cdm_inspect.errors import StorageError
-from cdm_inspect.plugins.contracts import AuditEntry, ChainState, Copied, Pruned
+from cdm_inspect.plugins.contracts import (
+    AuditEntry,
+    ChainState,
+    Copied,
+    Pruned,
+    StoreAnchors,
+    StoreSchema,
+)
 from cdm_inspect.records import InspectionQuery, StepTick
 from cdm_inspect.storage import audit, copies, retention
 from cdm_inspect.storage.audit import AnchorFile
@@ -22,7 +29,7 @@ from cdm_inspect.storage.files import open_files
 from cdm_inspect.storage.ownership import claim_files, own_files, rename_store
 from cdm_inspect.storage.schema import FILE_NAMES, InspectionRow
 from cdm_inspect.storage.sql import SqlStore
-from cdm_inspect.storage.versions import create_schema, find_revision, upgrade_database
+from cdm_inspect.storage.versions import create_schema, find_revision, find_schema, upgrade_database
 
 _MOST_NAMED = 100
 _ROWS = 500
@@ -43,6 +50,11 @@ class SqlUpkeep:
             create_schema(database)
             self._set_anchors_aside()
             own_files(database, open_files(self._images, self._root))
+
+    def schema(self) -> StoreSchema:
+        """Version of the tables; see `contracts.StoreUpkeep`."""
+        found, expected, where = find_schema(self._url, self._root)
+        return StoreSchema(found=found, expected=expected, where=where)
 
     def upgrade(self, *, has_backup: bool) -> tuple[str, str]:
         """Bring the tables to the form of this version; see `contracts.StoreUpkeep`."""
@@ -99,6 +111,12 @@ class SqlUpkeep:
             anchored_at=anchors[-1].at if anchors else None,
             is_signed=store.anchors.is_signed,
         )
+
+    def anchors(self) -> StoreAnchors:
+        """What the file of anchors holds; see `contracts.StoreUpkeep`."""
+        file = AnchorFile(self._root / self._anchor)
+        made_at = [anchor.at for anchor in file.read()]
+        return StoreAnchors(where=str(file.path), is_signed=file.is_signed, made_at=made_at)
 
     def backup(self, folder: Path, *, progress: StepTick) -> Copied:
         """Copy the store; see `contracts.StoreUpkeep`."""

@@ -30,7 +30,15 @@ from cdm_inspect.plugins.contracts.stores import (
     VerdictSink,
     VerdictStore,
 )
-from cdm_inspect.plugins.contracts.upkeep import AuditEntry, ChainState, Copied, Pruned, StoreUpkeep
+from cdm_inspect.plugins.contracts.upkeep import (
+    AuditEntry,
+    ChainState,
+    Copied,
+    Pruned,
+    StoreAnchors,
+    StoreSchema,
+    StoreUpkeep,
+)
 
 Offer = (
     ScorerOffer | ExporterOffer | StoreOffer | SinkOffer | PageOffer | CommandOffer | ReaderOffer
@@ -67,7 +75,9 @@ __all__ = [
     "Scorer",
     "ScorerOffer",
     "SinkOffer",
+    "StoreAnchors",
     "StoreOffer",
+    "StoreSchema",
     "StoreUpkeep",
     "TrainedScorer",
     "TunedScorer",

@@ -101,6 +101,36 @@ class Pruned:
     longest_seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoreSchema:
+    """The form that a store has, and that this program writes.
+
+    Attributes:
+        found: version; None where nothing was kept yet.
+        expected: version.
+        where: the store is, for people.
+    """
+
+    found: str | None
+    expected: str
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreAnchors:
+    """Anchors of the audit chain.
+
+    Attributes:
+        where: they are, for people.
+        is_signed: nobody without the key can add one.
+        made_at: when each was made, aware.
+    """
+
+    where: str
+    is_signed: bool
+    made_at: Sequence[dt.datetime]
+
+
 class StoreUpkeep(Protocol):
     """Keeps a store in order; opens it for each task, and never makes an empty one by the way.
 
@@ -109,6 +139,10 @@ class StoreUpkeep(Protocol):
 
     def create(self) -> None:
         """Set up an empty store, also beside what is left of a former one, which stays as it is."""
+        ...
+
+    def schema(self) -> StoreSchema:
+        """The form of what is kept; nothing is made or changed."""
         ...
 
     def upgrade(self, *, has_backup: bool) -> tuple[str, str]:
@@ -142,6 +176,10 @@ class StoreUpkeep(Protocol):
 
     def anchor(self) -> ChainState:
         """Write down outside the store where the chain stands."""
+        ...
+
+    def anchors(self) -> StoreAnchors:
+        """Where the chain was written down outside the store, and when."""
         ...
 
     def backup(self, folder: Path, *, progress: StepTick) -> Copied:
