@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported before a command needs it."""
+"""The command line, one module a verb; nothing heavy is imported before a command needs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a project file may say."""
+"""What a project file may say, checked, and every text of the product in two languages."""
 
 from cdm_inspect.config.line import (
     AugmentationConfig,

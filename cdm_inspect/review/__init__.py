@@ -1,4 +1,4 @@
-"""What the review app asks and tells. Loads without torch, and knows nothing of Streamlit."""
+"""What the review app asks and says, without torch and without Streamlit."""
 
 from cdm_inspect.review.audit import check_audit, hold_part, read_audit
 from cdm_inspect.review.desk import REFUSED, ReviewDesk

@@ -1,1 +1,1 @@
-"""The built-in scorers. Import them from their modules; their options load without torch."""
+"""The built-in scorers, and how one is built, fitted and used on a line."""

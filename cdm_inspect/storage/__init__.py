@@ -1,4 +1,4 @@
-"""The built-in store."""
+"""The built-in store: SQL tables, files by digest, audit chain, queue, retention, backup."""
 
 from cdm_inspect.storage.rows import inspection_key
 from cdm_inspect.storage.sql import SqlStore

@@ -10,11 +10,20 @@ from pathlib import Path
 import pytest
 
 import cdm_inspect
+from cdm_inspect.cli.app import COMMANDS
 from cdm_inspect.plugins import Hooks, Registry
 
 ROOT = Path(cdm_inspect.__file__).parents[1]
 PACKAGE = ROOT / "cdm_inspect"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = ("cdm_inspect", "apps", "plugins", "benchmarks")
+OTHERS = {"node_modules", "build", "tests", "template"}
+MODULES = sorted(
+    path
+    for room in ROOMS
+    for path in (ROOT / room).rglob("*.py")
+    if not OTHERS & set(path.relative_to(ROOT).parts)
+)
+SCRIPTS = sorted((ROOT / "apps" / "cdm_inspect_review").rglob("*.js"))
 FORBIDDEN = {"utils", "helpers", "common", "manager", "base", "misc"}
 HOOKS = sorted(name for name in vars(Hooks) if name.startswith("cdm_inspect_"))
 
@@ -27,8 +36,59 @@ def test_modules(path):
     tree = ast.parse(text)
     assert ast.get_docstring(tree)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            assert node.end_lineno - node.lineno <= 80, node.name
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 60, node.name
+        elif isinstance(node, ast.ClassDef):
+            assert node.end_lineno - node.lineno < 200, node.name
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
+def test_scripts_of_the_app(path):
+    """Classes of the desk end with a brace at the start of a line, as the formatter has it."""
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 500
+    begun = [n for n, line in enumerate(lines) if re.match(r"(export )?(default )?class ", line)]
+    for begin in begun:
+        assert lines.index("}", begin) - begin < 200
+
+
+def test_the_root_has_ten_files_at_most():
+    assert len(list(PACKAGE.glob("*.py"))) <= 10
+
+
+def test_the_map_of_the_rooms_is_true():
+    """CONTRIBUTING has a row for each room, with the first sentence of its `__init__`."""
+    rooms = {path.parent.name: path for path in PACKAGE.glob("*/__init__.py")}
+    said = {
+        name: " ".join(ast.get_docstring(ast.parse(path.read_text())).split("\n\n")[0].split())
+        for name, path in rooms.items()
+    }
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert dict(rows) == said
+    for sentence in said.values():
+        assert re.fullmatch(r"[^.]*\.", sentence), sentence
+
+
+def test_summaries_of_commands_are_sentences():
+    names = [name.replace("-", "_") for name in COMMANDS]
+    for name, summary in zip(names, COMMANDS.values(), strict=True):
+        module = "import_parts" if name == "import" else name
+        assert (PACKAGE / "cli" / f"{module}.py").is_file()
+        assert len(summary) <= 90
+        assert summary[-1] in ".?"
+
+
+def test_every_path_in_the_docs_exists():
+    """What stands between backticks and looks like a path of the repository."""
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for document in documents:
+        for path in re.findall(
+            r"`((?:cdm_inspect|apps|plugins|benchmarks|tests|docker|docs)/[\w./-]*)`",
+            document.read_text(),
+        ):
+            assert (ROOT / path).exists(), f"{document.name}: {path}"
+        for path in re.findall(r"\bpython ((?:benchmarks|tests)/[\w./-]+)", document.read_text()):
+            assert (ROOT / path).exists(), f"{document.name}: {path}"
 
 
 def test_no_pickle_anywhere():
