@@ -448,7 +448,7 @@ def test_kill_and_resume_gives_the_run_that_was_never_killed(line):
         if file.is_file():
             file.unlink()
     script = (
-        "from cdm_inspect import workflows\n"
+        "from cdm_inspect.workflows.train import train\n"
         "from cdm_inspect.project import open_project\n"
         "import sys, time\n"
         f"project = open_project({str(line)!r} and __import__('pathlib').Path({str(line)!r}),"
@@ -596,8 +596,8 @@ def test_a_disk_that_stays_full_is_said_to_be_full(line):
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model_and_one_of_them_speaks(line, run):
-    done = run(
+def test_two_processes_train_one_model_and_one_of_them_speaks(line, run_program):
+    done = run_program(
         *("--project", line, "--json", "train", "--line", "A", "--device", "cpu"),
         *("--devices", 2, "--images", 320),
     )
