@@ -493,8 +493,16 @@ SHORT = {
 }
 
 
+# One of one evaluation, one of several steps, and what is on by default; the others take long.
+EXPORTED = {"residual", "reconstruction", "fused"}
+SCORERS = [
+    offer if offer.name in EXPORTED else pytest.param(offer, marks=pytest.mark.long)
+    for offer in cdm_inspect_scorers()
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("offer", list(cdm_inspect_scorers()), ids=lambda offer: offer.name)
+@pytest.mark.parametrize("offer", SCORERS, ids=lambda value: value.name)
 def test_every_built_in_scorer_becomes_onnx(offer, tmp_path):
     """Also those of several steps, of 12-bit photographs, and of a size that nobody has seen."""
     network = small_network()

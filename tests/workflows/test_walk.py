@@ -327,7 +327,7 @@ def test_a_failing_scorer_is_undecided(line, failure):
 
 
 @pytest.mark.slow
-def test_a_score_is_the_same_in_another_process(line, run):
+def test_a_score_is_the_same_in_another_process(line, run_program):
     part = line / "data" / "A" / "test" / "scratch" / "000.png"
     results = []
     for _ in range(2):
@@ -335,7 +335,7 @@ def test_a_score_is_the_same_in_another_process(line, run):
         for path in ("cdm-inspect.db", "audit-anchors.jsonl"):
             (line / path).unlink(missing_ok=True)
         shutil.rmtree(line / "images", ignore_errors=True)
-        done = run("--project", line, "--json", "inspect", "--line", "A", part)
+        done = run_program("--project", line, "--json", "inspect", "--line", "A", part)
         assert done.returncode == 0, done.stderr
         results.append(json.loads(done.stdout)["inspections"][0])
     assert results[0]["score"] == results[1]["score"]
@@ -343,6 +343,7 @@ def test_a_score_is_the_same_in_another_process(line, run):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_scorer_can_be_calibrated_and_used(line):
     project = open_project(line, line="A")
     part = line / "data" / "A" / "test" / "scratch" / "000.png"
@@ -441,6 +442,7 @@ def final_weights(root):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_kill_and_resume_gives_the_run_that_was_never_killed(line):
     """kill -9 at a saved step; the resumed run ends with the weights of the whole one."""
     expected, name = final_weights(line)
@@ -596,6 +598,7 @@ def test_a_disk_that_stays_full_is_said_to_be_full(line):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_one_model_and_one_of_them_speaks(line, run_program):
     done = run_program(
         *("--project", line, "--json", "train", "--line", "A", "--device", "cpu"),
@@ -618,7 +621,7 @@ def test_a_diverging_run_is_stopped(line):
 
 
 @pytest.mark.slow
-def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run, install, line):
+def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run_program, install, line):
     install(
         "hanging",
         """
@@ -644,10 +647,12 @@ def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run, instal
     project.write_text(
         text.replace("[lines.A]", '[lines.A]\ntime_limit = "1s"\nscorer = "hanging"', 1)
     )
-    assert run("--project", line, "calibrate", "--line", "A").returncode == 0
+    assert run_program("--project", line, "calibrate", "--line", "A").returncode == 0
     good = sorted((line / "data/A/test/good").glob("*.png"))[:6]
     began = time.monotonic()
-    said = run("--project", line, "--json", "inspect", "--line", "A", *good, SPECIMEN_HANGS="1")
+    said = run_program(
+        "--project", line, "--json", "inspect", "--line", "A", *good, SPECIMEN_HANGS="1"
+    )
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)["inspections"]
     assert found[0]["score"] is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -90,7 +89,7 @@ def _show_all_lines(zone: tables.Zone) -> None:
     st.subheader(word("models.all_title"), anchor=False)
     rows = []
     for name in sorted(plant.project.config.lines):
-        found = _or_none(_models, str(plant.root), name)
+        found = _or_none(_models, name)
         if found is not None:
             rows.append(tables.line_row(found, word, zone))
     if rows:
@@ -99,8 +98,8 @@ def _show_all_lines(zone: tables.Zone) -> None:
         st.text(word("models.all_none"))
 
 
-def _or_none(read: Callable[..., LineModels], *what: Any) -> LineModels | None:
+def _or_none(read: Callable[[str], LineModels], line: str) -> LineModels | None:
     try:
-        return read(*what)
+        return read(line)
     except CdmInspectError:
         return None  # the page of that line says why
