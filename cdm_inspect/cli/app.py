@@ -50,6 +50,10 @@ class _Deferred(TyperCommand):
         super().__init__(name, help=summary, callback=None)
         self._summary, self._build = summary, build
 
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The whole summary; cut off it would say nothing."""
+        return self._summary
+
     # Typer used to stand on Click and now has a copy of its own: contexts are `Any` here.
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
@@ -139,6 +143,8 @@ app = typer.Typer(
     cls=_Commands,
     help="Learns from photographs of good parts, flags the odd ones, and lets people judge them.",
     no_args_is_help=True,
+    # Plain: the list of commands needs no parser of Markdown, which takes longer than all else.
+    rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
