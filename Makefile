@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # Node comes with the environment, from a wheel.
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix apps --silent --no-fund --no-audit
 
-.PHONY: install demo test test-all test-python test-js test-plugins check format docs bench clean
+.PHONY: install demo test test-all test-python test-js test-plugins check imports format docs bench clean
 
 install: $(STAMP)
 
@@ -62,10 +62,13 @@ check: install $(NODE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PYTHONPATH=$$(printf '%s:' plugins/*/) $(BIN)/lint-imports
+	$(MAKE) --no-print-directory imports
 	$(BIN)/codespell
 	$(NPM) run check
 	test ! -x $(BIN)/hadolint || $(BIN)/hadolint docker/Dockerfile
+
+imports: install
+	PYTHONPATH=$$(printf '%s:' plugins/*/) $(BIN)/lint-imports
 
 docs: install
 	$(BIN)/python -m pytest tests/house -q
