@@ -369,15 +369,19 @@ def open_view(monkeypatch):
     return start
 
 
+SHOWN = ".board[data-shown]"
+"""What the desk has once a part is on the screen."""
+
+
 @pytest.fixture
 def sit_down(open_page):
-    """Open the desk as somebody; returns once a part is on the screen."""
+    """Open the desk, or another page, as somebody; returns once a part is on the screen."""
 
-    def sit(server, name="tanaka", *, path="/", password=None, **options):
+    def sit(server, name="tanaka", *, path="/", password=None, awaited=SHOWN, **options):
         page = open_page(**options)
         log_in(page, server, name, password)
         page.goto(f"{server.url}{path}")
-        page.wait_for_selector(".board[data-shown]")
+        page.wait_for_selector(awaited)
         return page
 
     return sit

@@ -156,14 +156,13 @@ def move(app, steps, *, handle=0):
 
 @pytest.mark.browser
 def test_thresholds_are_moved_by_keyboard_and_put_into_force(
-    reviewed_line, serve, sit_down, open_page, pictures
+    reviewed_line, serve, sit_down, pictures
 ):
     from playwright.sync_api import expect
 
     before = calibration_in_force(open_project(reviewed_line, line="A"), "A")
     server = serve(reviewed_line)
-    page = sit_down(server, "kato", height=1400)
-    page.goto(f"{server.url}/thresholds?line=A")
+    page = sit_down(server, "kato", path="/thresholds?line=A", awaited="h1", height=1400)
     save = page.get_by_role("button", name=SAVE)
     expect(page.get_by_text(said(in_force(reviewed_line)))).to_be_visible()
     handle = page.get_by_role("slider").first
