@@ -118,7 +118,7 @@ def test_pages_of_a_line_that_judges(server, plant, sit_down, pictures, language
     kinds = {"en-US": ("Compare two", "Diagnosis"), "ja-JP": ("二つを比較", "診断")}[language]
     for name, address, pressed, awaited in (
         ("drift", "/drift?line=A", None, "canvas, svg.marks"),
-        ("thresholds", "/thresholds?line=A", None, "[role=slider]"),
+        ("thresholds", "/thresholds?line=A", None, "[data-testid=stSlider]"),
         ("part", f"/history?line=A&part={flagged[0].id}", None, ".panes"),
         ("models", "/models?line=A", None, "[data-testid=stDataFrame]"),
         ("compared", None, kinds[0], "[data-testid=stDataFrame]"),

@@ -4,9 +4,9 @@ import { button, el, fill } from "./dom.js";
 
 export class Notices {
   constructor() {
-    this.message = el("span");
+    this.status = el("span");
     this.wayIn = el("a", { className: "way-in", hidden: true }); // a kiosk has no address bar
-    this.banner = el("div", { className: "banner", role: "status", hidden: true }, this.message, this.wayIn);
+    this.banner = el("div", { className: "banner", role: "status", hidden: true }, this.status, this.wayIn);
     this.message = el("div", { className: "message", role: "alert", hidden: true });
     this.refused = el("ul");
     this.refusals = el(
@@ -46,7 +46,7 @@ export class Notices {
     }
     if (text && outbox.waiting.length) text += ` ${fill(words.unsent, { n: outbox.waiting.length })}`;
     this.banner.hidden = !text;
-    this.message.textContent = text;
+    this.status.textContent = text;
     this.wayIn.hidden = outbox.state !== "logged-out" || !data.token;
     this.wayIn.textContent = words.log_in;
     this.wayIn.href = `/cdm/login?next=${encodeURIComponent(location.pathname + location.search)}`;
