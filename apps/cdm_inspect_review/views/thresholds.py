@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
@@ -191,13 +192,13 @@ def _end(pair: Pair) -> float:
 
 
 def _names(options: Sequence[float]) -> dict[float, str]:
-    """Each threshold with as many digits as tell it from the others."""
-    finite = options[:-1]
+    """Each threshold with as few digits, four at least, as no other one has."""
+    left, names = list(options[:-1]), {math.inf: word("thresholds.never")}
     for digits in range(4, 18):
-        names = {cut: f"{cut:.{digits}g}" for cut in finite}
-        if len(set(names.values())) == len(finite):
-            break
-    return {**names, math.inf: word("thresholds.never")}
+        labels = Counter(f"{cut:.{digits}g}" for cut in options[:-1])
+        names |= {cut: text for cut in left if labels[text := f"{cut:.{digits}g}"] == 1}
+        left = [cut for cut in left if cut not in names]
+    return names
 
 
 def _start(what_if: WhatIf, best: Pair | None) -> _Start:
