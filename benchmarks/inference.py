@@ -30,8 +30,7 @@ from rich.table import Table
 from cdm_inspect.calibration.record import conformal_p_value
 from cdm_inspect.images import Preparation, damage, decode_image
 from cdm_inspect.inspection.inspector import find_regions
-from cdm_inspect.plugins import Registry
-from cdm_inspect.plugins.contracts import ExporterOffer
+from cdm_inspect.plugins import ExporterOffer, Registry
 
 BASE = "PyTorch eager"
 FORMS = {

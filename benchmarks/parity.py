@@ -22,7 +22,7 @@ from cdm_inspect.errors import ExportMismatch
 from cdm_inspect.images import find_labelled
 from cdm_inspect.inspection.exported.bundle import MANIFEST
 from cdm_inspect.inspection.exported.station import open_station
-from cdm_inspect.plugins.contracts import ExporterOffer
+from cdm_inspect.plugins import ExporterOffer
 from cdm_inspect.project import open_project
 from cdm_inspect.workflows.assembly import open_inspector
 from cdm_inspect.workflows.export import export

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from cdm_inspect.inspection.exported.onnx_options import OnnxOptions
-from cdm_inspect.plugins import hookimpl
-from cdm_inspect.plugins.contracts import (
+from cdm_inspect.plugins import (
     ExporterOffer,
     Options,
     ReaderOffer,
     ScorerOffer,
     StoreOffer,
+    hookimpl,
 )
 from cdm_inspect.scoring.options import (
     BiasOptions,

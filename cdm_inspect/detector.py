@@ -25,8 +25,7 @@ from cdm_inspect.model.checkpoint import (
     parse_tensors,
 )
 from cdm_inspect.model.training import Training
-from cdm_inspect.plugins import Registry
-from cdm_inspect.plugins.contracts import ScoreBatch
+from cdm_inspect.plugins import Registry, ScoreBatch
 from cdm_inspect.records import FloatArray, JsonObject, Tick, TrainingTick, no_progress
 from cdm_inspect.scoring.building import build_line_scorer, scorer_options
 from cdm_inspect.scoring.fitting import fit_scorer

@@ -10,8 +10,7 @@ from pydantic import BaseModel
 
 from cdm_inspect.config import ProjectConfig, load_project
 from cdm_inspect.errors import StorageError, attribute_to_plugin
-from cdm_inspect.plugins import Registry, build_options
-from cdm_inspect.plugins.contracts import StoreOffer, StoreUpkeep, VerdictStore
+from cdm_inspect.plugins import Registry, StoreOffer, StoreUpkeep, VerdictStore, build_options
 
 
 @dataclass(frozen=True, kw_only=True)

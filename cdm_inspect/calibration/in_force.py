@@ -6,7 +6,7 @@ import datetime as dt
 
 from cdm_inspect.calibration.record import Calibration, load_calibration
 from cdm_inspect.model.manifest import model_id
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import InspectionQuery, hour_of
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdm_inspect.calibration.costs import ScoreSample
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.plugins.contracts.paging import read_forwards
 from cdm_inspect.records import (
     JUDGED,

@@ -21,7 +21,7 @@ from cdm_inspect.calibration.record import Calibration, equal_calibrations
 from cdm_inspect.calibration.reviewed_sample import ReviewedParts, collect_reviewed
 from cdm_inspect.encoding import as_json
 from cdm_inspect.errors import CalibrationError, InvalidOption
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import DoubleArray, Estimate, JsonObject
 

@@ -13,7 +13,7 @@ from cdm_inspect.cli.rendering import Screen
 
 if TYPE_CHECKING:
     from cdm_inspect.config import ProjectConfig
-    from cdm_inspect.plugins.contracts import VerdictStore
+    from cdm_inspect.plugins import VerdictStore
     from cdm_inspect.project import Project
     from cdm_inspect.records import JsonObject
 

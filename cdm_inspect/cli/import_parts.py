@@ -29,7 +29,7 @@ def import_parts(
 ) -> None:
     """Bring a collection of photographs into train/good, test/LABEL and ground_truth/LABEL."""
     from cdm_inspect.images.import_collection import import_collection
-    from cdm_inspect.plugins.contracts import ReaderOffer
+    from cdm_inspect.plugins import ReaderOffer
 
     state: Context = context.obj
     offer = open_registry(state.root).named(ReaderOffer, reader)

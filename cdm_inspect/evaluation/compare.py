@@ -15,7 +15,7 @@ from cdm_inspect.evaluation.paired_tests import (
     compare_auroc,
     compare_errors,
 )
-from cdm_inspect.plugins.contracts import GOOD
+from cdm_inspect.plugins import GOOD
 from cdm_inspect.records import Verdict
 
 _FEWEST = 2

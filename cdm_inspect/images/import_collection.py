@@ -13,8 +13,7 @@ import numpy as np
 from cdm_inspect.errors import ImageError, PluginFailed, UnreadableImage, attribute_to_plugin
 from cdm_inspect.files import write_durably
 from cdm_inspect.images import FORMATS, decode_image, read_bytes
-from cdm_inspect.plugins import build_options
-from cdm_inspect.plugins.contracts import GOOD, DatasetPart, ReaderOffer
+from cdm_inspect.plugins import GOOD, DatasetPart, ReaderOffer, build_options
 from cdm_inspect.records import JsonObject, Tick, no_progress
 
 _NAME = re.compile(r"[\w\-][\w.\-]*(/[\w\-][\w.\-]*)*")

@@ -13,7 +13,7 @@ from cdm_inspect.errors import ImageError
 from cdm_inspect.images.dataset import spread_evenly
 from cdm_inspect.images.folder import find_images, read_image
 from cdm_inspect.images.preparation import Preparation
-from cdm_inspect.plugins.contracts import GOOD
+from cdm_inspect.plugins import GOOD
 
 Mask = npt.NDArray[np.bool_]
 

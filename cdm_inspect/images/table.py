@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cdm_inspect.errors import ImageError
-from cdm_inspect.plugins.contracts import GOOD, DatasetPart
+from cdm_inspect.plugins import GOOD, DatasetPart
 
 _COLUMNS = ("image", "label", "mask", "split", "object")
 

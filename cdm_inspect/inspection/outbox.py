@@ -17,8 +17,7 @@ from cdm_inspect.errors import (
     attribute_to_plugin,
 )
 from cdm_inspect.files import locked
-from cdm_inspect.plugins import build_options
-from cdm_inspect.plugins.contracts import SinkOffer, VerdictSink, VerdictStore
+from cdm_inspect.plugins import SinkOffer, VerdictSink, VerdictStore, build_options
 from cdm_inspect.project import Project
 from cdm_inspect.records import InspectionQuery, JsonObject, Order, Tick, no_progress
 

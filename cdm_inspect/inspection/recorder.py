@@ -18,7 +18,7 @@ from cdm_inspect.images import find_images
 from cdm_inspect.inspection.inspector import Inspector
 from cdm_inspect.inspection.outbox import Deliveries, delivering
 from cdm_inspect.monitoring.drift import LineWatch, charts_of
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import (
     Inspection,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cdm_inspect.monitoring.agreement import SecondOpinion
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.records import JUDGED, Decision, Purpose, Review, StoredInspection, Verdict
 
 Reviewed = tuple[StoredInspection, Review]

@@ -13,7 +13,7 @@ from cdm_inspect.calibration.record import Calibration
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.images import Envelope
 from cdm_inspect.monitoring.cusum import Chart, ChartState, normal_score, parts_needed, rank_score
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import InspectionQuery, JsonObject, StoredInspection
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from cdm_inspect.errors import CdmInspectError
-from cdm_inspect.plugins.contracts import StoreUpkeep, VerdictStore
+from cdm_inspect.plugins import StoreUpkeep, VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import InspectionQuery, JsonObject, Order, StoredInspection
 

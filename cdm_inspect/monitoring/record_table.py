@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.files import whole_file
 from cdm_inspect.monitoring.csv_table import ENCODING, write_rows
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.plugins.contracts.paging import read_forwards
 from cdm_inspect.records import InspectionQuery, StepTick, StoredInspection, standing_review
 

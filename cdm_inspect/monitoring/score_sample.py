@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.records import (
     Decision,
     HourlyCount,

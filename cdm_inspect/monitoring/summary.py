@@ -26,7 +26,7 @@ from cdm_inspect.monitoring.decisions import LineDecisions, Reviewed, read_decis
 from cdm_inspect.monitoring.escapes import EscapeEstimate, Stratum, estimate_escapes
 from cdm_inspect.monitoring.p_chart import PChart, p_chart
 from cdm_inspect.monitoring.score_sample import HOUR, ScoreHistogram, bin_scores, draw_parts
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.records import (
     JUDGED,
     Decision,

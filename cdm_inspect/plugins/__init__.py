@@ -1,46 +1,46 @@
 """Hooks for plugins, what they promise and offer, and the registry that loads them.
 
-from cdm_inspect.plugins import Options, ScorerOffer, hookimpl
+Authors of plugins import from here: `from cdm_inspect.plugins import ScorerOffer, hookimpl`.
 """
 
-from cdm_inspect.plugins.contracts import (
-    CONTRACT,
-    GOOD,
-    AuditEntry,
-    ChainState,
-    CommandHost,
-    CommandOffer,
-    Copied,
-    DamagedParts,
-    DatasetPart,
-    Denoiser,
+from cdm_inspect.plugins.contracts.commands import CommandHost, CommandOffer
+from cdm_inspect.plugins.contracts.datasets import GOOD, DatasetPart, ReaderOffer
+from cdm_inspect.plugins.contracts.exporters import (
     ExportedGraph,
     Exporter,
     ExporterOffer,
-    FittedScorer,
     GraphOutputs,
-    InspectionReader,
-    Offer,
-    Options,
-    PageOffer,
-    PageView,
+)
+from cdm_inspect.plugins.contracts.options import CONTRACT, Options
+from cdm_inspect.plugins.contracts.review_pages import PageOffer, PageView
+from cdm_inspect.plugins.contracts.scorers import (
+    DamagedParts,
+    Denoiser,
+    FittedScorer,
     Posterior,
-    Pruned,
-    ReaderOffer,
     RegionalScorer,
     ScaledScorer,
     ScoreBatch,
     Scorer,
     ScorerOffer,
-    SinkOffer,
-    StoreAnchors,
-    StoreOffer,
-    StoreSchema,
-    StoreUpkeep,
     TrainedScorer,
     TunedScorer,
+)
+from cdm_inspect.plugins.contracts.stores import (
+    InspectionReader,
+    SinkOffer,
+    StoreOffer,
     VerdictSink,
     VerdictStore,
+)
+from cdm_inspect.plugins.contracts.upkeep import (
+    AuditEntry,
+    ChainState,
+    Copied,
+    Pruned,
+    StoreAnchors,
+    StoreSchema,
+    StoreUpkeep,
 )
 from cdm_inspect.plugins.hooks import (
     PROJECT,

@@ -16,15 +16,12 @@ from pathlib import Path
 
 import pluggy
 
-from cdm_inspect.plugins.contracts import (
-    CommandOffer,
-    ExporterOffer,
-    PageOffer,
-    ReaderOffer,
-    ScorerOffer,
-    SinkOffer,
-    StoreOffer,
-)
+from cdm_inspect.plugins.contracts.commands import CommandOffer
+from cdm_inspect.plugins.contracts.datasets import ReaderOffer
+from cdm_inspect.plugins.contracts.exporters import ExporterOffer
+from cdm_inspect.plugins.contracts.review_pages import PageOffer
+from cdm_inspect.plugins.contracts.scorers import ScorerOffer
+from cdm_inspect.plugins.contracts.stores import SinkOffer, StoreOffer
 from cdm_inspect.records import Inspection, Review, TrainingTick
 
 PROJECT = "cdm_inspect"

@@ -16,17 +16,13 @@ from cdm_inspect.errors import (
     PluginConflict,
     PluginUnavailable,
 )
-from cdm_inspect.plugins.contracts import (
-    CONTRACT,
-    CommandOffer,
-    ExporterOffer,
-    Offer,
-    PageOffer,
-    ReaderOffer,
-    ScorerOffer,
-    SinkOffer,
-    StoreOffer,
-)
+from cdm_inspect.plugins.contracts.commands import CommandOffer
+from cdm_inspect.plugins.contracts.datasets import ReaderOffer
+from cdm_inspect.plugins.contracts.exporters import ExporterOffer
+from cdm_inspect.plugins.contracts.options import CONTRACT
+from cdm_inspect.plugins.contracts.review_pages import PageOffer
+from cdm_inspect.plugins.contracts.scorers import ScorerOffer
+from cdm_inspect.plugins.contracts.stores import SinkOffer, StoreOffer
 
 BUILTIN = "cdm-inspect"
 
@@ -43,6 +39,10 @@ KINDS: dict[str, tuple[type[Any], str, int]] = {
     "cdm_inspect_commands": (CommandOffer, "build", 0),
     "cdm_inspect_readers": (ReaderOffer, "read", 2),
 }
+Offer = (
+    ScorerOffer | ExporterOffer | StoreOffer | SinkOffer | PageOffer | CommandOffer | ReaderOffer
+)
+"""Anything that a plugin can offer."""
 Configured = ScorerOffer | ExporterOffer | StoreOffer | SinkOffer | ReaderOffer
 T = TypeVar(
     "T", ScorerOffer, ExporterOffer, StoreOffer, SinkOffer, PageOffer, CommandOffer, ReaderOffer

@@ -26,9 +26,7 @@ from cdm_inspect.errors import (
     PluginFailed,
     PluginUnavailable,
 )
-from cdm_inspect.plugins.contracts import (
-    ScorerOffer,
-)
+from cdm_inspect.plugins.contracts.scorers import ScorerOffer
 from cdm_inspect.plugins.hooks import PROJECT, Hooks
 from cdm_inspect.plugins.offers import (
     BUILTIN,

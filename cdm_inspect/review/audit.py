@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cdm_inspect.plugins.contracts import AuditEntry, ChainState, StoreUpkeep
+from cdm_inspect.plugins import AuditEntry, ChainState, StoreUpkeep
 from cdm_inspect.records import InspectionQuery, StepTick, StoredInspection
 from cdm_inspect.roles import Actor, Right
 

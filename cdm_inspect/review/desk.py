@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from cdm_inspect.config import ProjectConfig
 from cdm_inspect.errors import CdmInspectError, DecisionConflict, InvalidOption, NotAllowed
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.records import (
     JUDGED,
     Decision,

@@ -18,7 +18,7 @@ from cdm_inspect.calibration.record import Calibration, Expiry, read_history
 from cdm_inspect.errors import CdmInspectError, CheckpointCorrupt
 from cdm_inspect.inspection.exported.bundle import MANIFEST, Artefact, read_artefact
 from cdm_inspect.model.manifest import read_manifest
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import Event, InspectionQuery, JsonObject, Order, StoredInspection
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cdm_inspect.config import ReviewConfig
 from cdm_inspect.config.shifts import Shift, shifts_between
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.records import (
     InspectionQuery,
     Order,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cdm_inspect.errors import CdmInspectError, DamagedFile, ImageError
 from cdm_inspect.images import decode_heatmap, decode_image, to_display
-from cdm_inspect.plugins.contracts import InspectionReader
+from cdm_inspect.plugins import InspectionReader
 from cdm_inspect.records import JUDGED, FloatArray, InspectionQuery, Order, StoredInspection
 
 # Of the parts decided last, so many are compared.

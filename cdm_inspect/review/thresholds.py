@@ -17,7 +17,7 @@ from cdm_inspect.encoding import as_json
 from cdm_inspect.errors import CalibrationError, CdmInspectError, InvalidOption
 from cdm_inspect.files import locked
 from cdm_inspect.monitoring.drift import LineWatch, charts_of
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.project import Project
 from cdm_inspect.records import Estimate, Event, JsonObject
 from cdm_inspect.roles import Actor, Right

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cdm_inspect.plugins.contracts import Denoiser
+from cdm_inspect.plugins import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity
 from cdm_inspect.scoring.level_scorer import DensityScorer, restoring_level
 from cdm_inspect.scoring.options import BiasOptions

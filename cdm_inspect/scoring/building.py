@@ -11,8 +11,7 @@ from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import PluginFailed, attribute_to_plugin
 from cdm_inspect.model.checkpoint import TrainedModel
 from cdm_inspect.model.diffusion import TiledDenoiser
-from cdm_inspect.plugins import Registry, build_options
-from cdm_inspect.plugins.contracts import Scorer, ScorerOffer
+from cdm_inspect.plugins import Registry, Scorer, ScorerOffer, build_options
 from cdm_inspect.scoring.line_scorer import LineScorer
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from cdm_inspect.errors import ConfigError, PluginUnavailable
-from cdm_inspect.plugins.contracts import Denoiser
+from cdm_inspect.plugins import Denoiser
 from cdm_inspect.scoring.shared_evaluations import level
 
 Distance = Callable[[Tensor, Tensor], Tensor]

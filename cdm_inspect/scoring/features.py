@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cdm_inspect.plugins.contracts import Denoiser
+from cdm_inspect.plugins import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.level_scorer import DensityScorer
 from cdm_inspect.scoring.options import FeaturesOptions

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cdm_inspect.images import battery, spread_evenly
-from cdm_inspect.plugins.contracts import DamagedParts
+from cdm_inspect.plugins import DamagedParts
 from cdm_inspect.records import DoubleArray, FloatArray, Tick
 from cdm_inspect.scoring.line_scorer import LineScorer
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from cdm_inspect.plugins.contracts import DamagedParts, Denoiser, ScoreBatch
+from cdm_inspect.plugins import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.bias import BiasScorer
 from cdm_inspect.scoring.inpainting import InpaintingScorer

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cdm_inspect.errors import CheckpointMismatch
 from cdm_inspect.model.diffusion import checkerboard, masked_sigma
-from cdm_inspect.plugins.contracts import Denoiser, Posterior
+from cdm_inspect.plugins import Denoiser, Posterior
 from cdm_inspect.scoring.level_scorer import LevelScorer, noise_bank
 from cdm_inspect.scoring.options import InpaintingOptions
 

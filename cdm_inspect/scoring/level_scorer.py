@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cdm_inspect.plugins.contracts import DamagedParts, Denoiser, ScoreBatch
+from cdm_inspect.plugins import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.density import EvidenceDensity, NeighbourDensity
 from cdm_inspect.scoring.options import PoolingOptions

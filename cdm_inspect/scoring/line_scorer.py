@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cdm_inspect.errors import PluginFailed, attribute_to_plugin
-from cdm_inspect.plugins.contracts import (
+from cdm_inspect.plugins import (
     DamagedParts,
     FittedScorer,
     RegionalScorer,

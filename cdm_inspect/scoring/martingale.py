@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from cdm_inspect.model.diffusion import ancestral_step, u_statistic
-from cdm_inspect.plugins.contracts import Denoiser
+from cdm_inspect.plugins import Denoiser
 from cdm_inspect.scoring.level_scorer import LevelScorer, noise_bank
 from cdm_inspect.scoring.options import MartingaleOptions
 from cdm_inspect.scoring.shared_evaluations import level

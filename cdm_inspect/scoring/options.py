@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cdm_inspect.plugins.contracts import Options
+from cdm_inspect.plugins import Options
 
 Sigma = Annotated[float, Field(gt=0.0, le=80.0)]
 

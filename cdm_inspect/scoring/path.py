@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cdm_inspect.plugins.contracts import Denoiser
+from cdm_inspect.plugins import Denoiser
 from cdm_inspect.scoring.density import EvidenceDensity
 from cdm_inspect.scoring.level_scorer import DensityScorer
 from cdm_inspect.scoring.options import PathOptions

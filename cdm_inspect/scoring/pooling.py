@@ -11,7 +11,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from cdm_inspect.plugins.contracts import ScoreBatch
+from cdm_inspect.plugins import ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.pixel_statistics import box_blur
 

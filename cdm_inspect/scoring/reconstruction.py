@@ -21,7 +21,7 @@ from torch import Tensor
 
 from cdm_inspect.errors import CheckpointMismatch
 from cdm_inspect.model.diffusion import karras_sigmas, sample_dpm_solver
-from cdm_inspect.plugins.contracts import Denoiser
+from cdm_inspect.plugins import Denoiser
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.distances import (
     DISTANCES,

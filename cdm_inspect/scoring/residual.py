@@ -25,7 +25,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from cdm_inspect.plugins.contracts import Denoiser, Posterior
+from cdm_inspect.plugins import Denoiser, Posterior
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.level_scorer import LevelScorer, noise_bank, restoring_level
 from cdm_inspect.scoring.options import ResidualOptions

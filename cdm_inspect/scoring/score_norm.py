@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cdm_inspect.plugins.contracts import DamagedParts, Denoiser, ScoreBatch
+from cdm_inspect.plugins import DamagedParts, Denoiser, ScoreBatch
 from cdm_inspect.records import FloatArray
 from cdm_inspect.scoring.density import EvidenceDensity
 from cdm_inspect.scoring.level_scorer import DensityScorer, restoring_level

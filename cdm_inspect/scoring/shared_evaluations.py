@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from cdm_inspect.plugins.contracts import Denoiser, Posterior
+from cdm_inspect.plugins import Denoiser, Posterior
 
 T = TypeVar("T")
 

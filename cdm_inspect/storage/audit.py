@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session, aliased
 
 from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.plugins.contracts import AuditEntry
+from cdm_inspect.plugins import AuditEntry
 from cdm_inspect.records import Decision, Purpose, Tick, no_progress
 from cdm_inspect.storage.engine import Database
 from cdm_inspect.storage.schema import AuditRow, Base, DecisionRow, InspectionRow, Status

@@ -29,7 +29,7 @@ from sqlalchemy import JSON, Connection, MetaData, Table, func, select, text
 from cdm_inspect.encoding import to_json
 from cdm_inspect.errors import DamagedFile, StorageError
 from cdm_inspect.files import write_durably
-from cdm_inspect.plugins.contracts import Copied
+from cdm_inspect.plugins import Copied
 from cdm_inspect.records import StepTick
 from cdm_inspect.storage import audit
 from cdm_inspect.storage.engine import Database

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from cdm_inspect.encoding import readable, sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.plugins.contracts import Pruned
+from cdm_inspect.plugins import Pruned
 from cdm_inspect.records import InspectionQuery, StepTick, Verdict
 from cdm_inspect.storage import audit
 from cdm_inspect.storage.engine import Database

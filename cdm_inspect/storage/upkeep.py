@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from cdm_inspect.errors import StorageError
-from cdm_inspect.plugins.contracts import (
+from cdm_inspect.plugins import (
     AuditEntry,
     ChainState,
     Copied,

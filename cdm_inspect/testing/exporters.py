@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdm_inspect.images import resampled
-from cdm_inspect.plugins.contracts import ExportedGraph, Exporter, ExporterOffer, GraphOutputs
+from cdm_inspect.plugins import ExportedGraph, Exporter, ExporterOffer, GraphOutputs
 from cdm_inspect.plugins.offers import check_offer
 from cdm_inspect.records import PixelArray
 

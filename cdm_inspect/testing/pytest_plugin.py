@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cdm_inspect.plugins import Registry
-from cdm_inspect.plugins.contracts import ExporterOffer, ScorerOffer, StoreOffer
+from cdm_inspect.plugins import ExporterOffer, Registry, ScorerOffer, StoreOffer
 
 _KITS = {
     "scorer": ("ScorerConformance", ScorerOffer),
@@ -55,7 +54,7 @@ def _write_tests(distribution: str, folder: Path) -> Path:
         raise pytest.UsageError(f"{distribution} offers nothing that there is a kit for")
     names = {"Registry"} | {kind.__name__ for _, kind, _ in kits}
     lines = [
-        "from cdm_inspect.plugins.contracts import " + ", ".join(sorted(names - {"Registry"})),
+        "from cdm_inspect.plugins import " + ", ".join(sorted(names - {"Registry"})),
         "from cdm_inspect.plugins import Registry",
         "from cdm_inspect.testing import " + ", ".join(sorted({k for k, _, _ in kits})),
     ]

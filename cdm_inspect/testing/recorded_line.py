@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cdm_inspect.encoding import sha256_of
 from cdm_inspect.images.demo_line import DEFECTS, draw_plate
-from cdm_inspect.plugins.contracts import VerdictStore
+from cdm_inspect.plugins import VerdictStore
 from cdm_inspect.records import (
     Decision,
     FloatArray,

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from cdm_inspect.images import damage
 from cdm_inspect.model.diffusion import PRESETS, ConsistentDenoiser
-from cdm_inspect.plugins.contracts import Denoiser, Posterior, Scorer, ScorerOffer, TrainedScorer
+from cdm_inspect.plugins import Denoiser, Posterior, Scorer, ScorerOffer, TrainedScorer
 from cdm_inspect.plugins.offers import check_offer
 from cdm_inspect.records import FloatArray, no_progress
 from cdm_inspect.scoring.fitting import fit_scorer

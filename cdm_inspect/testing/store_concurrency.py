@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from cdm_inspect.plugins.contracts import StoreOffer
+from cdm_inspect.plugins import StoreOffer
 from cdm_inspect.records import (
     InspectionQuery,
     Order,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from cdm_inspect.errors import DecisionConflict, StorageError
-from cdm_inspect.plugins.contracts import StoreOffer
+from cdm_inspect.plugins import StoreOffer
 from cdm_inspect.records import (
     Decision,
     InspectionQuery,

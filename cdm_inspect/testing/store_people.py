@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from cdm_inspect.plugins.contracts import StoreOffer, VerdictStore
+from cdm_inspect.plugins import StoreOffer, VerdictStore
 from cdm_inspect.records import (
     Decision,
     Event,

@@ -14,7 +14,7 @@ import pytest
 
 from cdm_inspect.errors import StorageError
 from cdm_inspect.images import decode_heatmap, decode_image
-from cdm_inspect.plugins.contracts import StoreOffer, VerdictStore
+from cdm_inspect.plugins import StoreOffer, VerdictStore
 from cdm_inspect.plugins.offers import check_offer
 from cdm_inspect.records import (
     Inspection,

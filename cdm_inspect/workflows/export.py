@@ -46,7 +46,7 @@ from cdm_inspect.inspection.exported.bundle import (
 from cdm_inspect.inspection.exported.parity import compare_parts
 from cdm_inspect.inspection.exported.station import exporter_of, open_exported
 from cdm_inspect.inspection.inspector import Inspector
-from cdm_inspect.plugins.contracts import Exporter, ExporterOffer
+from cdm_inspect.plugins import Exporter, ExporterOffer
 from cdm_inspect.project import Project
 from cdm_inspect.records import JsonObject, PartImage, PixelArray, StepTick, Tick
 from cdm_inspect.scoring.graph import ScoringGraph

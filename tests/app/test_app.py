@@ -176,7 +176,7 @@ def test_every_error_of_the_core_is_explained_in_both_languages(monkeypatch):
 
 
 PAGES = """
-from cdm_inspect.plugins.contracts import PageOffer
+from cdm_inspect.plugins import PageOffer
 from cdm_inspect.plugins import hookimpl
 from cdm_inspect.records import InspectionQuery
 

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cdm_inspect.plugins.contracts import AuditEntry
+from cdm_inspect.plugins import AuditEntry
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, Event
 from cdm_inspect.roles import Actor, Role

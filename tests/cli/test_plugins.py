@@ -9,7 +9,7 @@ import pytest
 
 COMMANDS = """
 import typer
-from cdm_inspect.plugins.contracts import CommandOffer
+from cdm_inspect.plugins import CommandOffer
 from cdm_inspect.plugins import hookimpl
 from cdm_inspect.records import InspectionQuery
 
@@ -178,7 +178,7 @@ def test_a_collection_that_a_table_lists_comes_in(run, collection, tmp_path):
 
 READER = """
 import numpy as np
-from cdm_inspect.plugins.contracts import DatasetPart, Options, ReaderOffer
+from cdm_inspect.plugins import DatasetPart, Options, ReaderOffer
 from cdm_inspect.plugins import hookimpl
 class CubeOptions(Options):
     fault: str = ""

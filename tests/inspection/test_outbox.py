@@ -18,7 +18,7 @@ from cdm_inspect.records import Inspection, Verdict
 SINK = """
 import json, os, time
 from pathlib import Path
-from cdm_inspect.plugins.contracts import Options, SinkOffer
+from cdm_inspect.plugins import Options, SinkOffer
 from cdm_inspect.plugins import hookimpl
 from cdm_inspect.records import inspection_json
 

@@ -21,7 +21,7 @@ from cdm_inspect.model.diffusion import (
     pixel_grid,
 )
 from cdm_inspect.model.training import CropSampler, Training
-from cdm_inspect.plugins.contracts import Posterior
+from cdm_inspect.plugins import Posterior
 
 SMALL = NetworkSize(width=8, multipliers=(1, 2), blocks=1)
 

@@ -9,7 +9,7 @@ from cdm_inspect.config import AugmentationConfig
 from cdm_inspect.model.diffusion import pixel_grid
 from cdm_inspect.model.training import CropSampler, MovingAverage
 from cdm_inspect.model.training.held_out import DefectCheck, OverfitAlarm
-from cdm_inspect.plugins.contracts import Posterior
+from cdm_inspect.plugins import Posterior
 
 OFF = dict(probability=0.0)
 

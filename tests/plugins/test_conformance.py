@@ -8,7 +8,7 @@ import torch
 
 from cdm_inspect.builtin import cdm_inspect_exporters, cdm_inspect_scorers
 from cdm_inspect.errors import PluginFailed
-from cdm_inspect.plugins.contracts import Options, ScoreBatch, ScorerOffer
+from cdm_inspect.plugins import Options, ScoreBatch, ScorerOffer
 from cdm_inspect.testing import ExporterConformance, ScorerConformance
 from cdm_inspect.testing import scorers as conformance
 

@@ -11,22 +11,22 @@ from pydantic import ValidationError
 from cdm_inspect.builtin import cdm_inspect_scorers
 from cdm_inspect.config import PluginsConfig
 from cdm_inspect.errors import ConfigError, PluginConflict, PluginFailed, PluginUnavailable
-from cdm_inspect.plugins import Registry
-from cdm_inspect.plugins import registry as registry_module
-from cdm_inspect.plugins.contracts import (
+from cdm_inspect.plugins import (
     CommandOffer,
     ExporterOffer,
     PageOffer,
     ReaderOffer,
+    Registry,
     SinkOffer,
     StoreOffer,
 )
+from cdm_inspect.plugins import registry as registry_module
 from cdm_inspect.plugins.offers import PluginProblem
 from cdm_inspect.project import open_project
 from cdm_inspect.records import TrainingTick
 
 HEAD = """
-from cdm_inspect.plugins.contracts import ScorerOffer
+from cdm_inspect.plugins import ScorerOffer
 from cdm_inspect.plugins import hookimpl
 def build(denoiser, options): return None
 """
@@ -189,7 +189,7 @@ def test_a_store_is_told_what_it_asks_for(install, tmp_path):
     install(
         "jsonl",
         """
-        from cdm_inspect.plugins.contracts import Options, StoreOffer
+        from cdm_inspect.plugins import Options, StoreOffer
         from cdm_inspect.plugins import hookimpl
         class JsonlOptions(Options):
             images: str
@@ -257,7 +257,7 @@ OFFERS = {
 def test_every_kind_of_offer_is_collected_and_checked(install, hook):
     kind, made = OFFERS[hook]
     source = (
-        "from cdm_inspect.plugins.contracts import *\nfrom cdm_inspect.plugins import hookimpl\n"
+        "from cdm_inspect.plugins import *\nfrom cdm_inspect.plugins import hookimpl\n"
         "def f0(): pass\ndef f1(a): pass\ndef f2(a, b): pass\ndef f5(a, b, c, d, e): pass\n"
         f"@hookimpl\ndef {hook}(): yield {{}}\n"
     )
@@ -307,7 +307,7 @@ def test_a_replacement_that_is_not_there_is_said(install):
 def test_titles_of_a_page_are_checked_when_it_is_offered(install):
     source = (
         "from cdm_inspect.plugins import hookimpl\n"
-        "from cdm_inspect.plugins.contracts import PageOffer\n"
+        "from cdm_inspect.plugins import PageOffer\n"
         "@hookimpl\ndef cdm_inspect_pages():\n"
         "    yield PageOffer(contract=1, name='x', summary='s', show=lambda v: 0, titles={})\n"
     )

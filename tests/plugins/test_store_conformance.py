@@ -7,7 +7,7 @@ import pytest
 
 from cdm_inspect.builtin import cdm_inspect_stores
 from cdm_inspect.errors import StorageError
-from cdm_inspect.plugins.contracts import Options, StoreOffer
+from cdm_inspect.plugins import Options, StoreOffer
 from cdm_inspect.storage import SqlStore
 from cdm_inspect.testing import StoreConformance
 from cdm_inspect.testing.specimens import a_part, evidence_of

@@ -6,7 +6,7 @@ import torch
 
 from cdm_inspect.errors import PluginFailed
 from cdm_inspect.images import battery
-from cdm_inspect.plugins.contracts import ScoreBatch
+from cdm_inspect.plugins import ScoreBatch
 from cdm_inspect.scoring.fitting import _CONTRASTS, _SIZES, SEED, fit_scorer
 from cdm_inspect.scoring.line_scorer import LineScorer
 

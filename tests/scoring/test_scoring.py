@@ -16,7 +16,7 @@ from cdm_inspect.model.diffusion import (
     TiledDenoiser,
     checkerboard,
 )
-from cdm_inspect.plugins.contracts import (
+from cdm_inspect.plugins import (
     DamagedParts,
     FittedScorer,
     Posterior,

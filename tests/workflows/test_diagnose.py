@@ -12,7 +12,7 @@ from PIL import Image
 from cdm_inspect.errors import CheckpointMismatch, InvalidOption
 from cdm_inspect.model.checkpoint import load_model
 from cdm_inspect.model.diagnosis import diagnose_model, image_statistics, restore
-from cdm_inspect.plugins.contracts import Posterior
+from cdm_inspect.plugins import Posterior
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Estimate
 from cdm_inspect.workflows.diagnose import diagnose

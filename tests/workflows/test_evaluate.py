@@ -230,7 +230,7 @@ def test_a_detector_that_fails_is_left_out(run, install, line):
     install(
         "failing",
         """
-        from cdm_inspect.plugins.contracts import ScorerOffer
+        from cdm_inspect.plugins import ScorerOffer
         from cdm_inspect.plugins import hookimpl
         class Fails:
             def score(self, images, *, seeds): raise ValueError("no licence")

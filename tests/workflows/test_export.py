@@ -343,7 +343,7 @@ LIAR = """
     import shutil
 
     from cdm_inspect import builtin
-    from cdm_inspect.plugins.contracts import ExporterOffer
+    from cdm_inspect.plugins import ExporterOffer
     from cdm_inspect.plugins import hookimpl
 
     (ONNX,) = builtin.cdm_inspect_exporters()

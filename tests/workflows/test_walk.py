@@ -626,7 +626,7 @@ def test_a_scorer_that_hangs_leaves_parts_undecided_and_stops_nobody(run_program
         "hanging",
         """
         import os, time
-        from cdm_inspect.plugins.contracts import ScoreBatch, ScorerOffer
+        from cdm_inspect.plugins import ScoreBatch, ScorerOffer
         from cdm_inspect.plugins import hookimpl
         class Hangs:
             # Once it is said to, on every call but the first.

@@ -16,7 +16,7 @@ from cdm_inspect.errors import ExportError, PluginUnavailable
 from cdm_inspect.files import write_durably
 from cdm_inspect.inspection.exported.onnx_graph import INPUT, OnnxGraph
 from cdm_inspect.inspection.exported.onnx_options import OnnxOptions
-from cdm_inspect.plugins.contracts import GraphOutputs
+from cdm_inspect.plugins import GraphOutputs
 from cdm_inspect.records import PixelArray
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from cdm_inspect.errors import ExportError, PluginUnavailable
 from cdm_inspect.inspection.exported.onnx_options import CPU
-from cdm_inspect.plugins.contracts import GraphOutputs
+from cdm_inspect.plugins import GraphOutputs
 from cdm_inspect.records import PixelArray
 
 INPUT = "images"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cdm_inspect.plugins.contracts import Options
+from cdm_inspect.plugins import Options
 
 CPU = "CPUExecutionProvider"
 

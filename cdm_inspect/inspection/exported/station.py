@@ -23,8 +23,7 @@ from cdm_inspect.images import Preparation
 from cdm_inspect.inspection.exported.bundle import REGION, Artefact, read_artefact
 from cdm_inspect.inspection.inspector import Inspector, Look, Scored
 from cdm_inspect.model.manifest import MANIFEST, model_id
-from cdm_inspect.plugins import build_options
-from cdm_inspect.plugins.contracts import ExportedGraph, Exporter, ExporterOffer
+from cdm_inspect.plugins import ExportedGraph, Exporter, ExporterOffer, build_options
 from cdm_inspect.project import Project
 from cdm_inspect.records import FloatArray, JsonObject, PartImage, PixelArray
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cdm_inspect.model.diffusion.network import NetworkSize, UNet
 from cdm_inspect.model.diffusion.noise import Preconditioning
-from cdm_inspect.plugins.contracts import Posterior
+from cdm_inspect.plugins import Posterior
 
 
 class ConsistentDenoiser(nn.Module):

@@ -18,7 +18,7 @@ from cdm_inspect.model.diffusion.diagnostics import jacobian_asymmetry
 from cdm_inspect.model.diffusion.masking import draw_masked_sigma
 from cdm_inspect.model.diffusion.noise import SIGMA_MIN, draw_sigma, dsm_weight
 from cdm_inspect.model.diffusion.reverse import ancestral_step
-from cdm_inspect.plugins.contracts import Posterior
+from cdm_inspect.plugins import Posterior
 
 # Cells from the size of a fine scratch to that of a stain, and noise that hides them for good.
 MASKED_CELLS = (2, 4, 8, 16)

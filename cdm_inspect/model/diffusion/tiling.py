@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cdm_inspect.model.diffusion.denoiser import ConsistentDenoiser, pixel_grid
-from cdm_inspect.plugins.contracts import Posterior
+from cdm_inspect.plugins import Posterior
 
 # Keeps a pixel at the very corner of the image, which one tile sees alone, from dividing by zero.
 _LEAST_WEIGHT = 1e-3

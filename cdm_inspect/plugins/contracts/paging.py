@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from cdm_inspect.errors import StoreUnreachable
-from cdm_inspect.plugins.contracts import InspectionReader
+from cdm_inspect.plugins.contracts.stores import InspectionReader
 from cdm_inspect.records import InspectionQuery, Order, StoredInspection
 
 _PAGE = 1000

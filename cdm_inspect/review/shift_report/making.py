@@ -14,7 +14,7 @@ from cdm_inspect.config.shifts import Shift, shift_at
 from cdm_inspect.encoding import sha256_of
 from cdm_inspect.errors import InvalidOption
 from cdm_inspect.monitoring.summary import LineStatistics, summarise_line
-from cdm_inspect.plugins.contracts import StoreUpkeep, VerdictStore
+from cdm_inspect.plugins import StoreUpkeep, VerdictStore
 from cdm_inspect.records import Event, JsonObject
 from cdm_inspect.review.shift_report.page import has_pdf
 from cdm_inspect.review.shift_report.table import collect_pictures, write_shift_report

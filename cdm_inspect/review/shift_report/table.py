@@ -16,7 +16,7 @@ from cdm_inspect.images import decode_image, to_display
 from cdm_inspect.monitoring.csv_table import ENCODING, write_rows
 from cdm_inspect.monitoring.p_chart import PChart
 from cdm_inspect.monitoring.summary import LineStatistics
-from cdm_inspect.plugins.contracts import InspectionReader
+from cdm_inspect.plugins import InspectionReader
 from cdm_inspect.review.shift_report.page import print_pdf, render_page
 from cdm_inspect.review.shift_report.wording import (
     Picture,
