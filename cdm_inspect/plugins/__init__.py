@@ -48,9 +48,7 @@ from cdm_inspect.plugins.hooks import (
     hookimpl,
     hookspec,
 )
-from cdm_inspect.plugins.offers import (
-    PluginRow,
-)
+from cdm_inspect.plugins.offers import Offer, PluginRow
 from cdm_inspect.plugins.registry import (
     Registry,
     build_options,
