@@ -53,7 +53,9 @@ def verify(
     state: Context = context.obj
     with state.screen.counting("verify") as tick:
         found = (
-            state.open().store_upkeep().verify(anchor=anchor, has_files=files, progress=_told(tick))
+            state.open()
+            .store_upkeep()
+            .verify(anchor=anchor, has_files=files, progress=_stepwise(tick))
         )
     at = found.anchored_at
     state.screen.finish({**asdict(found), "anchored_at": at.isoformat() if at else None})
@@ -117,7 +119,7 @@ def backup(
     """Copy all records and files as of this moment, while others go on writing."""
     state: Context = context.obj
     with state.screen.counting("backup") as tick:
-        copied = state.open().store_upkeep().backup(folder, progress=_told(tick))
+        copied = state.open().store_upkeep().backup(folder, progress=_stepwise(tick))
     state.screen.say(
         f"{copied.rows['inspection']} inspections, {copied.rows['decision']} decisions and "
         f"{copied.files} files are in {folder}."
@@ -142,7 +144,9 @@ def restore(
     """Make the store from a backup, SQLite or PostgreSQL, and check counts, chain and files."""
     state: Context = context.obj
     with state.screen.counting("restore") as tick:
-        copied = state.open().store_upkeep().restore(folder, is_trial=verify, progress=_told(tick))
+        copied = (
+            state.open().store_upkeep().restore(folder, is_trial=verify, progress=_stepwise(tick))
+        )
     said = "can be restored from" if verify else "were restored from"
     state.screen.say(
         f"{copied.rows['inspection']} inspections, {copied.rows['decision']} decisions and "
@@ -172,7 +176,7 @@ def prune(
         if age
     }
     with state.screen.counting("prune") as tick:
-        pruned = project.store_upkeep().prune(limits, is_dry=not apply, progress=_told(tick))
+        pruned = project.store_upkeep().prune(limits, is_dry=not apply, progress=_stepwise(tick))
     did = "deleted" if apply else "would be deleted"
     for name, parts in pruned.parts.items():
         held = f", {pruned.held[name]} more are held" if pruned.held[name] else ""
@@ -232,7 +236,7 @@ def export(
     state: Context = context.obj
     query = _query(line, lot, serial, since, until)
     with state.open().open_store() as store, state.screen.counting("export") as tick:
-        rows = export_records(store, query, file, progress=_told(tick))
+        rows = export_records(store, query, file, progress=_stepwise(tick))
     state.screen.say(f"{rows} inspections are in {file}.")
     state.screen.finish({"file": str(file), "rows": rows})
 
@@ -270,5 +274,5 @@ def _query(
     )
 
 
-def _told(tick: Callable[..., Any]) -> Callable[[str, int, int], None]:
+def _stepwise(tick: Callable[..., Any]) -> Callable[[str, int, int], None]:
     return lambda what, done, total: tick(done, total, what)

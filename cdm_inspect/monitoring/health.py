@@ -6,7 +6,7 @@ import datetime as dt
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -148,12 +148,12 @@ def _schema(project: Project, upkeep: StoreUpkeep | None) -> Check:
         schema = upkeep.schema()
     except CdmInspectError as error:
         return Check(name="schema", is_good=False, problem=str(error), kind=Problem.SCHEMA)
-    found, expected, where = schema.found, schema.expected, schema.where
+    found, expected = schema.found, schema.expected
     is_good = found == expected
     return Check(
         name="schema",
         is_good=is_good if found else None,
-        facts={"found": found, "expected": expected, "where": where},
+        facts=asdict(schema),
         problem=""
         if is_good or not found
         else (
@@ -224,9 +224,9 @@ def _anchors(
     newest: StoredInspection | None,
     now: dt.datetime,
 ) -> Check:
-    facts: JsonObject = {"where": str(project.path(project.config.store.anchor))}
     if upkeep is None:
         return Check(name="anchors", is_good=None, facts={"backend": project.config.store.backend})
+    facts: JsonObject = {"where": str(project.path(project.config.store.anchor))}
     try:
         found = upkeep.anchors()
     except CdmInspectError as error:

@@ -53,8 +53,7 @@ class SqlUpkeep:
 
     def schema(self) -> StoreSchema:
         """Version of the tables; see `contracts.StoreUpkeep`."""
-        found, expected, where = find_schema(self._url, self._root)
-        return StoreSchema(found=found, expected=expected, where=where)
+        return find_schema(self._url, self._root)
 
     def upgrade(self, *, has_backup: bool) -> tuple[str, str]:
         """Bring the tables to the form of this version; see `contracts.StoreUpkeep`."""

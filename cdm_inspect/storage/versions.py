@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, column, inspect, select, table, text
 
 from cdm_inspect.errors import StorageError
+from cdm_inspect.plugins import StoreSchema
 from cdm_inspect.storage.audit import AnchorFile
 from cdm_inspect.storage.engine import Database, errors_explained
 from cdm_inspect.storage.files import FileStore
@@ -60,14 +61,11 @@ def open_schema(
         own_files(database, files)
 
 
-def find_schema(url: str, root: Path) -> tuple[str | None, str, str]:
-    """Version of the schema that a database has, that of this program, and where the database is.
+def find_schema(url: str, root: Path) -> StoreSchema:
+    """Version of the schema that a database has, and that of this program.
 
     Args:
         url: of the database, `store.url`.
-
-    Returns:
-        The version is None where the database is missing or empty; nothing is made.
 
     Raises:
         StorageError: if it cannot be read, or holds tables of another program.
@@ -75,9 +73,10 @@ def find_schema(url: str, root: Path) -> tuple[str | None, str, str]:
     database = Database(url, root)
     try:
         if database.file is not None and not database.file.is_file():
-            return None, SCHEMA, database.where
+            return StoreSchema(found=None, expected=SCHEMA, where=database.where)
         with errors_explained(database.where), database.engine.connect() as connection:
-            return find_revision(connection, database.where), SCHEMA, database.where
+            found = find_revision(connection, database.where)
+        return StoreSchema(found=found, expected=SCHEMA, where=database.where)
     finally:
         database.close()
 

@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 
 import cdm_inspect
+from benchmarks.house import files_below, long_ones
 from cdm_inspect.cli.app import COMMANDS
 from cdm_inspect.plugins import Hooks, Registry
 
 ROOT = Path(cdm_inspect.__file__).parents[1]
 PACKAGE = ROOT / "cdm_inspect"
-ROOMS = ("cdm_inspect", "apps", "plugins", "benchmarks")
-OTHERS = {"node_modules", "build", "tests", "template"}
-MODULES = sorted(
-    path
-    for room in ROOMS
-    for path in (ROOT / room).rglob("*.py")
-    if not OTHERS & set(path.relative_to(ROOT).parts)
-)
+MODULES = files_below(ROOT, ".py")
 SCRIPTS = sorted((ROOT / "apps" / "cdm_inspect_review").rglob("*.js"))
 FORBIDDEN = {"utils", "helpers", "common", "manager", "base", "misc"}
 HOOKS = sorted(name for name in vars(Hooks) if name.startswith("cdm_inspect_"))
@@ -33,13 +27,8 @@ def test_modules(path):
     assert path.stem not in FORBIDDEN
     text = path.read_text()
     assert len(text.splitlines()) <= 500
-    tree = ast.parse(text)
-    assert ast.get_docstring(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno - node.lineno < 60, node.name
-        elif isinstance(node, ast.ClassDef):
-            assert node.end_lineno - node.lineno < 200, node.name
+    assert ast.get_docstring(ast.parse(text))
+    assert long_ones([path], ROOT) == []  # functions above 60 lines, classes above 200
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
