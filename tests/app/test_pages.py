@@ -78,8 +78,15 @@ def draw(page, name, pictures, width):
     page.screenshot(path=pictures / f"{name}.png")
 
 
-@pytest.mark.parametrize("language", ["en-US", "ja-JP"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("language", "theme"),
+    [
+        ("en-US", "light"),
+        ("ja-JP", "dark"),
+        pytest.param("en-US", "dark", marks=pytest.mark.long),
+        pytest.param("ja-JP", "light", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.slow
 def test_every_page(server, sit_down, pictures, language, theme):
     """Of a line that was never calibrated: some of them say why they have nothing to say."""

@@ -189,6 +189,7 @@ def test_the_command_judges_each_once(line, tmp_path, run):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_killed_and_started_again_it_loses_and_doubles_nothing(line, tmp_path):
     arriving = tmp_path / "arriving"
     arriving.mkdir()
