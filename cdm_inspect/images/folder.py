@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from cdm_inspect.errors import ImageError, UnreadableImage
 from cdm_inspect.records import ImageProblem, PartImage
@@ -161,6 +161,9 @@ def _decode(path: Path, data: bytes, max_pixels: int) -> tuple[Any, str]:
                 reason="many_frames",
             )
         orientation = image.getexif().get(0x0112, 1)
+        # A switch for the whole process, which libraries turn on at import (WeasyPrint does):
+        # Pillow would then fill what is missing with grey.
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
         image.load()
         if image.mode in ("RGB", "RGBA", "LA", "L") and _has_deep_samples(image, data):
             # Pillow has no mode for 16-bit colour and would cut it to 8 bits without a word.

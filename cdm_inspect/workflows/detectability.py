@@ -134,6 +134,6 @@ def draw_detectability(document: JsonObject, title: str, destination: Path) -> N
         panel.minorticks_off()
         panel.grid(alpha=0.3)
     axes[0].set_ylabel("found, %")
-    axes[-1].legend(fontsize=8)
+    axes[-1].legend(fontsize=8, loc="lower right")
     destination.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(destination, dpi=90)

@@ -62,7 +62,7 @@ def test_everything_of_the_app_is_in_the_wheel(wheel):
         text=True,
     ).stdout.split()
     wanted = {f"cdm_inspect_review/{name}" for name in kept if (app / name).is_file()}
-    assert {Path(name).suffix for name in wanted} >= {".py", ".js", ".css", ".toml"}
+    assert {Path(name).suffix for name in wanted} >= {".py", ".js", ".css"}
     names = set(zipfile.ZipFile(wheel).namelist())
     assert wanted <= names
     inside = {name for name in names if name.startswith("cdm_inspect_review/")}

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from cdm_inspect.config import LineConfig
 from cdm_inspect.errors import ImageError, TooFewImages, UnreadableImage
@@ -108,7 +108,10 @@ def bomb(path, side):
     return path
 
 
-def test_unreadable_files_say_why(tmp_path):
+@pytest.mark.parametrize("of_the_process", [False, True])
+def test_unreadable_files_say_why(tmp_path, monkeypatch, of_the_process):
+    """Also where a library has set Pillow, for the whole process, to guess what is missing."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", of_the_process)
     save(tmp_path / "good.jpg", RGB)
     save(tmp_path / "good.png", RGB)
     jpeg, png = (tmp_path / "good.jpg").read_bytes(), (tmp_path / "good.png").read_bytes()

@@ -8,7 +8,7 @@ from cdm_inspect.images import decode_image, find_images
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery, Verdict, inspection_json
 from cdm_inspect.storage.schema import CalibrationRow, LineVersionRow, ModelRow
-from cdm_inspect.workflows import inspect
+from cdm_inspect.workflows.inspect import inspect
 
 IDENTITY = """
 [lines.A.identity]

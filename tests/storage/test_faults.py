@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from cdm_inspect.errors import StorageError, StoreUnreachable
 from cdm_inspect.records import InspectionQuery
@@ -202,8 +202,8 @@ def test_a_full_or_read_only_disk_loses_nothing_and_says_what_to_do(tmp_path):
 class Cable:
     """A connection to the server that can be pulled out."""
 
-    def __init__(self, host, port):
-        self._to = (host, port)
+    def __init__(self, connect):
+        self._connect = connect
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._open, self._closing, self._is_out = [], [self._listener], False
@@ -223,7 +223,7 @@ class Cable:
             if self._is_out:
                 here.close()
                 continue
-            there = socket.create_connection(self._to)
+            there = self._connect()
             self._open += [here, there]
             self._closing += [here, there]
             self._start(self._pass, here, there)
@@ -263,11 +263,20 @@ class Cable:
 
 @pytest.fixture
 def cable(postgres, tmp_path):
-    from sqlalchemy.engine import make_url
-
     where = make_url(postgres)
-    made = Cable(where.host, where.port or 5432)
-    yield made, where.set(host="127.0.0.1", port=made.port).render_as_string(hide_password=False)
+    port = where.port or int(where.query.get("port", 5432))
+    folder = where.query.get("host")
+
+    def connect():
+        if folder is None:
+            return socket.create_connection((where.host, port))
+        there = socket.socket(socket.AF_UNIX)
+        there.connect(f"{folder}/.s.PGSQL.{port}")
+        return there
+
+    made = Cable(connect)
+    there = where.set(host="127.0.0.1", port=made.port, query={})
+    yield made, there.render_as_string(hide_password=False)
     made.close()
 
 

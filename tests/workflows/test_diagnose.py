@@ -11,10 +11,14 @@ from PIL import Image
 
 from cdm_inspect.errors import CheckpointMismatch, InvalidOption
 from cdm_inspect.model.checkpoint import load_model
-from cdm_inspect.model.diagnosis import diagnose_model, image_statistics, restore
+from cdm_inspect.model.diagnosis import (
+    diagnose_model,
+    estimate_mean,
+    image_statistics,
+    restore,
+)
 from cdm_inspect.plugins import Posterior
 from cdm_inspect.project import open_project
-from cdm_inspect.records import Estimate
 from cdm_inspect.workflows.diagnose import diagnose
 from cdm_inspect.workflows.sample import sample
 from cdm_inspect.workflows.train import train
@@ -125,7 +129,7 @@ def test_statistics_see_brightness_contrast_and_scale():
     assert changed[-2:].max() < 0.05
 
 
-def test_an_estimate_of_pairs_is_tighter_than_of_strangers():
+def test_an_estimate_of_pairs_is_tighter_than_of_unpaired_parts():
     random = np.random.default_rng(0)
     base = random.normal(1, 0.3, 40)
     near = base + random.normal(0.1, 0.01, 40)
@@ -133,8 +137,8 @@ def test_an_estimate_of_pairs_is_tighter_than_of_strangers():
     def difference(a, b, axis=-1):
         return a.mean(axis=axis) - b.mean(axis=axis)
 
-    paired = Estimate.of(near, base, statistic=difference, paired=True)
-    apart = Estimate.of(near, base, statistic=difference)
+    paired = estimate_mean(near, base, statistic=difference, paired=True)
+    apart = estimate_mean(near, base, statistic=difference)
     assert paired.low < 0.1 < paired.high
     assert paired.high - paired.low < 0.1 * (apart.high - apart.low)
 

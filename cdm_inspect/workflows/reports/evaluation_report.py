@@ -189,7 +189,7 @@ def _draw_curves(
             document["reject_threshold"], color=_REJECT, linestyle="--", label=word("reject_from")
         )
     axes[2].set(title=word("scores"), xlabel=word("score"), ylabel=word("parts"))
-    axes[2].legend(fontsize=8)
+    axes[2].legend(fontsize=8, loc="upper right")
 
     rows = document["p_values"]
     levels, shares = [row["level"] for row in rows], np.array([row["share"] for row in rows])

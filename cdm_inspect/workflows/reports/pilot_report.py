@@ -130,4 +130,4 @@ def _draw_curves(figure: Any, runs: list[JsonObject], word: Speech) -> None:
         panel.set_yscale("log")
         panel.grid(alpha=0.3, which="both")
     axes[0].set_ylabel(word("axis_dsm"))
-    axes[1].legend(fontsize=8)
+    axes[1].legend(fontsize=8, loc="upper right")
