@@ -1,4 +1,4 @@
-"""Frozen values that cross rooms; NumPy only."""
+"""Frozen values that cross rooms."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
-PixelArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    FloatArray = npt.NDArray[np.float32]
+    DoubleArray = npt.NDArray[np.float64]
+    PixelArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+else:
+    # Only type checkers read these; commands that have no arrays start without NumPy.
+    FloatArray = DoubleArray = PixelArray = Any
 
 
 class Verdict(StrEnum):

@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from sqlalchemy import create_engine, make_url, text
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -52,15 +54,24 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def walked(tmp_path_factory):
-    """A project that was trained and calibrated, briefly; do not write to it."""
-    root = tmp_path_factory.mktemp("walked")
-    write_demo_line(root, counts=DemoCounts(train=60, test_good=8, test_defect=3))
-    (root / "cdm-inspect.toml").write_text(PROJECT)
-    project = open_project(root, line="A")
-    report = train(project, "A", device="cpu")
-    calibrate(project, "A", device="cpu")
-    return root, report
+def walked(tmp_path_factory, worker_id):
+    """A project that was trained and calibrated, briefly; do not write to it.
+
+    One for all workers: the first one makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        base = base.parent
+    root, made = base / "walked", base / "walked.pickle"
+    with FileLock(base / "walked.lock"):
+        if not made.exists():
+            write_demo_line(root, counts=DemoCounts(train=60, test_good=8, test_defect=3))
+            (root / "cdm-inspect.toml").write_text(PROJECT)
+            project = open_project(root, line="A")
+            report = train(project, "A", device="cpu")
+            calibrate(project, "A", device="cpu")
+            made.write_bytes(pickle.dumps(report))
+    return root, pickle.loads(made.read_bytes())
 
 
 @pytest.fixture

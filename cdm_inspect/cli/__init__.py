@@ -15,10 +15,15 @@ _OF_TRAINING = (
 )
 
 
+def _show_error(text: str) -> None:
+    from cdm_inspect.cli.rendering import show_error
+
+    show_error(text)
+
+
 def main() -> None:
     """Run the command line and exit with the code of the error tree in `cdm_inspect.errors`."""
     from cdm_inspect.cli.app import app
-    from cdm_inspect.cli.rendering import keep_for_json, show_error
 
     # No step needs the network; without this, libraries below would wait for it.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -28,24 +33,26 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     if "--json" in sys.argv:
         # Whatever a plugin prints must not stand beside the one document.
+        from cdm_inspect.cli.rendering import keep_for_json
+
         keep_for_json(sys.stdout)
         sys.stdout = sys.stderr
     try:
         app()
     except CdmInspectError as error:
-        show_error(str(error))
+        _show_error(str(error))
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in _OF_TRAINING:
             raise
-        show_error(
+        _show_error(
             f"this needs {error.name}, which is not installed. Run: pip install "
             "'cdm-inspect[train]'. A station judges by what was exported: --runtime onnx."
         )
         sys.exit(PluginError.exit_code)
     except OSError as error:
         # A full disk, a folder without rights, a share that is gone: no fault of the program.
-        show_error(
+        _show_error(
             f"{error.filename or 'a file'} cannot be used: {error.strerror or error}. Free space "
             "there, correct the rights, or name another place."
         )
@@ -54,7 +61,7 @@ def main() -> None:
     except Exception as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             raise
-        show_error(
+        _show_error(
             f"unexpected {type(error).__name__}: {error}\n"
             "This is a fault of cdm-inspect. Run again with -v and report what it prints."
         )

@@ -123,8 +123,8 @@ def _is_of_typer(error: Exception) -> bool:
 
 def _offers(ctx: Any) -> dict[str, Any]:
     """Commands of plugins by name."""
-    from cdm_inspect.cli.plugins import open_registry
     from cdm_inspect.plugins import CommandOffer
+    from cdm_inspect.plugins.registry import open_registry
 
     if "plugin_commands" not in ctx.meta:
         root = Path(ctx.params.get("project") or ".")

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from cdm_inspect.cli.context import Context
 from cdm_inspect.errors import InvalidOption
-
-if TYPE_CHECKING:
-    pass
-
-from cdm_inspect.cli.plugins import open_registry
 
 
 def import_parts(
@@ -30,6 +25,7 @@ def import_parts(
     """Bring a collection of photographs into train/good, test/LABEL and ground_truth/LABEL."""
     from cdm_inspect.images.import_collection import import_collection
     from cdm_inspect.plugins import ReaderOffer
+    from cdm_inspect.plugins.registry import open_registry
 
     state: Context = context.obj
     offer = open_registry(state.root).named(ReaderOffer, reader)

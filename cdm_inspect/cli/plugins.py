@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from cdm_inspect.cli.context import Context
-from cdm_inspect.config import PROJECT_FILE, load_project
 from cdm_inspect.errors import PluginInvalid
-from cdm_inspect.plugins import Registry
+from cdm_inspect.plugins.registry import open_registry
 
 
 def plugins(
@@ -41,12 +39,3 @@ def plugins(
             f"not sound: {', '.join(unsound)}; the reasons are in the table. Mend or uninstall "
             "them."
         )
-
-
-def open_registry(root: Path) -> Registry:
-    """What is installed, as the project allows it, where there is one."""
-    if not (root / PROJECT_FILE).is_file():
-        return Registry()
-    plugins = load_project(root).plugins
-    # Of what is required and not there the table says why; other commands refuse to begin.
-    return Registry(plugins.model_copy(update={"required": ()}))

@@ -1,46 +1,6 @@
 """What a project file may say, checked, and every text of the product in two languages."""
 
-from cdm_inspect.config.line import (
-    AugmentationConfig,
-    ConservativityConfig,
-    ConsistencyConfig,
-    CostsConfig,
-    ExpiryConfig,
-    IdentityConfig,
-    ImagesConfig,
-    LineConfig,
-    TrainingConfig,
-)
-from cdm_inspect.config.project import (
-    PROJECT_FILE,
-    PluginsConfig,
-    ProjectConfig,
-    RetentionConfig,
-    SinkConfig,
-    StoreConfig,
-)
-from cdm_inspect.config.reading import load_project, mistakes
-from cdm_inspect.config.review import LineReviewConfig, OidcConfig, ReviewConfig
+import lazy_loader
 
-__all__ = [
-    "PROJECT_FILE",
-    "AugmentationConfig",
-    "ConservativityConfig",
-    "ConsistencyConfig",
-    "CostsConfig",
-    "ExpiryConfig",
-    "IdentityConfig",
-    "ImagesConfig",
-    "LineConfig",
-    "LineReviewConfig",
-    "OidcConfig",
-    "PluginsConfig",
-    "ProjectConfig",
-    "RetentionConfig",
-    "ReviewConfig",
-    "SinkConfig",
-    "StoreConfig",
-    "TrainingConfig",
-    "load_project",
-    "mistakes",
-]
+# The names stand in __init__.pyi; each is loaded once it is asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,13 +7,11 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from cdm_inspect.config.line import ImagesConfig, LineConfig
-from cdm_inspect.config.plugin_allow_list import parse_allowed
+from cdm_inspect.config.plugins import PluginsConfig
 from cdm_inspect.config.review import ReviewConfig
-from cdm_inspect.config.sections import Section, checked
+from cdm_inspect.config.sections import PROJECT_FILE, Section, checked
 from cdm_inspect.config.units import parse_duration
 from cdm_inspect.errors import UnknownLine
-
-PROJECT_FILE = "cdm-inspect.toml"
 
 
 class RetentionConfig(Section):
@@ -55,28 +53,6 @@ class StoreConfig(Section):
     anchor: str = "audit-anchors.jsonl"
     retention: RetentionConfig = RetentionConfig()
     options: dict[str, Any] = Field(default_factory=dict)
-
-
-class PluginsConfig(Section):
-    """Which installed plugins may load.
-
-    Attributes:
-        allow: distributions, each as in pip's requirements: by name, and, if wanted, version and
-            which versions, `name==1.2`. None means all that are installed.
-        required: distributions or entry points without which nothing runs.
-        replaces: for a name that several offer, the distribution that counts.
-    """
-
-    allow: tuple[str, ...] | None = None
-    required: tuple[str, ...] = ()
-    replaces: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("allow")
-    @classmethod
-    def _allowed_are_requirements(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for entry in value or ():
-            parse_allowed(entry)
-        return value
 
 
 class SinkConfig(Section):

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cdm_inspect.config.project import PROJECT_FILE, ProjectConfig
+from cdm_inspect.config.project import ProjectConfig
+from cdm_inspect.config.sections import PROJECT_FILE, read_toml
 from cdm_inspect.errors import ConfigError, InvalidOption
 
 
@@ -40,9 +41,9 @@ def load_project(
             f"expected a project file {file}, found none. Run `cdm-inspect init` there, "
             "or name the project with --project DIR."
         )
-    sources = [(file.name, _read_toml(file))]
+    sources = [(file.name, read_toml(file))]
     for name, path in (line_files or {}).items():
-        sources.append((str(path.relative_to(root)), {"lines": {name: _read_toml(path)}}))
+        sources.append((str(path.relative_to(root)), {"lines": {name: read_toml(path)}}))
     sources += [(f"--set {text}", _parse_override(text, line)) for text in overrides]
     document: dict[str, Any] = {}
     for _, part in sources:
@@ -54,24 +55,6 @@ def load_project(
             f"the configuration of {root} cannot be used:",
             [_describe(sources, item) for item in error.errors()],
         ) from error
-
-
-def mistakes(error: ValidationError, where: str = "") -> list[str]:
-    """What a model of Pydantic found wrong, a sentence each, with the key below `where`."""
-    return [
-        f"{'.'.join(filter(None, [where, *map(str, item['loc'])]))}: {item['msg']}; found "
-        f"{item['input']!r}."
-        for item in error.errors()
-    ]
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read as UTF-8 text: {error}.") from error
 
 
 def _parse_override(override: str, line: str | None) -> dict[str, Any]:

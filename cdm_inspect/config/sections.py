@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cdm_inspect.errors import InvalidOption
+from cdm_inspect.errors import ConfigError, InvalidOption
+
+PROJECT_FILE = "cdm-inspect.toml"
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -33,3 +37,26 @@ def checked(parse: Callable[[str], float], text: str) -> str:
     except InvalidOption as error:
         raise ValueError(str(error).rstrip(".")) from error
     return text
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """A TOML file, with or without a byte-order mark.
+
+    Raises:
+        ConfigError: if it cannot be read or is none.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as UTF-8 text: {error}.") from error
+
+
+def mistakes(error: ValidationError, where: str = "") -> list[str]:
+    """What a model of Pydantic found wrong, a sentence each, with the key below `where`."""
+    return [
+        f"{'.'.join(filter(None, [where, *map(str, item['loc'])]))}: {item['msg']}; found "
+        f"{item['input']!r}."
+        for item in error.errors()
+    ]

@@ -243,5 +243,5 @@ scorer = "fused"
 max_false_reject = 0.1
 
 [lines.A.training]
-budget = "3m"
+images = "4k"    # about three minutes on two cores
 """

@@ -13,16 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pluggy
 
-from cdm_inspect.plugins.contracts.commands import CommandOffer
-from cdm_inspect.plugins.contracts.datasets import ReaderOffer
-from cdm_inspect.plugins.contracts.exporters import ExporterOffer
-from cdm_inspect.plugins.contracts.review_pages import PageOffer
-from cdm_inspect.plugins.contracts.scorers import ScorerOffer
-from cdm_inspect.plugins.contracts.stores import SinkOffer, StoreOffer
-from cdm_inspect.records import Inspection, Review, TrainingTick
+if TYPE_CHECKING:
+    from cdm_inspect.plugins.contracts.commands import CommandOffer
+    from cdm_inspect.plugins.contracts.datasets import ReaderOffer
+    from cdm_inspect.plugins.contracts.exporters import ExporterOffer
+    from cdm_inspect.plugins.contracts.review_pages import PageOffer
+    from cdm_inspect.plugins.contracts.scorers import ScorerOffer
+    from cdm_inspect.plugins.contracts.stores import SinkOffer, StoreOffer
+    from cdm_inspect.records import Inspection, Review, TrainingTick
+
 
 PROJECT = "cdm_inspect"
 

@@ -18,8 +18,9 @@ from typing import Any
 import pluggy
 from pydantic import BaseModel, ValidationError
 
-from cdm_inspect.config import PluginsConfig, mistakes
 from cdm_inspect.config.plugin_allow_list import why_refused
+from cdm_inspect.config.plugins import PluginsConfig, load_plugins_table
+from cdm_inspect.config.sections import PROJECT_FILE, mistakes
 from cdm_inspect.errors import (
     PLUGIN_EXCEPTIONS,
     ConfigError,
@@ -243,3 +244,15 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
         return "unknown", "0"
     # Metadata may be missing.
     return distribution.name or "unknown", distribution.version or "0"
+
+
+def open_registry(root: Path) -> Registry:
+    """What is installed, as the project under `root` allows it, where there is one.
+
+    Raises:
+        ConfigError: if its table `plugins` cannot be read.
+    """
+    if not (root / PROJECT_FILE).is_file():
+        return Registry()
+    # Of what is required and not there the rows say why; what opens a project refuses to begin.
+    return Registry(load_plugins_table(root).model_copy(update={"required": ()}))

@@ -1,6 +1,9 @@
 """A filled plant, the server as a user starts it, and people in a real browser."""
 
+import collections
+import functools
 import http.client
+import json
 import os
 import re
 import shutil
@@ -16,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from cdm_inspect.images.demo_line import draw_plate
@@ -39,6 +43,7 @@ second_share = 0.5
 [lines.B]
 normal = "good"
 """
+REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "korrekt-pferd-batterie"
 PATIENCE_MS = 60_000
 """For a fresh server on a busy machine."""
@@ -152,19 +157,23 @@ class Server:
         command = [sys.executable, "-m", "cdm_inspect", "--project", str(self.root), "dashboard"]
         return [*command, "--port", str(self.port), *self.options]
 
+    @property
+    def log(self):
+        """What it says."""
+        return self.root.parent / "server.log"
+
+    def launch(self):
+        """Start a process of its own, as a user does."""
+        with self.log.open("ab") as log:
+            environment = {**os.environ, **self.environment}
+            return psutil.Popen(self.command(), stdout=log, stderr=log, env=environment)
+
     def start(self):
         """Return once it can record decisions."""
-        self.log = self.root.parent / "server.log"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command(),
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **self.environment},
-            )
+        self.process = self.launch()
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.log.read_text()
+            assert self.is_alive(), self.log.read_text()
             try:
                 urllib.request.urlopen(f"{self.url}/healthz", timeout=5).close()
                 return
@@ -173,6 +182,13 @@ class Server:
             except OSError:
                 time.sleep(0.1)
         raise AssertionError(self.log.read_text())
+
+    def is_alive(self):
+        """Whether it runs."""
+        try:
+            return self.process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     def kill(self):
         """As a power cut would."""
@@ -184,6 +200,35 @@ class Server:
 def dashboard():
     """The server, for modules that start one for many tests."""
     return Server
+
+
+@pytest.fixture(scope="session")
+def template():
+    """A process that becomes servers without loading what they need each time."""
+    command = [sys.executable, "-m", "tests.app.server_template"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=REPOSITORY) as process:
+        yield process
+        process.stdin.close()
+
+
+class QuickServer(Server):
+    """The same server, out of the template."""
+
+    def __init__(self, template, root, *options, **environment):
+        super().__init__(root, *options, **environment)
+        self.template = template
+
+    def launch(self):
+        """Become one."""
+        asked = {
+            "command": self.command()[3:],
+            "environment": {**os.environ, **self.environment},
+            "log": str(self.log),
+        }
+        self.template.stdin.write(json.dumps(asked) + "\n")
+        self.template.stdin.flush()
+        return psutil.Process(int(self.template.stdout.readline()))
 
 
 @pytest.fixture(scope="module")
@@ -242,12 +287,15 @@ def hire():
 
 
 @pytest.fixture
-def serve():
+def serve(template):
     """Start a server; it ends with the test."""
     started = []
 
     def start(root, *options, **environment):
-        server = Server(root, *options, **environment)
+        # Modules that a test adds to the path cannot have been loaded.
+        is_own = "PYTHONPATH" in environment
+        kind = Server if is_own else functools.partial(QuickServer, template)
+        server = kind(root, *options, **environment)
         server.start()
         started.append(server)
         return server
@@ -269,10 +317,43 @@ def browser(chromium):
         opened.close()
 
 
+class Profiles:
+    """Profiles of a browser, which start empty and keep the code that pages have loaded."""
+
+    def __init__(self, browser):
+        self.browser, self.free = browser, collections.defaultdict(list)
+
+    def take(self, options):
+        """One that nobody uses."""
+        free = self.free[json.dumps(options, sort_keys=True)]
+        return free.pop() if free else self.browser.new_context(**options)
+
+    def give_back(self, options, context):
+        """Forget who was logged in, and all that pages have kept."""
+        visited = {urllib.parse.urlsplit(page.url) for page in context.pages}
+        page = context.new_page()
+        for other in context.pages:
+            if other is not page:
+                other.close()
+        devices = context.new_cdp_session(page)
+        for scheme, host in {url[:2] for url in visited if url.netloc}:
+            what = {"origin": f"{scheme}://{host}", "storageTypes": "all"}
+            devices.send("Storage.clearDataForOrigin", what)
+        context.clear_cookies()
+        page.close()
+        self.free[json.dumps(options, sort_keys=True)].append(context)
+
+
+@pytest.fixture(scope="module")
+def profiles(browser):
+    """Of the module's browser."""
+    return Profiles(browser)
+
+
 @pytest.fixture
-def open_page(browser):
+def open_page(profiles):
     """Open pages; whatever one asks of the internet, or complains of, fails the test."""
-    contexts, outside, complaints = [], [], []
+    opened, outside, complaints = [], [], []
     # A server that a test kills; a person who is turned away.
     expected = re.compile(
         "ERR_CONNECTION_RE(FUSED|SET)|ERR_EMPTY_RESPONSE|WebSocket|status of 40[13]"
@@ -290,18 +371,20 @@ def open_page(browser):
             complaints.append(message.text)
 
     def start(*, width=1280, height=800, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context = profiles.take(options)
         context.set_default_timeout(PATIENCE_MS)
         context.on("request", note)
-        contexts.append(context)
+        opened.append((options, context))
         page = context.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.on("console", listen)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         return page
 
     yield start
-    for context in contexts:
-        context.close()
+    for options, context in opened:
+        context.remove_listener("request", note)
+        profiles.give_back(options, context)
     assert not outside
     assert not complaints
 
@@ -388,13 +471,10 @@ def sit_down(open_page):
 
 
 def log_in(page, server, name, password=None):
-    """Say who is at the desk."""
-    page.goto(f"{server.url}/cdm/login")
-    page.locator("#name").fill(name)
-    if password is not None:
-        page.locator("#password").fill(password)
-    page.locator("button").click()
-    page.wait_for_url(f"{server.url}/")
+    """Say who is at the desk; `test_login` does it by hand."""
+    form = {"name": name, "password": password or "", "next": "/"}
+    answer = page.request.post(f"{server.url}/cdm/login", form=form, max_redirects=0)
+    assert answer.status == 303, answer.text()
 
 
 @pytest.fixture

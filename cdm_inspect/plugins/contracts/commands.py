@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from cdm_inspect.config import ProjectConfig
-from cdm_inspect.plugins.contracts.stores import VerdictStore
-from cdm_inspect.records import JsonObject
+if TYPE_CHECKING:
+    from cdm_inspect.config import ProjectConfig
+    from cdm_inspect.plugins.contracts.stores import VerdictStore
+    from cdm_inspect.records import JsonObject
 
 
 class CommandHost(Protocol):

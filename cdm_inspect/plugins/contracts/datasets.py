@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel
 
 from cdm_inspect.plugins.contracts.options import Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 GOOD = "good"
 """The label of good parts."""

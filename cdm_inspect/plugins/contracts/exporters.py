@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pydantic import BaseModel
 
 from cdm_inspect.plugins.contracts.options import Options
-from cdm_inspect.records import FloatArray, PixelArray
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+    from cdm_inspect.records import FloatArray, PixelArray
 
 
 class GraphOutputs(NamedTuple):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from cdm_inspect.plugins.contracts.stores import InspectionReader
+if TYPE_CHECKING:
+    from cdm_inspect.plugins.contracts.stores import InspectionReader
 
 
 @dataclass(frozen=True, kw_only=True)

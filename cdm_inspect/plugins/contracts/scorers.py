@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from pydantic import BaseModel
 
 from cdm_inspect.plugins.contracts.options import Options
-from cdm_inspect.records import FloatArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from cdm_inspect.records import FloatArray
 
 
 class Posterior(NamedTuple):

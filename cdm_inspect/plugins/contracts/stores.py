@@ -7,24 +7,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import BaseModel
 
 from cdm_inspect.plugins.contracts.options import Options
 from cdm_inspect.plugins.contracts.upkeep import StoreUpkeep
-from cdm_inspect.records import (
-    Event,
-    HourlyCount,
-    Inspection,
-    InspectionQuery,
-    JsonObject,
-    JudgingSetup,
-    Order,
-    Purpose,
-    Review,
-    StoredInspection,
-)
+from cdm_inspect.records import Order
+
+if TYPE_CHECKING:
+    from cdm_inspect.records import (
+        Event,
+        HourlyCount,
+        Inspection,
+        InspectionQuery,
+        JsonObject,
+        JudgingSetup,
+        Purpose,
+        Review,
+        StoredInspection,
+    )
 
 
 class InspectionReader(Protocol):

@@ -6,9 +6,10 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cdm_inspect.records import InspectionQuery, JsonObject, StepTick
+if TYPE_CHECKING:
+    from cdm_inspect.records import InspectionQuery, JsonObject, StepTick
 
 
 @dataclass(frozen=True, kw_only=True)
