@@ -12,7 +12,8 @@ import os
 import shutil
 import sys
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# The shell comes first: it draws pages alone, without the windows around them.
+_BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 def found_chromium() -> str | None:

@@ -6,10 +6,12 @@ What their files hold is checked where they are installed: `pip install --requir
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import Distribution
+from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
+    from packaging.requirements import Requirement
 
 
 def parse_allowed(text: str) -> Requirement:
@@ -18,6 +20,9 @@ def parse_allowed(text: str) -> Requirement:
     Raises:
         ValueError: if it is none.
     """
+    # Few projects have such a list, and every command reads this module.
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
@@ -37,6 +42,8 @@ def why_refused(distribution: Distribution | None, allow: Iterable[str]) -> str:
         distribution: installed; None where an entry point belongs to none.
         allow: entries as in `plugins.allow`.
     """
+    from packaging.utils import canonicalize_name
+
     if distribution is None or not distribution.name:
         return "it belongs to no distribution that plugins.allow could name"
     name = canonicalize_name(distribution.name)

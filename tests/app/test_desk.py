@@ -12,6 +12,7 @@ import pytest
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Decision, InspectionQuery, Purpose, Verdict
 from cdm_inspect.testing.recorded_line import record_line
+from cdm_inspect.testing.specimens import a_review
 
 pytestmark = pytest.mark.browser
 
@@ -117,8 +118,8 @@ def test_whoever_goes_on_quickly_does_not_run_out_of_parts(
 ):
     server = serve(plant_folder)
     page = sit_down(server)
-    numbers = [press(page, "a")[0] for _ in range(40)]
-    assert len(set(numbers)) == 40
+    numbers = [press(page, "a")[0] for _ in range(26)]  # twice as many as it asks for
+    assert len(set(numbers)) == 26
     settled(page)
     assert set(decisions(plant_folder)) == set(numbers)
 
@@ -153,7 +154,9 @@ def test_by_touch(plant_folder, serve, sit_down, decisions):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("gap", "presses"), [(0.015, 40), (0.05, 40), (0.1, 40)])
+@pytest.mark.parametrize(
+    ("gap", "presses"), [(0.015, 40), pytest.param(0.05, 40, marks=pytest.mark.long), (0.1, 25)]
+)
 def test_a_burst_decides_nothing_that_nobody_has_seen(
     plant_folder, serve, sit_down, decisions, gap, presses
 ):
@@ -423,13 +426,15 @@ def test_a_photograph_that_is_missing_is_neither_shown_nor_decided(
     (root / "cdm-inspect.toml").write_text('[lines.A]\nnormal = "good"\n')
     with open_project(root).open_store() as store:
         record_line(store, 30, flagged=1.0, side=64, photographs=30)
-        lost = [part for part in store.find(InspectionQuery(limit=30)) if part.id % 3 == 0]
+        lost = [part for part in store.find(InspectionQuery(limit=30)) if part.id % 6 == 0]
     for part in lost:
         (root / "images" / part.image_sha256[:2] / part.image_sha256).unlink()
     server = serve(root)
     page = sit_down(server)
     gone = {part.id for part in lost}
-    for _ in range(8):
+    notice = page.get_by_text("its photograph is missing or damaged").first
+    until(page, lambda: notice.is_visible() or press(page, "a")[0] in gone, "a lost one")
+    for _ in range(2):
         number, _ = press(page, "a")
         assert number not in gone
     page.get_by_text("its photograph is missing or damaged").first.wait_for()
@@ -454,11 +459,10 @@ def test_the_random_sample_is_of_passed_parts(plant_folder, serve, sit_down, dec
 
 @pytest.mark.slow
 def test_a_second_opinion_is_blind_and_a_third_settles(plant_folder, serve, sit_down, decisions):
+    with open_project(plant_folder).open_store() as store:
+        for part in store.find(InspectionQuery(line="A", is_waiting=True, limit=4)):
+            store.record_review(a_review(part.id, reviewer="tanaka"))
     server = serve(plant_folder)
-    page = sit_down(server)
-    for _ in range(4):
-        press(page, "a")
-    settled(page)
     other = sit_down(server, "suzuki")
     before = shown(other)
     other.get_by_label("Show").select_option("second")

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from cdm_inspect.project import open_project
 from cdm_inspect.records import InspectionQuery, Verdict
 from cdm_inspect.testing.recorded_line import judge_line, record_line
+from tests.app.rest import at_rest, still
 
 pytestmark = pytest.mark.browser
 
@@ -28,18 +29,6 @@ def plant(reviewed, measure, tmp_path_factory):
         record_line(store, 400, line="B", side=256, photographs=8)
         judge_line(store, line="B")
     return root
-
-
-def at_rest(page):
-    """Nothing moves any more: the script has run, charts are drawn, parts are on the screen."""
-    page.wait_for_selector("[data-testid=stAppViewContainer]")
-    page.wait_for_function(
-        "() => !document.querySelector('[data-test-script-state=running]')"
-        " && !document.querySelector('[data-testid=stSkeleton]')"
-    )
-    if page.locator(".board").count():
-        page.wait_for_selector(".board[data-shown]")
-    page.wait_for_timeout(600)
 
 
 def addresses(page):
@@ -74,23 +63,26 @@ def draw(page, name, pictures, width):
     main = page.get_by_test_id("stMain")
     height = main.evaluate("(node) => node.scrollHeight") if main.count() else 800
     page.set_viewport_size({"width": width, "height": min(4000, max(800, height + 60))})
-    page.wait_for_timeout(300)
+    still(page)
     page.screenshot(path=pictures / f"{name}.png")
 
 
-@pytest.mark.parametrize(
-    ("language", "theme"),
-    [
-        ("en-US", "light"),
-        ("ja-JP", "dark"),
-        pytest.param("en-US", "dark", marks=pytest.mark.long),
-        pytest.param("ja-JP", "light", marks=pytest.mark.long),
-    ],
-)
+LOOKS = [("en-US", "light", "wide"), ("ja-JP", "dark", "upright")]
+# With those, every two of language, theme and screen meet.
+OTHERS = [
+    pytest.param(language, theme, screen, marks=pytest.mark.long)
+    for language, theme in (("en-US", "dark"), ("ja-JP", "light"))
+    for screen in SCREENS
+]
+
+
+@pytest.mark.parametrize(("language", "theme", "screen"), [*LOOKS, *OTHERS])
 @pytest.mark.slow
-def test_every_page(server, sit_down, pictures, language, theme):
+def test_every_page(server, sit_down, pictures, language, theme, screen):
     """Of a line that was never calibrated: some of them say why they have nothing to say."""
-    page = sit_down(server, path="/?line=B", locale=language, color_scheme=theme)
+    width, height = SCREENS[screen]
+    look = {"locale": language, "color_scheme": theme, "width": width, "height": height}
+    page = sit_down(server, path="/?line=B", **look)
     at_rest(page)
     links = addresses(page)
     assert len(links) >= 3
@@ -99,16 +91,9 @@ def test_every_page(server, sit_down, pictures, language, theme):
         at_rest(page)
         name = link.rstrip("/").rpartition("/")[2] or "desk"
         name = "desk" if ":" in name else name
-        for screen, (width, height) in SCREENS.items():
-            page.set_viewport_size({"width": width, "height": height})
-            page.wait_for_timeout(500)
-            shot = f"{name}-{language[:2]}-{theme}-{screen}"
-            page.screenshot(path=pictures / f"{shot}.png")
-            check(page, shot)
-        page.set_viewport_size({"width": 1280, "height": 800})
-
-
-LOOKS = [("en-US", "light", "wide"), ("ja-JP", "dark", "upright")]
+        shot = f"{name}-{language[:2]}-{theme}-{screen}"
+        page.screenshot(path=pictures / f"{shot}.png")
+        check(page, shot)
 
 
 @pytest.mark.parametrize(("language", "theme", "screen"), LOOKS)

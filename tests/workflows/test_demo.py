@@ -26,7 +26,7 @@ def test_the_line_is_the_same_everywhere_and_every_defect_has_a_mask(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "least"),
-    [("12k", 0.85), pytest.param(None, 0.95, marks=pytest.mark.long)],
+    [("800", 0.8), pytest.param(None, 0.95, marks=pytest.mark.long)],
     ids=["short", "as promised"],
 )
 def test_the_demo_runs_from_end_to_end_and_finds_the_defects(run_program, tmp_path, images, least):
