@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -119,7 +120,7 @@ def judge_by_engine(
     engine.fit(model=model, datamodule=data)
     seconds = time.perf_counter() - began
     (metrics,) = engine.test(model=model, datamodule=data)
-    scores = {}
+    scores: dict[str, float] = {}
     for batch in engine.predict(model=model, dataset=data.test_data):
         # anomalib brings scores into [0, 1] by their extremes, which changes no order.
         scores |= zip(map(name_of, batch.image_path), batch.pred_score.tolist(), strict=True)
@@ -130,7 +131,7 @@ def name_of(path: str) -> str:
     return "/".join(Path(path).parts[-2:])
 
 
-def show(arguments: argparse.Namespace, rows: list[dict]) -> None:
+def show(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     title = f"{arguments.scorer}, preset {arguments.preset}, {arguments.images} images each"
     table = Table("part", "seed", "native", "Engine", "difference (95 %)", "seconds", title=title)
     for row in rows:

@@ -12,8 +12,11 @@ intervals over labelled parts. The last line printed is JSON.
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -22,8 +25,10 @@ from scipy.stats import spearmanr
 from cdm_inspect.errors import CheckpointMismatch
 from cdm_inspect.evaluation.bootstrap import image_intervals
 from cdm_inspect.images import find_labelled, read_image, thin_labelled
+from cdm_inspect.plugins import DamagedParts
 from cdm_inspect.project import open_project
 from cdm_inspect.scoring.fitting import fit_scorer
+from cdm_inspect.scoring.line_scorer import LineScorer
 from cdm_inspect.scoring.pooling import Pooling, candidates, won_pairs
 from cdm_inspect.workflows.assembly import build_scorer, good_parts_of, load_line_model
 
@@ -41,7 +46,8 @@ def main() -> None:
     project = open_project(arguments.project, line=arguments.line)
     model = load_line_model(project, arguments.line, arguments.device)
     config = project.config.line(arguments.line)
-    parts = [side.images for side in good_parts_of(project, config, model)]
+    known, held_out = good_parts_of(project, config, model)
+    parts = known.images, held_out.images
     labelled = find_labelled(arguments.data)
     if arguments.limit is not None:
         labelled = thin_labelled(labelled, arguments.limit)
@@ -64,20 +70,26 @@ def main() -> None:
     print(json.dumps(rows))
 
 
-def judge(name: str, scorer, parts, images, is_bad) -> list[dict]:
+def judge(
+    name: str,
+    scorer: LineScorer,
+    parts: tuple[np.ndarray, np.ndarray],
+    images: Sequence[np.ndarray],
+    is_bad: torch.Tensor,
+) -> list[dict[str, Any]]:
     """What each pooling is worth on synthetic and on labelled parts: three of them."""
     shown = []
     choose = scorer.tune
 
-    def watched(good, damaged) -> None:
+    def watched(good: torch.Tensor, damaged: DamagedParts) -> None:
         shown.extend([good, damaged.layers])
         choose(good, damaged)
 
-    scorer.tune = watched
-    kept = scorer.tuned.pooling
+    scorer.tune = watched  # type: ignore[method-assign]
+    kept = pooling_of(scorer)
     known, held_out = parts
     fit_scorer(scorer, held_out, trained_on=known, tick=lambda done, total: None)
-    chosen = scorer.tuned.pooling
+    chosen = pooling_of(scorer)
     good, damaged = shown
     real = torch.cat([scorer.combine(scorer.observe(image)) for image in images])
     found = {}
@@ -103,11 +115,18 @@ def judge(name: str, scorer, parts, images, is_bad) -> list[dict]:
     ]
 
 
+def pooling_of(scorer: LineScorer) -> Pooling:
+    pooling: Pooling = scorer.scorer.pooling  # type: ignore[attr-defined]
+    return pooling
+
+
 def interval(pooling: Pooling, real: torch.Tensor, is_bad: torch.Tensor) -> tuple[float, float]:
-    return image_intervals(pooling(real).scores.numpy(), is_bad.numpy())["AUROC"]
+    found = image_intervals(pooling(real).scores.numpy(), is_bad.numpy())["AUROC"]
+    assert found is not None, "expected both good and defective parts"
+    return found
 
 
-def show(rows: list[dict]) -> None:
+def show(rows: list[dict[str, Any]]) -> None:
     table = Table(
         "scorer", "", "smooth", "top", "synthetic", "labelled", "95 %", "rank correlation"
     )

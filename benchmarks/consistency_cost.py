@@ -14,7 +14,9 @@ import itertools
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -29,6 +31,7 @@ from cdm_inspect.config import (
 )
 from cdm_inspect.images import load_good_parts
 from cdm_inspect.model.training import Training
+from cdm_inspect.records import TrainingTick
 
 
 def main() -> None:
@@ -67,7 +70,7 @@ def main() -> None:
     print(json.dumps(rows))
 
 
-def compare(arguments: argparse.Namespace, size: int) -> dict:
+def compare(arguments: argparse.Namespace, size: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         without, with_term = (
             make_training(arguments, size, Path(folder) / name, term=name == "with")
@@ -77,24 +80,24 @@ def compare(arguments: argparse.Namespace, size: int) -> dict:
         seconds = np.array(
             [[block(run, arguments.steps) for run in runs] for _ in range(arguments.blocks + 2)]
         )[2:]  # the first two find memory, threads and the pace
-        share = with_term.pacer.duty * with_term.config.consistency.share
+        share = with_term.setup.config.consistency.share * (with_term.position.duty or 0.0)
         if arguments.conservativity:
-            share = with_term.config.conservativity.share
-    images = arguments.steps * without.batch_size
+            share = with_term.setup.config.conservativity.share
+    images = arguments.steps * without.setup.batch_size
     interval = stats.bootstrap(
         (seconds[:, 1], seconds[:, 0]), ratio, paired=True, method="percentile", rng=0
     ).confidence_interval
     return {
         "image_size": size,
-        "crop": without.crops.height,
+        "crop": without.setup.crops.height,
         "rate_without": images * len(seconds) / seconds[:, 0].sum(),
         "rate_with": images * len(seconds) / seconds[:, 1].sum(),
         "ratio": float(ratio(seconds[:, 1], seconds[:, 0])),
         "low": float(interval.low),
         "high": float(interval.high),
         "share": share,
-        "device": str(without.fabric.device),
-        "precision": without.precision,
+        "device": str(without.setup.fabric.device),
+        "precision": without.setup.precision,
     }
 
 
@@ -119,7 +122,7 @@ def make_training(
     return Training("bench", config, parts, folder, device=arguments.device)
 
 
-def block(run: object, steps: int) -> float:
+def block(run: Iterator[TrainingTick], steps: int) -> float:
     started = time.perf_counter()
     for _ in itertools.islice(run, steps):
         pass
@@ -127,7 +130,8 @@ def block(run: object, steps: int) -> float:
 
 
 def ratio(above: np.ndarray, below: np.ndarray, axis: int = -1) -> np.ndarray:
-    return above.sum(axis=axis) / below.sum(axis=axis)
+    quotient: np.ndarray = above.sum(axis=axis) / below.sum(axis=axis)
+    return quotient
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ last line printed is JSON.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -24,7 +25,7 @@ from cdm_inspect.model.checkpoint import load_model
 from cdm_inspect.model.diagnosis import diagnose_model
 from cdm_inspect.model.training import Training
 
-SETTINGS: dict[str, dict] = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "off": {"weight": 0.0},
     "pairs, 1 dsm, jump 0.2": {"weight": 1.0},
     "pairs, 10 dsm, jump 0.2": {"weight": 10.0},
@@ -102,7 +103,9 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def config_of(arguments: argparse.Namespace, budget: str, seed: int, term: dict) -> LineConfig:
+def config_of(
+    arguments: argparse.Namespace, budget: str, seed: int, term: dict[str, Any]
+) -> LineConfig:
     return LineConfig(
         normal=str(arguments.data / "train" / "good"),
         preset=arguments.preset,
@@ -111,7 +114,9 @@ def config_of(arguments: argparse.Namespace, budget: str, seed: int, term: dict)
     )
 
 
-def run(arguments: argparse.Namespace, target: Path, budget: str, seed: int, term: dict) -> None:
+def run(
+    arguments: argparse.Namespace, target: Path, budget: str, seed: int, term: dict[str, Any]
+) -> None:
     config = config_of(arguments, budget, seed, term)
     # The split into training and held-out parts is that of seed 0 for all.
     parts = load_good_parts(Path(config.normal), config_of(arguments, budget, 0, {}))

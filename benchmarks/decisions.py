@@ -20,6 +20,7 @@ a false-reject rate of 5 %. The last line printed is JSON.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -65,7 +66,7 @@ def main() -> None:
     print(json.dumps({"coverage": coverage, "costs": costs}))
 
 
-def judge(arguments: argparse.Namespace, data: Path, line: str) -> dict:
+def judge(arguments: argparse.Namespace, data: Path, line: str) -> dict[str, Any]:
     """Thresholds by cost, and the scores of labelled parts."""
     project = open_project(arguments.project, line=line, overrides=["rule='cost'"])
     calibration = calibrate(project, line, scorer=arguments.scorer)
@@ -78,7 +79,7 @@ def judge(arguments: argparse.Namespace, data: Path, line: str) -> dict:
     }
 
 
-def covered(population: np.ndarray, parts: int, rate: float) -> dict:
+def covered(population: np.ndarray, parts: int, rate: float) -> dict[str, Any]:
     random = np.random.default_rng(0)
     kept = {"ours": 0, "quantile": 0}
     for _ in range(LINES):
@@ -93,7 +94,7 @@ def covered(population: np.ndarray, parts: int, rate: float) -> dict:
     }
 
 
-def spent(arguments: argparse.Namespace, judged: dict, escape: float) -> dict:
+def spent(arguments: argparse.Namespace, judged: dict[str, Any], escape: float) -> dict[str, Any]:
     good, bad, calibration = judged["good"], judged["bad"], judged["calibration"]
     costs = CostsConfig(
         escape=escape,
@@ -140,7 +141,7 @@ def cost(costs: CostsConfig, good: np.ndarray, bad: np.ndarray, low: float, high
     )
 
 
-def show(coverage: list[dict], costs: list[dict]) -> None:
+def show(coverage: list[dict[str, Any]], costs: list[dict[str, Any]]) -> None:
     console = Console(width=150)
     table = Table(
         "line",

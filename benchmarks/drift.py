@@ -14,7 +14,9 @@ in what share the photographs are to be taken again. The last line is JSON.
 import argparse
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -22,11 +24,12 @@ from rich.progress import track
 from rich.table import Table
 
 from cdm_inspect.images import Acquisition, Envelope, find_labelled, read_image
-from cdm_inspect.monitoring.cusum import ChartState
+from cdm_inspect.inspection.inspector import Inspector
+from cdm_inspect.monitoring.cusum import Chart, ChartState
 from cdm_inspect.monitoring.drift import charts_of, normal_scores
 from cdm_inspect.project import open_project
 from cdm_inspect.records import Verdict
-from cdm_inspect.workflows.assembly import open_inspector
+from cdm_inspect.workflows.assembly import ModelScorer, open_inspector
 
 LONGEST = 200
 
@@ -62,7 +65,7 @@ def main() -> None:
     print(json.dumps(rows))
 
 
-def measure(arguments: argparse.Namespace, data: Path) -> list[dict]:
+def measure(arguments: argparse.Namespace, data: Path) -> list[dict[str, Any]]:
     line = arguments.line or f"{data.name}-0"
     project = open_project(arguments.project, line=line)
     inspector = open_inspector(project, line, scorer=arguments.scorer)
@@ -99,7 +102,12 @@ def measure(arguments: argparse.Namespace, data: Path) -> list[dict]:
     return rows
 
 
-def judge(inspector, charts, images, shift: float) -> tuple[list[dict], float]:
+def judge(
+    inspector: Inspector[ModelScorer],
+    charts: Mapping[str, Chart],
+    images: Sequence[np.ndarray],
+    shift: float,
+) -> tuple[list[dict[str, Any]], float]:
     """What the charts take of each part, and the share of photographs to be taken again."""
     calibration, found, retaken = inspector.calibration, [], 0
     usual = Envelope.from_json(calibration.envelope).usual
@@ -126,7 +134,13 @@ def judge(inspector, charts, images, shift: float) -> tuple[list[dict], float]:
     return found, retaken / len(images)
 
 
-def stream(charts, usual, changed, before: int, seed: int) -> tuple[int, int, str]:
+def stream(
+    charts: Mapping[str, Chart],
+    usual: Sequence[Mapping[str, float]],
+    changed: Sequence[Mapping[str, float]],
+    before: int,
+    seed: int,
+) -> tuple[int, int, str]:
     """Alarms while nothing has changed, parts until the change is found, and by which chart."""
     random = np.random.default_rng(seed)
     states = {name: ChartState() for name in charts}

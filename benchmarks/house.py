@@ -86,11 +86,11 @@ def arrows(root: Path) -> Counter[tuple[str, str]]:
             continue
         inside = path.relative_to(package).with_suffix("").parts
         here = room(inside[:-1] if inside[-1] == "__init__" else inside)
-        modules = set()
+        modules: set[str] = set()
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cdm_inspect"):
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
-                modules |= set(names) if node.module == "cdm_inspect" else {node.module}
+                modules |= set(names) if node.module == "cdm_inspect" else {str(node.module)}
             elif isinstance(node, ast.Import):
                 modules |= {a.name for a in node.names if a.name.startswith("cdm_inspect")}
         for module in modules:

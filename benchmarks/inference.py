@@ -19,8 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -30,7 +32,7 @@ from rich.table import Table
 from cdm_inspect.calibration.record import conformal_p_value
 from cdm_inspect.images import Preparation, damage, decode_image
 from cdm_inspect.inspection.inspector import find_regions
-from cdm_inspect.plugins import ExporterOffer, Registry
+from cdm_inspect.plugins import Exporter, ExporterOffer, Registry
 
 BASE = "PyTorch eager"
 FORMS = {
@@ -44,6 +46,14 @@ ON_GPU = {
     "ONNX Runtime, half": ("onnx", {"provider": "CUDAExecutionProvider", "precision": "fp16"}),
 }
 QUANTILES = (0.5, 0.95, 0.99)
+
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from cdm_inspect.scoring.graph import ScoringGraph
+
+Call = Callable[[np.ndarray], object]
 
 
 def main() -> None:
@@ -97,10 +107,11 @@ def photographs(arguments: argparse.Namespace, count: int, seed: int = 0) -> np.
     shape = (count, arguments.image_size, arguments.image_size, arguments.channels)
     noise = random.normal(size=shape).astype(np.float32)
     smooth = np.stack([cv2.GaussianBlur(image, (0, 0), 3).reshape(shape[1:]) for image in noise])
-    return np.clip(128 + 300 * smooth, 0, 255).astype(np.uint8)
+    pictures: np.ndarray = np.clip(128 + 300 * smooth, 0, 255).astype(np.uint8)
+    return pictures
 
 
-def scoring_graph(arguments: argparse.Namespace):
+def scoring_graph(arguments: argparse.Namespace) -> ScoringGraph:
     """The graph of a line whose network has learnt nothing, and whose scorer has been fitted."""
     import torch
 
@@ -124,10 +135,14 @@ def scoring_graph(arguments: argparse.Namespace):
     line = LineScorer(scorer, options={}, model_id="bench", device=torch.device(arguments.device))
     images = prepare.scaled(photographs(arguments, 6).astype(np.float32), np)
     line.fit(torch.cat([line.observe(np.ascontiguousarray(image)) for image in images]))
-    return ScoringGraph(denoiser, line, prepare, np.linspace(0, 3, 500)).eval().to(arguments.device)
+    return (
+        ScoringGraph(denoiser, line, prepare, np.linspace(0, 3, 500).tolist())
+        .eval()
+        .to(arguments.device)
+    )
 
 
-def open_all(arguments: argparse.Namespace, folder: Path) -> dict:
+def open_all(arguments: argparse.Namespace, folder: Path) -> dict[str, Call]:
     """A call for each runtime, from photographs to numbers on the CPU."""
     graph = scoring_graph(arguments)
     calls = {BASE: in_torch(arguments, graph)}
@@ -156,10 +171,11 @@ def damaged(image: np.ndarray) -> np.ndarray:
     prepared = image.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
     random = np.random.default_rng(0)
     hurt = damage(prepared, "spot", size=0.2, contrast=5.0, random=random).image
-    return np.rint((hurt.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
+    spoilt: np.ndarray = np.rint((hurt.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
+    return spoilt
 
 
-def compiled(arguments: argparse.Namespace, graph):
+def compiled(arguments: argparse.Namespace, graph: Module) -> Callable[..., Any]:
     """What is exported, compiled: for each size of a batch anew, so that none is slower for it."""
     import torch
 
@@ -170,10 +186,10 @@ def compiled(arguments: argparse.Namespace, graph):
     return torch.compile(program.module(), dynamic=False)
 
 
-def in_torch(arguments: argparse.Namespace, module):
+def in_torch(arguments: argparse.Namespace, module: Callable[..., Any]) -> Call:
     import torch
 
-    def call(images: np.ndarray):
+    def call(images: np.ndarray) -> list[Any]:
         with torch.no_grad():
             found = module(torch.from_numpy(images).to(arguments.device))
             return [values.cpu() for values in found]
@@ -181,7 +197,7 @@ def in_torch(arguments: argparse.Namespace, module):
     return call
 
 
-def exporter_of(arguments: argparse.Namespace, name: str):
+def exporter_of(arguments: argparse.Namespace, name: str) -> Exporter | None:
     kind, options = (FORMS if arguments.device == "cpu" else ON_GPU)[name]
     offers = Registry().usable(ExporterOffer)
     if kind not in offers:
@@ -190,13 +206,13 @@ def exporter_of(arguments: argparse.Namespace, name: str):
     return offer.build(offer.options(**options, threads=arguments.threads))
 
 
-def open_files(exporter, folder: Path):
+def open_files(exporter: Exporter, folder: Path) -> Call:
     graph = exporter.open([Path(file) for file in json.loads((folder / "files.json").read_text())])
     # What is asked for is on the CPU already.
     return lambda images: list(graph(images))
 
 
-def others(arguments: argparse.Namespace) -> dict:
+def others(arguments: argparse.Namespace) -> dict[str, Call]:
     """Architectures of anomalib, without their preparation; nothing is downloaded."""
     import torch
     from anomalib.models.image.efficient_ad.torch_model import EfficientAdModel
@@ -214,7 +230,7 @@ def others(arguments: argparse.Namespace) -> dict:
     efficient = EfficientAdModel().eval()
     models = {"PatchCore": patchcore, "PaDiM": padim, "EfficientAD-S": efficient}
 
-    def call(model, images: np.ndarray):
+    def call(model: Module, images: np.ndarray) -> tuple[Any, Any]:
         with torch.inference_mode():
             pixels = torch.from_numpy(images).to(arguments.device)
             pixels = pixels.permute(0, 3, 1, 2).float() / 255
@@ -227,12 +243,14 @@ def others(arguments: argparse.Namespace) -> dict:
     }
 
 
-def measure(arguments: argparse.Namespace, calls: dict, size: int) -> list[dict]:
+def measure(
+    arguments: argparse.Namespace, calls: dict[str, Call], size: int
+) -> list[dict[str, Any]]:
     images = photographs(arguments, size, seed=3)
     for call in calls.values():
         for _ in range(2):  # compiles, and fills caches
             call(images)
-    seconds = {name: [] for name in calls}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(arguments.rounds):
         for name, call in calls.items():
             began = time.perf_counter()
@@ -263,7 +281,7 @@ def measure_stages(arguments: argparse.Namespace) -> dict[str, float]:
     part = decode_image(data, Path("part.png"), max_pixels=10**8)
     noise = np.random.default_rng(0).normal(size=image.shape[:2]).astype(np.float32)
     heatmap = 20 * cv2.GaussianBlur(noise, (0, 0), 6)  # some tens of regions
-    work = {
+    work: dict[str, Callable[[], object]] = {
         "decode": lambda: decode_image(data, Path("part.png"), max_pixels=10**8),
         "prepare": lambda: prepare(part),
         "post": lambda: (
@@ -290,27 +308,33 @@ def memory_of(arguments: argparse.Namespace, name: str, folder: Path) -> float |
         options += [f"--{key.replace('_', '-')}", str(getattr(arguments, key))]
     command = [sys.executable, __file__, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+    return float(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 
 def use_alone(arguments: argparse.Namespace) -> float:
     name, own = arguments.only, arguments.exported / arguments.only.replace(" ", "-")
     if own.is_dir():
-        call = open_files(exporter_of(arguments, name), own)
+        exporter = exporter_of(arguments, name)
+        assert exporter is not None, name
+        call = open_files(exporter, own)
     elif name.startswith("anomalib"):
         call = others(arguments)[name]
     else:
         graph = scoring_graph(arguments)
-        if name != BASE:
-            graph = compiled(arguments, graph)
-        call = in_torch(arguments, graph)
+        call = in_torch(arguments, graph if name == BASE else compiled(arguments, graph))
     call(photographs(arguments, 1))
     # Not `ru_maxrss`, which a process inherits from the one that started it.
-    status = Path("/proc/self/status").read_text()
-    return round(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024)
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak is not None
+    return round(int(peak[1]) / 1024)
 
 
-def show(arguments, rows, stages, memory) -> None:
+def show(
+    arguments: argparse.Namespace,
+    rows: list[dict[str, Any]],
+    stages: dict[str, float],
+    memory: dict[str, float | None],
+) -> None:
     title = (
         f"{arguments.scorer}, {arguments.preset}, {arguments.image_size} px, "
         f"{arguments.channels} channels, {arguments.device}, {arguments.threads} threads"

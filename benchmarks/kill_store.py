@@ -122,7 +122,7 @@ def keep(
         sys.addaudithook(lambda name, _: boundary(f"at {name}") if name in _AUDITED else None)
         os.fsync = both("fsync", os.fsync)
         dialect = store.engine.dialect
-        dialect.do_commit = both("commit", dialect.do_commit)
+        dialect.do_commit = both("commit", dialect.do_commit)  # type: ignore[method-assign]
         event.listen(
             store.engine,
             "before_cursor_execute",

@@ -11,7 +11,9 @@ installed. The last line printed is JSON.
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -22,8 +24,9 @@ from cdm_inspect.errors import ExportMismatch
 from cdm_inspect.images import find_labelled
 from cdm_inspect.inspection.exported.bundle import MANIFEST
 from cdm_inspect.inspection.exported.station import open_station
+from cdm_inspect.inspection.inspector import Inspector
 from cdm_inspect.plugins import ExporterOffer
-from cdm_inspect.project import open_project
+from cdm_inspect.project import Project, open_project
 from cdm_inspect.workflows.assembly import open_inspector
 from cdm_inspect.workflows.export import export
 
@@ -51,7 +54,7 @@ def main() -> None:
     print(json.dumps(rows))
 
 
-def judge(arguments: argparse.Namespace, line: str, data: Path) -> list[dict]:
+def judge(arguments: argparse.Namespace, line: str, data: Path) -> list[dict[str, Any]]:
     project = open_project(arguments.project, line=line)
     forms, rows = {}, []
     for exporter, precision in FORMS:
@@ -75,10 +78,12 @@ def judge(arguments: argparse.Namespace, line: str, data: Path) -> list[dict]:
     return rows + compare(project, line, data, forms)
 
 
-def compare(project, line: str, data: Path, forms: dict) -> list[dict]:
+def compare(
+    project: Project, line: str, data: Path, forms: Mapping[str, Inspector[Any]]
+) -> list[dict[str, Any]]:
     trained = open_inspector(project, line, device="cpu")
-    found = {name: [] for name in forms}
-    seconds = {name: [] for name in ("trained", *forms)}
+    found: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in forms}
+    seconds: dict[str, list[float]] = {name: [] for name in ("trained", *forms)}
     scale = 0.0
     for part in track(find_labelled(data), f"judge {line}", transient=True):
         began = time.perf_counter()
@@ -90,14 +95,12 @@ def compare(project, line: str, data: Path, forms: dict) -> list[dict]:
             began = time.perf_counter()
             theirs, _ = inspector.inspect_file(part.path)
             seconds[name].append(time.perf_counter() - began)
-            is_scored = ours.score is not None and theirs.score is not None
-            found[name].append(
-                (
-                    abs(ours.score - theirs.score) if is_scored else 0.0,
-                    float(np.abs(ours.heatmap - theirs.heatmap).max()) if is_scored else 0.0,
-                    ours.verdict is not theirs.verdict,
-                )
-            )
+            score, heat = 0.0, 0.0
+            if ours.score is not None and theirs.score is not None:
+                score = abs(ours.score - theirs.score)
+            if ours.heatmap is not None and theirs.heatmap is not None:
+                heat = float(np.abs(ours.heatmap - theirs.heatmap).max())
+            found[name].append((score, heat, ours.verdict is not theirs.verdict))
     base = float(np.median(seconds["trained"]))
     return [
         {
@@ -114,7 +117,7 @@ def compare(project, line: str, data: Path, forms: dict) -> list[dict]:
     ]
 
 
-def show(rows: list[dict]) -> None:
+def show(rows: list[dict[str, Any]]) -> None:
     table = Table("line", "form", "parts", "score", "heat map", "largest value", "flips", "time")
     for row in rows:
         if "refused" in row:

@@ -15,6 +15,7 @@ import json
 from collections import defaultdict
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -48,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     write_project(arguments)
-    found: dict[tuple[str, int | None, str], list[dict]] = defaultdict(list)
+    found: dict[tuple[str, int | None, str], list[dict[str, Any]]] = defaultdict(list)
     trainings = []
     for seed, data, parts in cases(arguments):
         if not arguments.reuse:
@@ -74,7 +75,7 @@ def good_parts(arguments: argparse.Namespace, data: Path, parts: int | None) -> 
     folder = data.resolve() / "train" / "good"
     if parts is None:
         return folder
-    thinned = arguments.project.resolve() / "parts" / f"{data.name}-{parts}"
+    thinned: Path = arguments.project.resolve() / "parts" / f"{data.name}-{parts}"
     thinned.mkdir(parents=True, exist_ok=True)
     paths = find_images(folder)
     for index in spread_evenly(len(paths), parts):
@@ -100,7 +101,7 @@ def write_project(arguments: argparse.Namespace) -> None:
     (arguments.project / "cdm-inspect.toml").write_text(tables)
 
 
-def train(arguments: argparse.Namespace, line: str) -> dict:
+def train(arguments: argparse.Namespace, line: str) -> dict[str, Any]:
     report = train_line(open_project(arguments.project, line=line), line, device=arguments.device)
     return {
         "line": line,
@@ -114,7 +115,7 @@ def train(arguments: argparse.Namespace, line: str) -> dict:
     }
 
 
-def judge(arguments: argparse.Namespace, data: Path, line: str) -> list[dict]:
+def judge(arguments: argparse.Namespace, data: Path, line: str) -> list[dict[str, Any]]:
     project = open_project(arguments.project, line=line)
     rows = []
     for scorer in arguments.scorer or project.registry.scorers:
@@ -131,7 +132,7 @@ def judge(arguments: argparse.Namespace, data: Path, line: str) -> list[dict]:
 
 
 def show(
-    arguments: argparse.Namespace, found: dict[tuple[str, int | None, str], list[dict]]
+    arguments: argparse.Namespace, found: dict[tuple[str, int | None, str], list[dict[str, Any]]]
 ) -> None:
     title = f"preset {arguments.preset}, {arguments.budget} each"
     table = Table("part", "good", "scorer", *FIGURES, "seeds", title=title)
@@ -146,7 +147,7 @@ def show(
         show_defects(data.name, {key: rows for key, rows in found.items() if key[0] == data.name})
 
 
-def show_defects(part: str, found: dict[tuple[str, int | None, str], list[dict]]) -> None:
+def show_defects(part: str, found: dict[tuple[str, int | None, str], list[dict[str, Any]]]) -> None:
     """Image AUROC of each kind of defect against all good parts."""
     kinds = sorted({kind for rows in found.values() for kind in rows[0]["per_defect"]})
     table = Table("good", "scorer", *kinds, title=f"{part}: image AUROC by kind of defect")

@@ -11,6 +11,8 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from rich.console import Console
@@ -18,6 +20,7 @@ from rich.table import Table
 
 from cdm_inspect.builtin import cdm_inspect_scorers
 from cdm_inspect.model.diffusion import PRESETS, ConsistentDenoiser
+from cdm_inspect.plugins import FittedScorer
 
 
 def main() -> None:
@@ -40,7 +43,7 @@ def main() -> None:
     parts = parts.to(arguments.device)
     scorers = {}
     for offer in cdm_inspect_scorers():
-        scorer = offer.build(denoiser, offer.options())
+        scorer = cast(FittedScorer, offer.build(denoiser, offer.options()))
         scorer.fit(torch.cat([scorer.observe(part[None], seeds=[0]).cpu() for part in parts]))
         scorers[offer.name] = scorer
     level = torch.full((1, 1, 1, 1), 0.2, device=arguments.device)
@@ -53,14 +56,14 @@ def main() -> None:
         name: lambda scorer=scorer: scorer.score(parts[:1], seeds=[0])
         for name, scorer in scorers.items()
     }
-    seconds = {name: [] for name in work}
+    seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(arguments.rounds):
         for name, call in work.items():
             seconds[name].append(timed(call, arguments.device))
     show(seconds, arguments)
 
 
-def timed(call, device: str) -> float:
+def timed(call: Callable[[], object], device: str) -> float:
     started = time.perf_counter()
     call()
     if device.startswith("cuda"):

@@ -17,7 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from review_desk import FLAGS, Server, chromium
+from review_desk import FLAGS, Server, chromium  # type: ignore[import-not-found]
 
 from cdm_inspect.images.demo_line import DemoCounts, draw_plate, write_demo_line
 from cdm_inspect.project import open_project

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,9 @@ def reading(store: SqlStore) -> dict[str, Any]:
     for order in (Order.ODDEST, Order.UNCERTAIN, Order.OLDEST, Order.RANDOM):
         query = replace(waiting, order=order)
         deep = store.find(replace(query, limit=5_000))[-1].id
-        found[f"queue_{order}_ms_p95"] = p95(lambda query=query: store.find(query))
+        found[f"queue_{order}_ms_p95"] = p95(partial(store.find, query))
         found[f"queue_{order}_behind_5000_ms_p95"] = p95(
-            lambda query=query, deep=deep: store.find(replace(query, after_id=deep))
+            partial(store.find, replace(query, after_id=deep))
         )
     day = BEGAN + dt.timedelta(days=1)
     for name, work in (

@@ -12,6 +12,7 @@ import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -171,7 +172,8 @@ def curve(random: np.random.Generator, width: int) -> np.ndarray:
 
 
 def soften(mask: np.ndarray, sigma: float) -> np.ndarray:
-    return cv2.GaussianBlur(mask.astype(float), (0, 0), sigma)
+    soft: np.ndarray = cv2.GaussianBlur(mask.astype(float), (0, 0), sigma)
+    return soft
 
 
 def grainy(picture: np.ndarray, random: np.random.Generator, noise: float) -> np.ndarray:
@@ -185,7 +187,7 @@ SURFACES = {
 }
 
 
-def show(found, arguments: argparse.Namespace) -> None:
+def show(found: dict[tuple[str, str], list[dict[str, Any]]], arguments: argparse.Namespace) -> None:
     kinds = [kind for _, kinds in SURFACES.values() for kind in kinds]
     title = f"{arguments.preset}, {arguments.budget} each; image AUROC by kind of defect beside"
     table = Table("line", "scorer", *FIGURES, "kinds", title=title)

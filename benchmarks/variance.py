@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cdm_inspect.images import find_images, read_image
-from cdm_inspect.model.checkpoint import load_model
+from cdm_inspect.model.checkpoint import TrainedModel, load_model
 from cdm_inspect.model.diffusion import ancestral_step, karras_sigmas
+from cdm_inspect.plugins import Denoiser
 from cdm_inspect.scoring.pixel_statistics import box_blur
 
 SIGMAS = (0.1, 0.2, 0.4, 0.8)
@@ -63,8 +64,8 @@ def main() -> None:
     print(json.dumps([[*key, values] for key, values in found.items()]))
 
 
-def held_out_parts(model, folder: Path, limit: int) -> torch.Tensor:
-    kept = []
+def held_out_parts(model: TrainedModel, folder: Path, limit: int) -> torch.Tensor:
+    kept: list[np.ndarray] = []
     for path in find_images(folder):
         part = read_image(path)
         if part.sha256 in model.card.held_out and len(kept) < limit:
@@ -72,7 +73,9 @@ def held_out_parts(model, folder: Path, limit: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(kept))
 
 
-def measure(denoiser, parts: torch.Tensor, sigma: float, arguments) -> dict[str, list[float]]:
+def measure(
+    denoiser: Denoiser, parts: torch.Tensor, sigma: float, arguments: argparse.Namespace
+) -> dict[str, list[float]]:
     """For each variance: z^2 over all pixels, then over the dark, middle and bright thirds."""
     totals: dict[str, list[torch.Tensor]] = defaultdict(list)
     for number, part in enumerate(parts):
@@ -101,7 +104,13 @@ def measure(denoiser, parts: torch.Tensor, sigma: float, arguments) -> dict[str,
     return {kind: torch.stack(rows).mean(dim=0).tolist() for kind, rows in totals.items()}
 
 
-def jacobian_variance(denoiser, noisy, level, probes: int, generator) -> torch.Tensor:
+def jacobian_variance(
+    denoiser: Denoiser,
+    noisy: torch.Tensor,
+    level: torch.Tensor,
+    probes: int,
+    generator: torch.Generator,
+) -> torch.Tensor:
     """s^2 times the diagonal of dD/dy: E_v[v * J'v] for Rademacher v."""
     y = noisy.clone().requires_grad_()
     mean = denoiser(y, level).mean
@@ -115,7 +124,14 @@ def jacobian_variance(denoiser, noisy, level, probes: int, generator) -> torch.T
 
 
 @torch.no_grad()
-def quadratic_variation(denoiser, noisy, sigma, first, arguments, generator) -> torch.Tensor:
+def quadratic_variation(
+    denoiser: Denoiser,
+    noisy: torch.Tensor,
+    sigma: float,
+    first: torch.Tensor,
+    arguments: argparse.Namespace,
+    generator: torch.Generator,
+) -> torch.Tensor:
     """Sum of the squared changes of the prediction along reverse paths, and the rest at the end."""
     levels = karras_sigmas(arguments.steps, sigma_max=sigma, sigma_min=LAST_SIGMA)[:-1]
     total = torch.zeros_like(noisy)
@@ -129,10 +145,12 @@ def quadratic_variation(denoiser, noisy, sigma, first, arguments, generator) -> 
             mean = posterior.mean
         # Below the last level the prediction changes by about the variance that is left.
         total += posterior.log_variance.exp()
-    return total / arguments.paths
+    return total / float(arguments.paths)
 
 
-def show(found: dict[tuple[str, float, str], list[list[float]]], arguments) -> None:
+def show(
+    found: dict[tuple[str, float, str], list[list[float]]], arguments: argparse.Namespace
+) -> None:
     title = f"z² on {arguments.parts} held-out good parts; 1 is right"
     table = Table("training", "sigma", "variance", "all", "dark", "middle", "bright", title=title)
     for (arm, sigma, kind), rows in sorted(found.items()):

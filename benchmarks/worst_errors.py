@@ -13,9 +13,19 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from cdm_inspect.images import find_labelled, overlay_heatmap, read_image, read_mask, to_display
+from cdm_inspect.images import (
+    LabelledPart,
+    find_labelled,
+    overlay_heatmap,
+    read_image,
+    read_mask,
+    to_display,
+)
 from cdm_inspect.project import open_project
+from cdm_inspect.records import Inspection
 from cdm_inspect.workflows.assembly import open_inspector
+
+Judged = tuple[LabelledPart, Inspection]
 
 
 def main() -> None:
@@ -33,14 +43,14 @@ def main() -> None:
     inspector = open_inspector(
         project, arguments.line, scorer=arguments.scorer, device=arguments.device
     )
-    judged = []
+    judged: list[Judged] = []
     for part in find_labelled(arguments.data):
         inspection = inspector.inspect(read_image(part.path))
         if inspection.score is None:
             print(f"{part.path} left out: {inspection.reason}")
             continue
         judged.append((part, inspection))
-    judged.sort(key=lambda pair: -pair[1].score)
+    judged.sort(key=lambda pair: -(pair[1].score or 0.0))
     half = arguments.count // 2
     good = [pair for pair in judged if pair[0].is_good][:half]
     defective = [pair for pair in judged if not pair[0].is_good][-half:][::-1]
@@ -50,7 +60,7 @@ def main() -> None:
     print(arguments.out)
 
 
-def draw(shown, threshold: float, destination: Path) -> None:
+def draw(shown: list[Judged], threshold: float, destination: Path) -> None:
     columns = (len(shown) + 1) // 2
     figure = Figure(figsize=(2.2 * columns, 9.6), layout="constrained")
     axes = figure.subplots(4, columns, squeeze=False)
@@ -59,6 +69,7 @@ def draw(shown, threshold: float, destination: Path) -> None:
         picture = to_display(read_image(part.path).pixels)
         axes[row, column].imshow(outlined(picture, part.mask))
         axes[row, column].set_title(f"{part.label} {part.path.stem}", fontsize=7)
+        assert inspection.heatmap is not None, part.path  # what has a score has a map
         axes[row + 1, column].imshow(overlay_heatmap(picture, inspection.heatmap, threshold, 0.6))
         axes[row + 1, column].set_title(
             f"score {inspection.score:.2f}, p {inspection.p_value:.3f}", fontsize=7
@@ -69,7 +80,7 @@ def draw(shown, threshold: float, destination: Path) -> None:
     figure.savefig(destination, dpi=110)
 
 
-def outlined(picture, mask: Path | None):
+def outlined(picture: np.ndarray, mask: Path | None) -> np.ndarray:
     if mask is None:
         return picture
     inside = read_mask(mask, *picture.shape[:2]).astype(np.uint8)

@@ -74,7 +74,9 @@ def test_a_spoilt_denoiser_is_found_out(parts):
         assert after.gap.low > 0
         assert after.dsm_held_out.low > before.dsm_held_out.high
     assert spoilt.drifts[-1].drift.low > sound.drifts[-1].drift.high
-    assert not spoilt.warnings or "variance" in spoilt.warnings[0]
+    # An offset counts most where there is least noise; nothing else is wrong.
+    [warning] = spoilt.warnings
+    assert warning.startswith("the learnt variance is off by more than 2 x at sigma 0.2")
 
 
 def test_a_model_that_is_too_sure_is_warned_of(parts):

@@ -165,14 +165,16 @@ def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
     assert said[-1].done == 11
     assert len(document["runs"]) == 12
     by_run = {(row["arm"], row["seed"]): row for row in document["runs"]}
+    # On a machine so slow that a step takes a second, it may not have come on in each of them.
+    for arm, earliest in (("on", 0.2), ("staged", 0.0)):
+        shares = [by_run[arm, seed]["consistency_started"] for seed in range(3)]
+        shares = [share for share in shares if share is not None]
+        assert shares, arm
+        assert all(earliest <= share < 1 for share in shares), arm
     for seed in range(3):
         equal, on = by_run["off-equal-images", seed], by_run["on", seed]
         assert abs(equal["images_seen"] - on["images_seen"]) <= 8  # one batch
         assert by_run["off", seed]["consistency_started"] is None
-        # On a machine so slow that a step takes a second it may never have come on.
-        assert on["consistency_started"] is None or on["consistency_started"] >= 0.2
-        staged = by_run["staged", seed]["consistency_started"]
-        assert staged is None or staged > 0
         for row in (equal, on):
             seconds, images, losses = np.transpose(row["curve"])
             assert (np.diff(seconds) > 0).all()
