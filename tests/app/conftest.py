@@ -136,10 +136,11 @@ def measure():
 
 
 class Server:
-    """`cdm-inspect dashboard`, as a user starts it."""
+    """`cdm-inspect dashboard`, out of the template, or as a process of its own."""
 
-    def __init__(self, root, *options, **environment):
-        self.root, self.options, self.environment = root, options, environment
+    def __init__(self, template, root, *options, **environment):
+        self.template, self.root = template, root
+        self.options, self.environment = options, environment
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -152,21 +153,31 @@ class Server:
     def __exit__(self, *_):
         self.kill()
 
-    def command(self):
-        """What a user types."""
-        command = [sys.executable, "-m", "cdm_inspect", "--project", str(self.root), "dashboard"]
-        return [*command, "--port", str(self.port), *self.options]
-
     @property
     def log(self):
         """What it says."""
         return self.root.parent / "server.log"
 
     def launch(self):
-        """Start a process of its own, as a user does."""
-        with self.log.open("ab") as log:
-            environment = {**os.environ, **self.environment}
-            return psutil.Popen(self.command(), stdout=log, stderr=log, env=environment)
+        """Start it, as a user does."""
+        arguments = ["--project", str(self.root), "dashboard", "--port", str(self.port)]
+        arguments += self.options
+        environment = {**os.environ, **self.environment}
+        # Another Python, or modules that a test adds to the path, are not those of the template.
+        path = environment.get("PYTHONPATH")
+        if path != self.template.python_path or sys.executable != self.template.args[0]:
+            command = [sys.executable, "-m", "cdm_inspect", *arguments]
+            with self.log.open("ab") as log:
+                return psutil.Popen(command, stdout=log, stderr=log, env=environment)
+        asked = {
+            "command": arguments,
+            "environment": environment,
+            "folder": os.getcwd(),
+            "log": str(self.log),
+        }
+        self.template.stdin.write(json.dumps(asked) + "\n")
+        self.template.stdin.flush()
+        return psutil.Process(int(self.template.stdout.readline()))
 
     def start(self):
         """Return once it can record decisions."""
@@ -197,38 +208,20 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def dashboard():
-    """The server, for modules that start one for many tests."""
-    return Server
-
-
-@pytest.fixture(scope="session")
 def template():
     """A process that becomes servers without loading what they need each time."""
     command = [sys.executable, "-m", "tests.app.server_template"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=REPOSITORY) as process:
+        process.python_path = os.environ.get("PYTHONPATH")
         yield process
         process.stdin.close()
 
 
-class QuickServer(Server):
-    """The same server, out of the template."""
-
-    def __init__(self, template, root, *options, **environment):
-        super().__init__(root, *options, **environment)
-        self.template = template
-
-    def launch(self):
-        """Become one."""
-        asked = {
-            "command": self.command()[3:],
-            "environment": {**os.environ, **self.environment},
-            "log": str(self.log),
-        }
-        self.template.stdin.write(json.dumps(asked) + "\n")
-        self.template.stdin.flush()
-        return psutil.Process(int(self.template.stdout.readline()))
+@pytest.fixture(scope="session")
+def dashboard(template):
+    """The server, for modules that start one for many tests."""
+    return functools.partial(Server, template)
 
 
 @pytest.fixture(scope="module")
@@ -287,15 +280,12 @@ def hire():
 
 
 @pytest.fixture
-def serve(template):
+def serve(dashboard):
     """Start a server; it ends with the test."""
     started = []
 
     def start(root, *options, **environment):
-        # Modules that a test adds to the path cannot have been loaded.
-        is_own = "PYTHONPATH" in environment
-        kind = Server if is_own else functools.partial(QuickServer, template)
-        server = kind(root, *options, **environment)
+        server = dashboard(root, *options, **environment)
         server.start()
         started.append(server)
         return server

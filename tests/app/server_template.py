@@ -1,8 +1,8 @@
 """Servers of the review app out of one process that has loaded what they need.
 
 Loading takes five seconds, of which a server of its own for every test would make many minutes.
-Each line on standard input is JSON: `command`, `environment` and `log`. What it names is run in a
-child process, as `cdm-inspect` would be; the child's process id is the answer.
+Each line on standard input is JSON: `command`, `environment`, `folder` and `log`. What it names is
+run in a child process, as `cdm-inspect` would be; the child's process id is the answer.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ def _become(program: str, arguments: list[str], environment: dict[str, str]) -> 
     sys.exit()
 
 
-def _run(command: list[str], environment: dict[str, str], log: str) -> NoReturn:
+def _run(command: list[str], environment: dict[str, str], folder: str, log: str) -> NoReturn:
     with open(log, "ab", buffering=0) as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     os.execve = _become  # type: ignore[assignment]

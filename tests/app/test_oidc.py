@@ -276,7 +276,7 @@ def test_sessions_of_other_modes_are_none(server, ask, hire):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("seconds", "hours"), [(25, 12), (3_000_000, 25 / 3600)], ids=["token", "session"]
+    ("seconds", "hours"), [(16, 12), (3_000_000, 16 / 3600)], ids=["token", "session"]
 )
 def test_a_login_that_is_over_is_turned_away(
     provider, dashboard, visit, ask, tmp_path, seconds, hours
@@ -290,7 +290,7 @@ def test_a_login_that_is_over_is_turned_away(
         [token] = came.tokens
         path = "/cdm/desk/limit-samples?line=A"
         assert ask(server, path, x_desk_token=token)[0] == 200
-        came.page.wait_for_timeout(1000 * (26 - (time.monotonic() - began)))
+        came.page.wait_for_timeout(1000 * (17 - (time.monotonic() - began)))
         assert ask(server, path, x_desk_token=token)[0] == 401
         came.page.get_by_text("日本語").click()
         came.page.get_by_text("ログインの期限が切れたか").wait_for()
