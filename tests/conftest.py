@@ -26,6 +26,7 @@ from cdm_inspect.records import Verdict
 from cdm_inspect.storage import SqlStore
 from cdm_inspect.testing.specimens import a_part
 from cdm_inspect.workflows.calibrate import calibrate
+from cdm_inspect.workflows.export import export
 from cdm_inspect.workflows.train import train
 from tests.needs import found_chromium
 
@@ -54,24 +55,47 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def walked(tmp_path_factory, worker_id):
-    """A project that was trained and calibrated, briefly; do not write to it.
-
-    One for all workers: the first one makes it, the others wait.
-    """
+def made_once(tmp_path_factory, worker_id):
+    """Make a folder once for all workers: the first one makes it, the others wait."""
     base = tmp_path_factory.getbasetemp()
     if worker_id != "master":
         base = base.parent
-    root, made = base / "walked", base / "walked.pickle"
-    with FileLock(base / "walked.lock"):
-        if not made.exists():
-            write_demo_line(root, counts=DemoCounts(train=60, test_good=8, test_defect=3))
-            (root / "cdm-inspect.toml").write_text(PROJECT)
-            project = open_project(root, line="A")
-            report = train(project, "A", device="cpu")
-            calibrate(project, "A", device="cpu")
-            made.write_bytes(pickle.dumps(report))
-    return root, pickle.loads(made.read_bytes())
+
+    def get(name, make):
+        folder, said = base / name, base / f"{name}.pickle"
+        with FileLock(base / f"{name}.lock"):
+            if not said.exists():
+                said.write_bytes(pickle.dumps(make(folder)))
+        return folder, pickle.loads(said.read_bytes())
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def walked(made_once):
+    """A project that was trained and calibrated, briefly; do not write to it."""
+
+    def make(root):
+        write_demo_line(root, counts=DemoCounts(train=60, test_good=8, test_defect=3))
+        (root / "cdm-inspect.toml").write_text(PROJECT)
+        project = open_project(root, line="A")
+        report = train(project, "A", device="cpu")
+        calibrate(project, "A", device="cpu")
+        return report
+
+    return made_once("walked", make)
+
+
+@pytest.fixture(scope="session")
+def exported(made_once, walked):
+    """A project with a line that was exported, and what the command says; do not write to it."""
+
+    def make(root):
+        shutil.copytree(walked[0], root)
+        project = open_project(root, line="A")
+        return export(project, "A", "onnx", licence="CC0-1.0", tick=lambda *at: None)
+
+    return made_once("exported", make)
 
 
 @pytest.fixture

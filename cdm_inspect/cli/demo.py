@@ -30,7 +30,7 @@ def demo(
     budget: Annotated[str | None, typer.Option(help="Wall-clock of training, such as 3m.")] = None,
     images: Annotated[
         str | None,
-        typer.Option(help="Images to train on, such as 12k; the demo's own if not given."),
+        typer.Option(help="Images to train on, such as 4k; the demo's own if not given."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the synthetic photographs.")] = 0,
 ) -> None:

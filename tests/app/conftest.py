@@ -83,33 +83,35 @@ def decisions():
 
 
 @pytest.fixture(scope="session")
-def reviewed(walked, tmp_path_factory):
+def reviewed(made_once, walked):
     """A line of which people have judged 150 parts, 50 of them defective; do not write to it."""
-    line = tmp_path_factory.mktemp("reviewed") / "line"
-    shutil.copytree(walked[0], line)
-    random = np.random.default_rng(5)
-    folder = line / "arrived"
-    folder.mkdir()
-    for number in range(150):
-        defect = ("stain", "missing-hole")[number % 2] if number % 3 == 0 else None
-        picture, _ = draw_plate(random, defect)
-        name = f"{number:03}-{'bad' if defect else 'good'}.png"
-        cv2.imwrite(str(folder / name), picture)
-    project = open_project(line, line="A")
-    parts = list(inspect(project, "A", [folder]))
-    with project.open_store() as store:
-        for part in parts:
-            is_bad = "bad" in part.image
-            store.record_review(
-                Review(
-                    client_id=uuid.uuid4().hex,
-                    inspection_id=part.id,
-                    decision=Decision.REJECT if is_bad else Decision.ACCEPT,
-                    reviewer="tanaka",
-                    purpose=Purpose.AUDIT if part.verdict is Verdict.PASS else Purpose.QUEUE,
+
+    def make(line):
+        shutil.copytree(walked[0], line)
+        random = np.random.default_rng(5)
+        folder = line / "arrived"
+        folder.mkdir()
+        for number in range(150):
+            defect = ("stain", "missing-hole")[number % 2] if number % 3 == 0 else None
+            picture, _ = draw_plate(random, defect)
+            name = f"{number:03}-{'bad' if defect else 'good'}.png"
+            cv2.imwrite(str(folder / name), picture)
+        project = open_project(line, line="A")
+        parts = list(inspect(project, "A", [folder]))
+        with project.open_store() as store:
+            for part in parts:
+                is_bad = "bad" in part.image
+                store.record_review(
+                    Review(
+                        client_id=uuid.uuid4().hex,
+                        inspection_id=part.id,
+                        decision=Decision.REJECT if is_bad else Decision.ACCEPT,
+                        reviewer="tanaka",
+                        purpose=Purpose.AUDIT if part.verdict is Verdict.PASS else Purpose.QUEUE,
+                    )
                 )
-            )
-    return line
+
+    return made_once("reviewed", make)[0]
 
 
 @pytest.fixture
@@ -121,18 +123,18 @@ def reviewed_line(reviewed, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def measure():
-    """Evaluate line A of a calibrated project, twice, and diagnose its model."""
+def measured(made_once, walked):
+    """The walked line, evaluated twice and diagnosed; do not write to it."""
 
-    def call(line):
+    def make(line):
+        shutil.copytree(walked[0], line)
         project = open_project(line, line="A")
         data, again = line / "data" / "A", line / "reports" / "again.png"
         evaluate(project, "A", data, device="cpu")
         evaluate(project, "A", data, device="cpu", report=again)
         diagnose(project, "A", parts=4)
-        return project
 
-    return call
+    return made_once("measured", make)[0]
 
 
 class Server:

@@ -20,26 +20,18 @@ from cdm_inspect.testing.specimens import a_part, evidence_of
 from cdm_inspect.workflows.reports.pilot_report import write_pilot_report
 
 
-@pytest.fixture(scope="module")
-def measured(walked, measure, tmp_path_factory):
+@pytest.fixture
+def plant(measured, tmp_path):
     """A line whose second press still runs another model; evaluated twice, diagnosed."""
-    line = tmp_path_factory.mktemp("measured") / "line"
-    shutil.copytree(walked[0], line)
-    project = measure(line)
+    root = tmp_path / "plant"
+    shutil.copytree(measured, root)
+    project = open_project(root, line="A")
     found = calibration_in_force(project, "A")
     mine = {"model": found.model, "calibration": found.id, "scorer": "fused"}
     with project.open_store() as store:
         for number in range(4):
             other = {"station": "press 2", "model": "old"} if number % 2 else {"station": "press 1"}
             store.append(replace(a_part(number), **{**mine, **other}), evidence=evidence_of(number))
-    return line
-
-
-@pytest.fixture
-def plant(measured, tmp_path):
-    """A copy that a test may change."""
-    root = tmp_path / "plant"
-    shutil.copytree(measured, root)
     return root
 
 

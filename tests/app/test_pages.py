@@ -18,13 +18,13 @@ BAD = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
-def plant(reviewed, measure, tmp_path_factory):
+def plant(reviewed, measured, tmp_path_factory):
     """Line A judges, and was measured; people have judged parts of both lines."""
     root = tmp_path_factory.mktemp("pages") / "plant"
     shutil.copytree(reviewed, root)
     with (root / "cdm-inspect.toml").open("a") as file:
         file.write('\n[lines.B]\nnormal = "good"\n\n[lines.B.review]\nsecond_share = 0.5\n')
-    measure(root)
+    shutil.copytree(measured / "reports", root / "reports", dirs_exist_ok=True)
     with open_project(root).open_store() as store:
         record_line(store, 400, line="B", side=256, photographs=8)
         judge_line(store, line="B")

@@ -424,6 +424,7 @@ def at_the_desk(server, session):
         yield
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_sixty_people_who_leave_cost_little(plant, dashboard, session):
     with dashboard(plant) as server:

@@ -1,6 +1,7 @@
 """What judges a line, said from the files of a real training and the records of a store."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +17,6 @@ from cdm_inspect.review.line_status import ExportProblem, describe_line
 from cdm_inspect.review.report_index import ReportKind, find_reports
 from cdm_inspect.testing.specimens import a_part, evidence_of
 from cdm_inspect.workflows.evaluate import evaluate
-from cdm_inspect.workflows.export import export as export_line
 
 
 @pytest.fixture
@@ -134,9 +134,9 @@ def test_what_is_missing_or_damaged_is_said_and_the_rest_is_told(project):
 
 
 @pytest.mark.slow
-def test_an_export_fits_until_the_line_learns_anew(project):
-    pytest.importorskip("onnxruntime")
-    export_line(project, "A", "onnx", tick=lambda step, done, total: None)
+def test_an_export_fits_until_the_line_learns_anew(exported, tmp_path):
+    shutil.copytree(exported[0], tmp_path / "line")
+    project = open_project(tmp_path / "line", line="A")
     (export,) = describe(project).exports
     assert (export.name, export.fits, export.problem) == ("onnx", True, "")
     assert export.calibration == calibration_in_force(project, "A").id

@@ -51,14 +51,6 @@ def export(root, exporter="onnx", *, overrides=(), **options):
     return export_line(project, "A", exporter, tick=no_progress, **options)
 
 
-@pytest.fixture(scope="module")
-def exported(walked, tmp_path_factory):
-    """A project with an exported line; do not write to it."""
-    root = tmp_path_factory.mktemp("exported") / "line"
-    shutil.copytree(walked[0], root)
-    return root, export(root, licence="CC0-1.0")
-
-
 @pytest.fixture
 def station(exported, tmp_path):
     """What a station gets: the project file and the exported folder, nothing else."""
@@ -430,7 +422,7 @@ def test_one_size_only_region_and_eight_bits(line, tmp_path):
     region = np.zeros(size[:2], np.uint8)
     region[: size[0] // 2] = 255
     Image.fromarray(region).save(line / "region.png")
-    overrides = ["lines.A.images.region=region.png"]
+    overrides = ["images.region=region.png", "scorer=residual"]
     calibrate(open_project(line, line="A", overrides=overrides), "A", device="cpu")
     document = export(line, name="half", overrides=overrides, any_size=False)
     assert document["parity"]["flips"] == 0
@@ -485,7 +477,7 @@ PREPARATION = Preparation(
 SHORT = {
     "martingale": {"sigmas": [0.2], "paths": 2},
     "path": {"steps": 3},
-    "reconstruction": {"starts": [0.5], "steps": 3, "distances": ["l2", "features"]},
+    "reconstruction": {"starts": [0.5], "steps": 2, "distances": ["l2", "features"]},
     "residual": {"sigmas": [0.2]},
     "score-norm": {"sigmas": [0.1, 0.4]},
     "bias": {"sigmas": [0.25]},
