@@ -27,7 +27,7 @@ def plant(measured, tmp_path):
     shutil.copytree(measured, root)
     project = open_project(root, line="A")
     found = calibration_in_force(project, "A")
-    mine = {"model": found.model, "calibration": found.id, "scorer": "fused"}
+    mine = {"model": found.model, "calibration": found.id, "scorer": "residual"}
     with project.open_store() as store:
         for number in range(4):
             other = {"station": "press 2", "model": "old"} if number % 2 else {"station": "press 1"}
@@ -107,7 +107,7 @@ def test_an_export_was_made_by_the_clocks_of_the_plant(monkeypatch):
     found = LineModels(
         line="A",
         preset="small",
-        scorer="fused",
+        scorer="residual",
         model=None,
         calibration=None,
         problem="",
@@ -141,7 +141,7 @@ def test_what_is_wrong_is_told_in_japanese(page, plant):
     assert list(versions["作成者"]) == ["伊藤 (品質担当)", "cdm-inspect calibrate"]
     (why,) = app.table("ラインとの一致")["問題"]
     assert why.startswith("ファイルを使用できません。詳細：")
-    (folder / "fused.json").unlink()
+    (folder / "residual.json").unlink()
     assert "✖ ラインが校正されていません。 " in page(plant, language="ja").texts()
 
 
@@ -165,7 +165,7 @@ def test_what_thresholds_lack_is_told_in_japanese(open_view, measured):
 def test_evaluations_stand_side_by_side(page, plant):
     app = page(plant)
     shown = app.table("Image AUROC")
-    assert sorted(shown["Name"]) == ["A-fused", "again"]
+    assert sorted(shown["Name"]) == ["A-residual", "again"]
     app = page(plant, models_kind="compare")
     compared = app.table("The first is")
     assert list(compared["Measure"]) == [
@@ -252,7 +252,9 @@ def test_a_line_that_nobody_has_trained_explains_itself(page, tmp_path, kind, la
 def test_text_of_files_is_text(page, plant):
     report = plant / "reports" / "![x](http---example.com).json"
     source = (plant / "reports" / "again.json").read_text()
-    report.write_text(source.replace('"scorer": "fused"', '"scorer": "<b>![x](http://e.com)</b>"'))
+    report.write_text(
+        source.replace('"scorer": "residual"', '"scorer": "<b>![x](http://e.com)</b>"')
+    )
     app = page(plant)
     assert "<b>![x](http://e.com)</b>" in list(app.table("Image AUROC")["Scorer"])
     assert not [html for html in app.get("html") if "e.com" in html.proto.body]

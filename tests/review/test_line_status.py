@@ -87,7 +87,7 @@ def test_stations_that_run_something_else_are_named(project):
         "line": "A",
         "model": found.model.id,
         "calibration": found.calibration.id,
-        "scorer": "fused",
+        "scorer": "residual",
     }
     with project.open_store() as store:
         for number, more in enumerate(
@@ -124,7 +124,7 @@ def test_what_is_missing_or_damaged_is_said_and_the_rest_is_told(project):
     assert (found.model, found.calibration) == (None, None)
     assert len(found.versions) == 1
     manifest.write_text(whole)
-    (project.calibration_folder("A") / "fused.json").unlink()
+    (project.calibration_folder("A") / "residual.json").unlink()
     found = describe(project)
     assert "cdm-inspect calibrate" in found.problem
     assert isinstance(found.error, NotCalibrated)
@@ -167,11 +167,11 @@ def test_real_evaluations_are_found_and_compare(project):
     lower.save(project.calibration_folder("A"))
     evaluate(project, "A", data, device="cpu", report=other)
     found = find_reports(project.root / "reports", "A", lines=["A"]).of(ReportKind.EVALUATION)
-    assert {report.name for report in found} == {"A-fused", "stricter"}
+    assert {report.name for report in found} == {"A-residual", "stricter"}
     assert all({path.suffix for path in report.files} == {".png", ".html"} for report in found)
     by_name = {report.name: report.document for report in found}
-    compared = compare_evaluations(by_name["stricter"], by_name["A-fused"])
-    assert compared.good == by_name["A-fused"]["n_good"]
+    compared = compare_evaluations(by_name["stricter"], by_name["A-residual"])
+    assert compared.good == by_name["A-residual"]["n_good"]
     # The same scores: only the threshold differs, and it flags more.
     assert compared.image_auroc.difference == 0
     assert compared.false_rejects.difference >= 0

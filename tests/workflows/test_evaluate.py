@@ -34,8 +34,8 @@ def evaluate(project, **options):
 @pytest.mark.slow
 def test_the_report_is_one_page_that_needs_nothing_else(project):
     document = evaluate(project, robustness=True)
-    page = (project.root / "reports" / "A-fused.html").read_text()
-    assert document["report_html"] == str(project.root / "reports" / "A-fused.html")
+    page = (project.root / "reports" / "A-residual.html").read_text()
+    assert document["report_html"] == str(project.root / "reports" / "A-residual.html")
     fetched = re.findall(r'(?:src|href)="([^"]{0,20})', page)
     assert fetched
     assert all(target.startswith(("data:", "#")) for target in fetched)
@@ -43,7 +43,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(project):
     assert "見逃し率" in page
     assert page.count("<svg") == 2
     assert document["explanation"][:40] in page
-    record = json.loads((project.root / "reports" / "A-fused.json").read_bytes())
+    record = json.loads((project.root / "reports" / "A-residual.json").read_bytes())
     assert len(record["parts"]) == 20
     assert {key: record[key] for key in ("escape_rate", "confusion")} == {
         key: document[key] for key in ("escape_rate", "confusion")
@@ -68,9 +68,12 @@ def test_the_report_is_one_page_that_needs_nothing_else(project):
 def test_two_evaluations_are_compared_part_by_part(project):
     first = evaluate(project)
     assert first["readings"] == 1
-    calibrate(project, "A", scorer="residual")
+    calibrate(project, "A", scorer="score-norm")
     second = evaluate(
-        project, scorer="residual", compare=project.root / "reports" / "A-fused.json", margin=0.9
+        project,
+        scorer="score-norm",
+        compare=project.root / "reports" / "A-residual.json",
+        margin=0.9,
     )
     compared = second["compare"]
     assert compared["parts"] == 20
@@ -78,13 +81,13 @@ def test_two_evaluations_are_compared_part_by_part(project):
     assert compared["escapes"]["theirs"] == pytest.approx(first["escape_rate"])
     assert compared["is_no_worse"] == (compared["escapes"]["high"] < 0.9)
     assert second["readings"] == 2
-    page = (project.root / "reports" / "A-residual.html").read_text()
+    page = (project.root / "reports" / "A-score-norm.html").read_text()
     assert "別の評価との比較" in page
 
 
 def test_what_cannot_be_compared_is_said_before_anything_is_judged(project):
     evaluate(project)
-    file = project.root / "reports" / "A-fused.json"
+    file = project.root / "reports" / "A-residual.json"
     other = project.root / "other.json"
     record = json.loads(file.read_bytes())
     said = record["parts"][3]
@@ -152,14 +155,7 @@ def test_past_its_expiry_nothing_passes(run, project):
 
 
 @pytest.mark.slow
-def test_thresholds_by_cost_from_the_command_line(run, line):
-    file = line / "cdm-inspect.toml"
-    file.write_text(
-        file.read_text().replace('preset = "tiny"', 'preset = "tiny"\nscorer = "residual"')
-    )
-    project = open_project(line, line="A")
-    calibrate(project, "A")
-
+def test_thresholds_by_cost_from_the_command_line(run, project):
     def call(*arguments):
         done = run("--project", project.root, "--json", *arguments)
         assert done.returncode == 0, done.stderr
@@ -192,25 +188,25 @@ def test_detectors_side_by_side(run, line):
     """Calibrated on the same good parts, judged on the same labelled ones, tested in pairs."""
     before = calibration_in_force(open_project(line), "A").version
     data = line / "data" / "A"
-    words = ("--scorer", "residual", "--scorer", "features")
+    words = ("--scorer", "score-norm", "--scorer", "features")
     said = run("--project", line, "--json", "bench", "--line", "A", "--data", data, *words)
     assert said.returncode == 0, said.stderr
     document = json.loads(said.stdout)
     rows = {row["scorer"]: row for row in document["rows"]}
-    assert set(rows) == {"fused", "residual", "features"}
-    assert document["compared_with"] == "fused"
+    assert set(rows) == {"residual", "score-norm", "features"}
+    assert document["compared_with"] == "residual"
     areas = [row["image_AUROC"] for row in document["rows"]]
     assert areas == sorted(areas, reverse=True)
-    assert rows["fused"]["against_first"] is None
-    paired = rows["residual"]["against_first"]
+    assert rows["residual"]["against_first"] is None
+    paired = rows["score-norm"]["against_first"]
     assert paired["difference"] == pytest.approx(
-        rows["residual"]["image_AUROC"] - rows["fused"]["image_AUROC"], abs=1e-6
+        rows["score-norm"]["image_AUROC"] - rows["residual"]["image_AUROC"], abs=1e-6
     )
     # Nothing that is in force changes.
     with pytest.raises(NotCalibrated):
         calibration_in_force(open_project(line), "A", "features")
     assert calibration_in_force(open_project(line), "A").version == before
-    assert rows["fused"]["seconds_to_fit"] is None
+    assert rows["residual"]["seconds_to_fit"] is None
     assert rows["features"]["seconds_to_fit"] > 0
     assert (
         run("--project", line, "calibrate", "--line", "A", "--scorer", "features").returncode == 0
@@ -250,5 +246,5 @@ def test_a_detector_that_fails_is_left_out(run, install, line):
         "--project", line, "--json", "bench", "--line", "A", "--data", data, "--scorer", "failing"
     )
     document = json.loads(said.stdout)
-    assert [row["scorer"] for row in document["rows"]] == ["fused"]
+    assert [row["scorer"] for row in document["rows"]] == ["residual"]
     assert "no licence" in document["left_out"]["failing"]

@@ -220,14 +220,14 @@ def test_thresholds_change_without_a_new_export(exported, station):
     after = opened(station).calibration
     assert after.threshold < before.threshold
     assert after.scoring_id == before.scoring_id
-    blurred = open_project(root, line="A", overrides=["lines.A.scorers.fused.bias.boxes=[5]"])
+    blurred = open_project(root, line="A", overrides=["lines.A.scorers.residual.blur=5"])
     calibrate(blurred, "A", device="cpu")
     shutil.rmtree(station / "models")
     shutil.copytree(root / "models" / "A" / "calibration", station / "models/A/calibration")
     with pytest.raises(ExportMismatch, match="more has changed than thresholds"):
         opened(station)
-    record = station / "models" / "A" / "calibration" / "fused.json"
-    shutil.copy(station / "exports/A/onnx/calibration/fused.json", record)
+    record = station / "models" / "A" / "calibration" / "residual.json"
+    shutil.copy(station / "exports/A/onnx/calibration/residual.json", record)
     record.write_text(record.read_text().replace(before.model, "0" * 12))
     with pytest.raises(Exception, match=r"(?i)calibra"):
         opened(station)
@@ -293,8 +293,8 @@ TAMPERED = {
     "zero bytes": (lambda f: (f / "model.onnx").write_bytes(b""), ExportMismatch, r"\(0 bytes\)"),
     "gone": (lambda f: (f / "model.onnx").unlink(), ExportMismatch, "cannot be read"),
     "golden set": (lambda f: (f / GOLDEN).write_bytes(b"x"), ExportMismatch, "npz was changed"),
-    "calibration": (lambda f: (f / "calibration/fused.json").write_text("{}"),
-                    ExportMismatch, "fused.json was changed"),
+    "calibration": (lambda f: (f / "calibration/residual.json").write_text("{}"),
+                    ExportMismatch, "residual.json was changed"),
     "manifest by hand": (lambda f: (f / MANIFEST).write_text(
         (f / MANIFEST).read_text().replace('"CC0-1.0"', '"mine"')), ExportMismatch, "was changed"),
     "manifest gone": (lambda f: (f / MANIFEST).unlink(), ExportError, "found none"),

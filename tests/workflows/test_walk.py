@@ -413,13 +413,11 @@ def test_what_does_not_fit_together_is_refused(line):
         open_inspector(project, "A", scorer="score-norm")
     with pytest.raises(PluginUnavailable, match="no installed plugin"):
         open_inspector(project, "A", scorer="nonsense")
-    changed = open_project(line, line="A", overrides=["scorers.fused.residual.blur=3"])
+    changed = open_project(line, line="A", overrides=["scorers.residual.blur=3"])
     with pytest.raises(ConfigError, match="changed since"):
         open_inspector(changed, "A")
-    with pytest.raises(ConfigError, match=r"scorers\.fused\.residual\.blurry"):
-        open_inspector(
-            open_project(line, line="A", overrides=["scorers.fused.residual.blurry=3"]), "A"
-        )
+    with pytest.raises(ConfigError, match=r"scorers\.residual\.blurry"):
+        open_inspector(open_project(line, line="A", overrides=["scorers.residual.blurry=3"]), "A")
     (weights,) = (line / "models" / "A").glob("model-*.safetensors")
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
