@@ -44,6 +44,9 @@ crop_size = 32
 batch_size = 8
 masked_share = 0.25
 
+[lines.A.scorers.residual]
+sigmas = [0.2]
+
 [lines.A.consistency]
 budget = inf    # the pace does not look at the clock: the run repeats exactly
 """

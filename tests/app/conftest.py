@@ -132,7 +132,7 @@ def measured(made_once, walked):
         data, again = line / "data" / "A", line / "reports" / "again.png"
         evaluate(project, "A", data, device="cpu")
         evaluate(project, "A", data, device="cpu", report=again)
-        diagnose(project, "A", parts=4)
+        diagnose(project, "A", parts=2)
 
     return made_once("measured", make)[0]
 

@@ -156,7 +156,7 @@ def test_restoring_follows_the_flow_of_an_oracle():
 @pytest.mark.slow
 def test_diagnose_draws_one_page_and_compares(line, run):
     done = run(
-        "--project", line, "--json", "diagnose", "--line", "A", "--parts", 4,
+        "--project", line, "--json", "diagnose", "--line", "A", "--parts", 2,
         "--compare", line / "models" / "A",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
