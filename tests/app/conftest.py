@@ -59,14 +59,18 @@ FLAGS = [
 
 
 @pytest.fixture
-def plant_folder(tmp_path):
+def plant_folder(made_once, tmp_path):
     """A project whose store holds parts of two lines, among them two hundred flagged ones."""
+
+    def make(root):
+        root.mkdir()
+        (root / "cdm-inspect.toml").write_text(PROJECT)
+        with open_project(root).open_store() as store:
+            record_line(store, 400, side=256, photographs=8)
+            record_line(store, 20, line="B", side=256, photographs=4, seed=1)
+
     root = tmp_path / "plant"
-    root.mkdir()
-    (root / "cdm-inspect.toml").write_text(PROJECT)
-    with open_project(root).open_store() as store:
-        record_line(store, 400, side=256, photographs=8)
-        record_line(store, 20, line="B", side=256, photographs=4, seed=1)
+    shutil.copytree(made_once("plant", make)[0], root)
     return root
 
 
@@ -363,12 +367,12 @@ def open_page(profiles):
             complaints.append(message.text)
 
     def start(*, width=1280, height=800, **options):
+        options["viewport"] = {"width": width, "height": height}
         context = profiles.take(options)
         context.set_default_timeout(PATIENCE_MS)
         context.on("request", note)
         opened.append((options, context))
         page = context.new_page()
-        page.set_viewport_size({"width": width, "height": height})
         page.on("console", listen)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         return page
