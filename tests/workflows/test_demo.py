@@ -5,7 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from cdm_inspect.images.demo_line import DEFECTS, DemoCounts, draw_plate, write_demo_line
+from cdm_inspect.images.demo_line import (
+    DEFECTS,
+    DemoCounts,
+    draw_plate,
+    write_demo_line,
+    write_demo_project,
+)
 
 
 def test_the_line_is_the_same_everywhere_and_every_defect_has_a_mask(tmp_path):
@@ -24,16 +30,24 @@ def test_the_line_is_the_same_everywhere_and_every_defect_has_a_mask(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("images", "least"),
-    [("800", 0.8), pytest.param(None, 0.95, marks=pytest.mark.long)],
-    ids=["short", "as promised"],
-)
-def test_the_demo_runs_from_end_to_end_and_finds_the_defects(run_program, tmp_path, images, least):
-    options = () if images is None else ("--images", images)
-    done = run_program(
-        "--json", "demo", "--directory", tmp_path / "demo-line", *options, timeout=1500
-    )
+def test_the_demo_runs_from_end_to_end(run_program, tmp_path):
+    """On photographs of half the size, as a project file that is there already wants them."""
+    folder = tmp_path / "demo-line"
+    write_demo_project(folder)
+    file = folder / "cdm-inspect.toml"
+    file.write_text(file.read_text().replace("image_size = 128", "image_size = 64"))
+    walk(run_program, folder, "--images", "1200", least=0.8)
+    assert "image_size = 64" in file.read_text()
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_the_demo_finds_the_defects_as_promised(run_program, tmp_path):
+    walk(run_program, tmp_path / "demo-line", least=0.95)
+
+
+def walk(run_program, folder, *options, least):
+    done = run_program("--json", "demo", "--directory", folder, *options, timeout=1500)
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout)
     assert result["evaluate"]["image_AUROC"] >= least

@@ -454,7 +454,7 @@ def test_what_cannot_be_exported_says_why(line):
     with pytest.raises(PluginUnavailable, match="no installed plugin offers"):
         export(line, "papyrus")
     with pytest.raises(NotCalibrated):
-        export(line, scorer="residual")
+        export(line, scorer="score-norm")
     with pytest.raises(ConfigError, match="precision"):
         export(line, options={"precision": "int3"})
     shutil.rmtree(line / "data" / "A" / "train")
@@ -482,11 +482,17 @@ SHORT = {
     "score-norm": {"sigmas": [0.1, 0.4]},
     "bias": {"sigmas": [0.25]},
     "inpainting": {"cells": [8]},
+    "fused": {
+        "residual": {"sigmas": [0.2]},
+        "score_norm": {"sigmas": [0.2]},
+        "bias": {"sigmas": [0.2]},
+    },
 }
 
 
-# One of one evaluation, one of several steps, and what is on by default; the others take long.
-EXPORTED = {"residual", "reconstruction", "fused"}
+# One of one evaluation, one of the network's features, and what is on by default; the others,
+# above all those of several steps, take long.
+EXPORTED = {"residual", "features", "fused"}
 SCORERS = [
     offer if offer.name in EXPORTED else pytest.param(offer, marks=pytest.mark.long)
     for offer in cdm_inspect_scorers()
