@@ -155,7 +155,12 @@ def test_by_touch(plant_folder, serve, sit_down, decisions):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("gap", "presses"), [(0.015, 40), pytest.param(0.05, 40, marks=pytest.mark.long), (0.1, 25)]
+    ("gap", "presses"),
+    [
+        (0.015, 40),
+        pytest.param(0.05, 40, marks=pytest.mark.long),
+        pytest.param(0.1, 40, marks=pytest.mark.long),
+    ],
 )
 def test_a_burst_decides_nothing_that_nobody_has_seen(
     plant_folder, serve, sit_down, decisions, gap, presses

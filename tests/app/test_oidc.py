@@ -170,10 +170,10 @@ def test_a_group_gives_a_role(provider, visit, ask, server, group, role, settles
     "claims",
     [
         {"realm_access": {"roles": ["visitors"]}},
-        {"realm_access": {}},
-        {"realm_access": "plant-qa"},
+        pytest.param({"realm_access": {}}, marks=pytest.mark.long),
+        pytest.param({"realm_access": "plant-qa"}, marks=pytest.mark.long),
         {"email_verified": False},
-        {"email": "a\u202eb@plant.example"},
+        pytest.param({"email": "a\u202eb@plant.example"}, marks=pytest.mark.long),
     ],
 )
 def test_whoever_has_no_role_sees_nothing(provider, visit, claims):

@@ -205,6 +205,7 @@ def test_the_cheapest_come_into_force_as_the_page_shows_them(make_plant, open_vi
     assert place(app) == best
 
 
+@pytest.mark.long
 def test_thresholds_go_back_to_those_in_force_and_can_be_moved_again(make_plant, open_view):
     root = make_plant()
     app = open_view(root, "thresholds", QUALITY)
@@ -233,6 +234,7 @@ def test_nothing_is_rejected_unseen_at_the_last_place(make_plant, open_view):
     assert in_force(root) == (IN_FORCE["A"][0], None)
 
 
+@pytest.mark.long
 def test_costs_may_change_after_thresholds_were_moved(make_plant, open_view):
     root = make_plant()
     app = open_view(root, "thresholds", QUALITY)

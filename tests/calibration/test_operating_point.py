@@ -103,23 +103,25 @@ def fill(store, *, flagged_judged, passed_judged, calibration="c", seed=5):
     scores = np.concatenate([random.normal(size=1900), random.normal(0.5, 0.5, size=100)])
     good = np.array(held_out())
     left = {True: flagged_judged, False: passed_judged}
-    for number in random.permutation(2000):
-        score, is_flagged = float(scores[number]), bool(scores[number] >= THRESHOLD)
-        part = store.append(
-            Inspection(
-                image=Path(f"{number}.png"),
-                sha256=f"{calibration}{number}",
-                line="A",
-                verdict=Verdict.REJECT if is_flagged else Verdict.PASS,
-                model="m",
-                calibration=calibration,
-                scorer="residual",
-                threshold=THRESHOLD,
-                score=score,
-                p_value=float((1 + (good >= score).sum()) / (len(good) + 1)),
-            ),
-            evidence=None,
+    order = random.permutation(2000)
+    parts = [
+        Inspection(
+            image=Path(f"{number}.png"),
+            sha256=f"{calibration}{number}",
+            line="A",
+            verdict=Verdict.REJECT if scores[number] >= THRESHOLD else Verdict.PASS,
+            model="m",
+            calibration=calibration,
+            scorer="residual",
+            threshold=THRESHOLD,
+            score=float(scores[number]),
+            p_value=float((1 + (good >= scores[number]).sum()) / (len(good) + 1)),
         )
+        for number in order
+    ]
+    kept = store.append_many([(part, None) for part in parts])
+    for number, part in zip(order, kept, strict=True):
+        is_flagged = part.verdict is Verdict.REJECT
         if left[is_flagged] > 0:
             left[is_flagged] -= 1
             decision = Decision.REJECT if number >= 1900 else Decision.ACCEPT

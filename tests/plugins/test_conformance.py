@@ -1,5 +1,6 @@
 """The built-in scorers pass the kit that is given to authors of plugins, and bad ones do not."""
 
+import functools
 from typing import ClassVar
 
 import numpy as np
@@ -18,12 +19,31 @@ SHARP = {"blur": 3, "top": 0.01}
 FUSED = {name: SHARP for name in ("residual", "score_norm", "bias", "inpainting")}
 
 
+# Of the others, what starts a process or traces a graph takes long.
+QUICK = {"residual", "fused"}
+SLOW_TESTS = ("test_another_process_says_the_same", "test_it_can_be_traced_where_it_says_so")
+
+
+def marked_long(name):
+    """A test of the kit that only `make test-all` runs."""
+    inherited = getattr(ScorerConformance, name)
+
+    @pytest.mark.long
+    @functools.wraps(inherited)
+    def test(self, *arguments, **facts):
+        inherited(self, *arguments, **facts)
+
+    return test
+
+
 def kit_of(name):
     """A class of tests for one built-in scorer."""
     options = FUSED if name == "fused" else SHARP
     facts = {"offer": OFFERS[name], "options": options, "__module__": __name__}
     if name == "martingale":
         facts["is_monotone"] = False  # a diagnostic: a bright spot does not make it drift more
+    if name not in QUICK:
+        facts |= {test: marked_long(test) for test in SLOW_TESTS}
     return type(f"Test{name.title().replace('-', '')}", (ScorerConformance,), facts)
 
 

@@ -1,6 +1,7 @@
 """The random sample of passed parts: each part of a shift has the same chance."""
 
 import datetime as dt
+import itertools
 import math
 from collections import Counter
 
@@ -158,8 +159,17 @@ PACES = {
 }
 
 
-@pytest.mark.parametrize("pace", PACES)
-@pytest.mark.parametrize("has_history", [True, False])
+# One that looks often and one that looks late; the whole matrix takes two minutes.
+OFTEN = {("steadily", True), ("two servers that know nothing of each other", False)}
+
+
+@pytest.mark.parametrize(
+    ("pace", "has_history"),
+    [
+        pytest.param(*case, marks=[] if case in OFTEN else pytest.mark.long)
+        for case in itertools.product(PACES, (True, False))
+    ],
+)
 def test_every_part_of_a_shift_has_the_same_chance_whenever_people_judge(
     store, add, at_once, pace, has_history
 ):
