@@ -10,6 +10,10 @@ NODE   := apps/node_modules/.installed-by-make
 
 # Idle OpenMP threads that spin make a busy small machine several times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Files of tests lie in memory where there is room: no power cut is waited for at each commit.
+ROOMY := $(shell test "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 \
+	2>/dev/null && echo /dev/shm)
+export PYTEST_DEBUG_TEMPROOT ?= $(ROOMY)
 # Node comes with the environment, from a wheel.
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix apps --silent --no-fund --no-audit
 

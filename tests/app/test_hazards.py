@@ -1,9 +1,11 @@
 """What was found to go wrong with other designs of the desk, and lies at Streamlit's door."""
 
+import os
 import re
 import sys
 import textwrap
 
+import psutil
 import pytest
 
 from cdm_inspect_review.launcher import (
@@ -52,18 +54,21 @@ def test_no_key_decides_behind_a_dialog_of_streamlit(
     script = tmp_path / "with_dialog.py"
     script.write_text(textwrap.dedent(WITH_DIALOG))
 
-    class WithDialog(dashboard):
+    class WithDialog(dashboard.func):
         """What `cdm-inspect dashboard` runs, but for the page."""
 
-        def command(self):
-            return [sys.executable, str(script)]
+        def launch(self):
+            environment = {
+                **os.environ,
+                PROJECT_VARIABLE: str(plant_folder),
+                ADDRESS_VARIABLE: "127.0.0.1",
+                PORT_VARIABLE: str(self.port),
+            }
+            with self.log.open("ab") as log:
+                command = [sys.executable, str(script)]
+                return psutil.Popen(command, stdout=log, stderr=log, env=environment)
 
-    server = WithDialog(plant_folder)
-    server.environment = {
-        PROJECT_VARIABLE: str(plant_folder),
-        ADDRESS_VARIABLE: "127.0.0.1",
-        PORT_VARIABLE: str(server.port),
-    }
+    server = WithDialog(None, plant_folder)
     with server:
         page = sit_down(server)
         page.get_by_role("button", name="Open it").click()
