@@ -69,6 +69,7 @@ def made_once(tmp_path_factory, worker_id):
         folder, said = base / name, base / f"{name}.pickle"
         with FileLock(base / f"{name}.lock"):
             if not said.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what one that failed has left
                 said.write_bytes(pickle.dumps(make(folder)))
         return folder, pickle.loads(said.read_bytes())
 

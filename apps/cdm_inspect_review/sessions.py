@@ -18,8 +18,7 @@ from cdm_inspect.files import locked, write_durably
 from cdm_inspect.roles import Actor, Role
 
 if TYPE_CHECKING:
-    from itsdangerous import Signer as Seal
-    from itsdangerous import URLSafeSerializer
+    from itsdangerous import Signer as Seal, URLSafeSerializer
 
 KEY_FILE = "dashboard.key"
 

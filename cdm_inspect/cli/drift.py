@@ -44,8 +44,7 @@ def drift(
 
 def _drift_of(state: Context, project: Project, line: str, **options: Any) -> dict[str, Any]:
     """Follow what was inspected; says what the charts promise and what they have found."""
-    from cdm_inspect.monitoring.drift import alarms_by_chart, describe_alarm
-    from cdm_inspect.monitoring.drift import drift as read_charts
+    from cdm_inspect.monitoring.drift import alarms_by_chart, describe_alarm, drift as read_charts
 
     document = read_charts(project, line, **options)
     rows = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError, field_validator
 
 from cdm_inspect.config.plugin_allow_list import parse_allowed
-from cdm_inspect.config.sections import PROJECT_FILE, Section, mistakes, read_toml
+from cdm_inspect.config.sections import PROJECT_FILE, Section, describe_mistake, read_toml
 from cdm_inspect.errors import ConfigError
 
 
@@ -39,8 +39,12 @@ def load_plugins_table(root: Path) -> PluginsConfig:
     Raises:
         ConfigError: if it cannot be read, or the table is not right.
     """
-    file = root / PROJECT_FILE
+    document = read_toml(root / PROJECT_FILE)
     try:
-        return PluginsConfig.model_validate(read_toml(file).get("plugins", {}))
+        return PluginsConfig.model_validate(document.get("plugins", {}))
     except ValidationError as error:
-        raise ConfigError(f"{file} cannot be used:", mistakes(error, "plugins")) from error
+        found = [{**item, "loc": ("plugins", *item["loc"])} for item in error.errors()]
+        raise ConfigError(
+            f"the configuration of {root} cannot be used:",
+            [describe_mistake([(PROJECT_FILE, document)], item) for item in found],
+        ) from error

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cdm_inspect.config.project import ProjectConfig
-from cdm_inspect.config.sections import PROJECT_FILE, read_toml
+from cdm_inspect.config.sections import PROJECT_FILE, describe_mistake, read_toml
 from cdm_inspect.errors import ConfigError, InvalidOption
 
 
@@ -53,7 +53,7 @@ def load_project(
     except ValidationError as error:
         raise ConfigError(
             f"the configuration of {root} cannot be used:",
-            [_describe(sources, item) for item in error.errors()],
+            [describe_mistake(sources, item) for item in error.errors()],
         ) from error
 
 
@@ -83,26 +83,3 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
             _merge(base[key], value)
         else:
             base[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _describe(sources: Sequence[tuple[str, Mapping[str, Any]]], item: Any) -> str:
-    # The last source that has the key has won; a key that none has is missing from the first.
-    said = [name for name, document in sources if _has_key(document, item["loc"])]
-    where = said[-1] if said else sources[0][0]
-    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
-    if item["type"] == "extra_forbidden":
-        return f"{where}: {key}: unknown key; remove it or correct its spelling."
-    if item["type"] == "missing":
-        return f"{where}: {key}: required key is missing."
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{where}: {key}: {message[0].lower()}{message[1:]}; found {item['input']!r}."
-
-
-def _has_key(document: Any, location: Sequence[str | int]) -> bool:
-    for part in location:
-        if not isinstance(document, Mapping):
-            return isinstance(document, list)  # a place inside a list belongs to who wrote it
-        if part not in document:
-            return False
-        document = document[part]
-    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,3 +60,32 @@ def mistakes(error: ValidationError, where: str = "") -> list[str]:
         f"{item['input']!r}."
         for item in error.errors()
     ]
+
+
+def describe_mistake(sources: Sequence[tuple[str, Mapping[str, Any]]], item: Any) -> str:
+    """What Pydantic found wrong in a project file, as a sentence.
+
+    Args:
+        sources: name and content of each document that was merged, the later over the earlier.
+        item: one of `ValidationError.errors()`, located from the top of the file.
+    """
+    # The last source that has the key has won; a key that none has is missing from the first.
+    said = [name for name, document in sources if _has_key(document, item["loc"])]
+    where = said[-1] if said else sources[0][0]
+    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    if item["type"] == "extra_forbidden":
+        return f"{where}: {key}: unknown key; remove it or correct its spelling."
+    if item["type"] == "missing":
+        return f"{where}: {key}: required key is missing."
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where}: {key}: {message[0].lower()}{message[1:]}; found {item['input']!r}."
+
+
+def _has_key(document: Any, location: Sequence[str | int]) -> bool:
+    for part in location:
+        if not isinstance(document, Mapping):
+            return isinstance(document, list)  # a place inside a list belongs to who wrote it
+        if part not in document:
+            return False
+        document = document[part]
+    return True

@@ -18,9 +18,8 @@ from typing import Any
 import pluggy
 from pydantic import BaseModel, ValidationError
 
+from cdm_inspect.config import PROJECT_FILE, PluginsConfig, load_plugins_table, mistakes
 from cdm_inspect.config.plugin_allow_list import why_refused
-from cdm_inspect.config.plugins import PluginsConfig, load_plugins_table
-from cdm_inspect.config.sections import PROJECT_FILE, mistakes
 from cdm_inspect.errors import (
     PLUGIN_EXCEPTIONS,
     ConfigError,

@@ -18,8 +18,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import itsdangerous
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cdm_inspect.config import load_project
 from cdm_inspect.config.review import OidcConfig

@@ -4,8 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from cdm_inspect.config import ConsistencyConfig
 from cdm_inspect.model.training import CostPacer, TermClock, TermSchedule

@@ -10,8 +10,7 @@ import torch
 from cdm_inspect.builtin import cdm_inspect_exporters, cdm_inspect_scorers
 from cdm_inspect.errors import PluginFailed
 from cdm_inspect.plugins import Options, ScoreBatch, ScorerOffer
-from cdm_inspect.testing import ExporterConformance, ScorerConformance
-from cdm_inspect.testing import scorers as conformance
+from cdm_inspect.testing import ExporterConformance, ScorerConformance, scorers as conformance
 
 OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
 SHARP = {"blur": 3, "top": 0.01}

@@ -19,8 +19,8 @@ from cdm_inspect.plugins import (
     Registry,
     SinkOffer,
     StoreOffer,
+    registry as registry_module,
 )
-from cdm_inspect.plugins import registry as registry_module
 from cdm_inspect.plugins.offers import PluginProblem
 from cdm_inspect.project import open_project
 from cdm_inspect.records import TrainingTick

@@ -9,8 +9,7 @@ import streamlit as st
 from cdm_inspect.errors import CdmInspectError
 from cdm_inspect.review import ReviewDesk
 from cdm_inspect.roles import Actor, Right, Role
-from cdm_inspect_review import access, security
-from cdm_inspect_review import admin_tables as tables
+from cdm_inspect_review import access, admin_tables as tables, security
 from cdm_inspect_review.page_state import explained, notify, word
 from cdm_inspect_review.plant import current_plant
 from cdm_inspect_review.users import User
