@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 from rich.markup import escape
 
 from cdm_inspect.cli.context import Context
 from cdm_inspect.errors import PluginFailed
-
-if TYPE_CHECKING:
-    pass
 
 
 def deliver(context: typer.Context) -> None:

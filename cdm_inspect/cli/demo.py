@@ -6,22 +6,18 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from cdm_inspect.cli.context import Context
-from cdm_inspect.errors import InvalidOption
-
-if TYPE_CHECKING:
-    pass
-
 from cdm_inspect.cli.calibrate import calibrate_line
 from cdm_inspect.cli.check import check_line
+from cdm_inspect.cli.context import Context
 from cdm_inspect.cli.evaluate import evaluate_line, show_evaluations
 from cdm_inspect.cli.inspect import inspect_paths
 from cdm_inspect.cli.train import train_line
+from cdm_inspect.errors import InvalidOption
 
 
 def demo(

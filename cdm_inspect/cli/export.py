@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -13,10 +13,6 @@ from cdm_inspect.cli.arguments import (
     ScorerName,
 )
 from cdm_inspect.cli.context import Context
-
-if TYPE_CHECKING:
-    pass
-
 from cdm_inspect.cli.parity import say_parity
 
 

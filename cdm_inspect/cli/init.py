@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,9 +13,6 @@ from cdm_inspect.cli.arguments import (
 from cdm_inspect.cli.context import Context
 from cdm_inspect.config import PROJECT_FILE
 from cdm_inspect.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 
 def init(

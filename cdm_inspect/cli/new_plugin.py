@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from cdm_inspect.cli.context import Context
-
-if TYPE_CHECKING:
-    pass
 
 
 def new_plugin(

@@ -22,7 +22,10 @@ def still(page):
 
 def at_rest(page):
     """The script has run, charts are drawn, parts are on the screen."""
-    page.wait_for_selector("[data-testid=stAppViewContainer]")
+    # Before the first run of the script there is a page too, with nothing on it.
+    page.wait_for_selector(
+        "[data-testid=stMain] [data-testid=stElementContainer]", state="attached"
+    )
     page.wait_for_function(
         "() => !document.querySelector('[data-test-script-state=running]')"
         " && !document.querySelector('[data-testid=stSkeleton]')"
