@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# Tests that run beside each other.
-WORKERS ?= 2
+# Tests that run beside each other: one more than the two cores of a small machine, as pages and
+# databases are waited for.
+WORKERS ?= 3
 STAMP  := $(VENV)/.installed-by-make
 NODE   := apps/node_modules/.installed-by-make
 
@@ -33,7 +34,7 @@ $(NODE): $(STAMP) apps/package-lock.json
 demo: install
 	$(BIN)/cdm-inspect demo
 
-# Everything that guards a promise, in a quarter of an hour on two cores.
+# Everything that guards a promise, in about a quarter of an hour on two quiet cores.
 test: MARKS = not long
 test: test-js test-python test-plugins
 

@@ -159,6 +159,8 @@ def number_of(root, line, serial):
     [("en-US", [LINE]), pytest.param("ja-JP", ["A", LINE], marks=pytest.mark.long)],
 )
 def test_every_page(hostile_plant, serve, open_page, tmp_path, language, lines):
+    from playwright.sync_api import expect
+
     (tmp_path / "sitecustomize.py").write_text(WITNESS)
     notes = tmp_path / "notes.txt"
     server = serve(hostile_plant, PYTHONPATH=str(tmp_path), WITNESS_NOTES=str(notes))
@@ -178,11 +180,13 @@ def test_every_page(hostile_plant, serve, open_page, tmp_path, language, lines):
     for name in sorted(names):
         for line in lines:
             page.goto(f"{server.url}/{name}?line={quote(line)}")
+            page.locator("h1" if name else ".board").first.wait_for()
             at_rest(page)
             is_unharmed(page)
             # The name of the line stands there, and it is text.
-            titles = page.locator("h1").all_inner_texts()
-            assert [title.endswith(f": {line}") for title in titles] == WITH_LINE.get(name, [True])
+            wanted, titles = WITH_LINE.get(name, [True]), page.locator("h1")
+            expect(titles).to_have_count(len(wanted))
+            assert [said.endswith(f": {line}") for said in titles.all_inner_texts()] == wanted
     # One part with its whole story.
     for serial in HOSTILE.values():
         number = number_of(hostile_plant, "A", serial)

@@ -14,8 +14,11 @@ from cdm_inspect.testing import ExporterConformance, ScorerConformance, scorers 
 
 OFFERS = {offer.name: offer for offer in cdm_inspect_scorers()}
 SHARP = {"blur": 3, "top": 0.01}
+# Few noise levels, as each of them is traced.
+LEVELS = {"residual": [0.15, 0.4], "score-norm": [0.12, 0.5], "bias": [0.25, 1.0]}
+ONE = {**SHARP, "sigmas": [0.25]}
 # A look at all members takes them all.
-FUSED = {name: SHARP for name in ("residual", "score_norm", "bias", "inpainting")}
+FUSED = {"residual": ONE, "score_norm": ONE, "bias": ONE, "inpainting": SHARP}
 
 
 # Of the others, what starts a process or traces a graph takes long.
@@ -37,7 +40,8 @@ def marked_long(name):
 
 def kit_of(name):
     """A class of tests for one built-in scorer."""
-    options = FUSED if name == "fused" else SHARP
+    levels = {"sigmas": LEVELS[name]} if name in LEVELS else {}
+    options = FUSED if name == "fused" else {**SHARP, **levels}
     facts = {"offer": OFFERS[name], "options": options, "__module__": __name__}
     if name == "martingale":
         facts["is_monotone"] = False  # a diagnostic: a bright spot does not make it drift more

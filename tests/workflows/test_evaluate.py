@@ -21,6 +21,8 @@ from cdm_inspect.workflows.evaluate import evaluate as evaluate_line
 from cdm_inspect.workflows.inspect import inspect
 from cdm_inspect.workflows.robustness import GRID
 
+ONE_LEVEL = ["lines.A.scorers.score-norm.sigmas=[0.2]"]
+
 
 @pytest.fixture
 def project(line):
@@ -68,6 +70,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(project):
 def test_two_evaluations_are_compared_part_by_part(project):
     first = evaluate(project)
     assert first["readings"] == 1
+    project = open_project(project.root, line="A", overrides=ONE_LEVEL)
     calibrate(project, "A", scorer="score-norm")
     second = evaluate(
         project,
@@ -166,10 +169,25 @@ def test_thresholds_by_cost_from_the_command_line(run, project):
     assert document["rule"] == "cost"
     assert document["version"] == 2
     assert "to keep this rule, write it under [lines.A];" in said
-    rejected = document["reject_threshold"]
-    assert rejected is None or rejected >= document["threshold"]
     shown, _ = call("calibrate", "--line", "A", "--explain")
     assert shown["explanation"] == document["explanation"]
+    review, rejected = document["threshold"], document["reject_threshold"]
+    band = shown["basis"]["band"]
+    assert (band["review"], band["reject"]) == (review, rejected)
+    if rejected is None:
+        rule = "review from there, with nothing rejected unseen"
+    elif rejected == review:
+        rule = "reject from there, with nothing to review"
+    else:
+        assert rejected > review
+        rule = f"review from there, reject from {rejected:.4g}"
+    assert f"pass below {review:.4g}" in document["explanation"]
+    assert rule in document["explanation"]
+    # What costs least costs no more than what is always possible, or it is said.
+    basis = shown["basis"]
+    for name in ("passing", "reviewing"):
+        is_cheaper = basis[f"cost_{name}_all"] < band["cost"]
+        assert (f"{name} everything would be cheaper" in document["explanation"]) == is_cheaper
     assert [row["version"] for row in shown["versions"]] == [2, 1]
     assert shown["basis"]["costs"]["escape"] == 50
     assert len(shown["basis"]["doubts"]) == 8
@@ -188,7 +206,7 @@ def test_detectors_side_by_side(run, line):
     """Calibrated on the same good parts, judged on the same labelled ones, tested in pairs."""
     before = calibration_in_force(open_project(line), "A").version
     data = line / "data" / "A"
-    words = ("--scorer", "score-norm", "--scorer", "features")
+    words = ("--scorer", "score-norm", "--scorer", "features", "--set", *ONE_LEVEL)
     said = run("--project", line, "--json", "bench", "--line", "A", "--data", data, *words)
     assert said.returncode == 0, said.stderr
     document = json.loads(said.stdout)

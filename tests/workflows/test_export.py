@@ -416,8 +416,7 @@ def test_a_provider_that_is_missing_is_never_replaced(station):
 
 
 @pytest.mark.slow
-def test_one_size_only_region_and_eight_bits(line, tmp_path):
-    """The options that change the graph, in one export each."""
+def test_one_size_only_and_a_region(line, tmp_path):
     size = read_image(next(iter(find_images(line / "data" / "A" / "train" / "good")))).pixels.shape
     region = np.zeros(size[:2], np.uint8)
     region[: size[0] // 2] = 255
@@ -440,10 +439,14 @@ def test_one_size_only_region_and_eight_bits(line, tmp_path):
     found, _ = station.inspect_file(tmp_path / "large.png")
     assert found.verdict is Verdict.UNDECIDED
     assert found.reason.startswith("scorer_failed")
+
+
+@pytest.mark.long
+def test_eight_bits_are_enough_or_refused(line):
     try:
-        document = export(line, overrides=overrides, options={"precision": "int8"})
+        document = export(line, options={"precision": "int8"})
     except ExportMismatch:
-        # Eight bits may be too few. They are then refused, and nothing is left behind.
+        # Then nothing is left behind.
         assert not (line / "exports" / "A" / "onnx-int8").exists()
     else:
         assert document["name"] == "onnx-int8"
@@ -490,9 +493,9 @@ SHORT = {
 }
 
 
-# One of one evaluation, one of the network's features, and what is on by default; the others,
-# above all those of several steps, take long.
-EXPORTED = {"residual", "features", "fused"}
+# One of the network's features, and what is on by default; the others, above all those of several
+# steps, take long. The line that is exported scores by `residual`.
+EXPORTED = {"features", "fused"}
 SCORERS = [
     offer if offer.name in EXPORTED else pytest.param(offer, marks=pytest.mark.long)
     for offer in cdm_inspect_scorers()
