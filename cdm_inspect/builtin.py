@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from cdm_inspect.inspection.exported.onnx_options import OnnxOptions
 from cdm_inspect.plugins import (
     ExporterOffer,
     Options,
@@ -18,17 +17,6 @@ from cdm_inspect.plugins import (
     ScorerOffer,
     StoreOffer,
     hookimpl,
-)
-from cdm_inspect.scoring.options import (
-    BiasOptions,
-    FeaturesOptions,
-    FusedOptions,
-    InpaintingOptions,
-    MartingaleOptions,
-    PathOptions,
-    ReconstructionOptions,
-    ResidualOptions,
-    ScoreNormOptions,
 )
 
 
@@ -51,6 +39,8 @@ class Lazy:
 @hookimpl
 def cdm_inspect_exporters() -> Iterable[ExporterOffer]:
     """ONNX."""
+    from cdm_inspect.inspection.exported.onnx_options import OnnxOptions
+
     yield ExporterOffer(
         contract=1,
         name="onnx",
@@ -75,51 +65,42 @@ class _Sql(Lazy):
         return super().__call__(url, images, root=root, anchor=anchor)
 
 
-_SCORERS: dict[str, tuple[str, str, type[Options]]] = {
+_SCORERS = {
     "residual": (
         "One-step residual over the learnt posterior variance, at several noise levels.",
-        "scoring.residual:ResidualScorer",
-        ResidualOptions,
+        "residual:Residual",
     ),
     "score-norm": (
         "Norm of the score across noise levels, against its law on good parts.",
-        "scoring.score_norm:ScoreNormScorer",
-        ScoreNormOptions,
+        "score_norm:ScoreNorm",
     ),
     "bias": (
         "What is wrong in one direction over whole neighbourhoods of several sizes.",
-        "scoring.bias:BiasScorer",
-        BiasOptions,
+        "bias:Bias",
     ),
     "reconstruction": (
         "Distance to the part restored from partial noise in a few steps.",
-        "scoring.reconstruction:ReconstructionScorer",
-        ReconstructionOptions,
+        "reconstruction:Reconstruction",
     ),
     "inpainting": (
         "Hidden cells against what their surroundings lead one to expect.",
-        "scoring.inpainting:InpaintingScorer",
-        InpaintingOptions,
+        "inpainting:Inpainting",
     ),
     "features": (
         "How usual the network's own features are at each place; nothing pretrained.",
-        "scoring.features:FeaturesScorer",
-        FeaturesOptions,
+        "features:Features",
     ),
     "path": (
         "How a part travels towards noise along the probability flow.",
-        "scoring.path:PathScorer",
-        PathOptions,
+        "path:Path",
     ),
     "martingale": (
         "Experimental: how far the model drifts from its own prediction.",
-        "scoring.martingale:MartingaleScorer",
-        MartingaleOptions,
+        "martingale:Martingale",
     ),
     "fused": (
         "Residual, score norms, bias and, where trained for, hidden cells on one scale.",
-        "scoring.fused:FusedScorer",
-        FusedOptions,
+        "fused:Fused",
     ),
 }
 
@@ -127,13 +108,15 @@ _SCORERS: dict[str, tuple[str, str, type[Options]]] = {
 @hookimpl
 def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
     """The built-in scorers."""
-    for name, (summary, target, options) in _SCORERS.items():
+    from cdm_inspect.scoring import options
+
+    for name, (summary, target) in _SCORERS.items():
         yield ScorerOffer(
             contract=1,
             name=name,
             summary=summary,
-            build=Lazy(target),
-            options=options,
+            build=Lazy(f"scoring.{target}Scorer"),
+            options=getattr(options, f"{target.partition(':')[2]}Options"),
             is_traceable=True,
             needs_cells=name == "inpainting",
         )

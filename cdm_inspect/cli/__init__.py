@@ -23,6 +23,8 @@ def _show_error(text: str) -> None:
 
 def main() -> None:
     """Run the command line and exit with the code of the error tree in `cdm_inspect.errors`."""
+    # Pydantic would read what every installed package says of itself, in search of its own plugins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from cdm_inspect.cli.app import app
 
     # No step needs the network; without this, libraries below would wait for it.

@@ -129,7 +129,8 @@ def _offers(ctx: Any) -> dict[str, Any]:
     if "plugin_commands" not in ctx.meta:
         root = Path(ctx.params.get("project") or ".")
         try:
-            ctx.meta["plugin_commands"] = open_registry(root).usable(CommandOffer)
+            registry = open_registry(root, hooks=("cdm_inspect_commands",))
+            ctx.meta["plugin_commands"] = registry.usable(CommandOffer)
         except ConfigError:
             # Which plugins may load is in a file that cannot be read; the command that needs it
             # says so.

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,9 @@ _SLOW_SECONDS = 3.0
 class Registry:
     """The plugins of this installation, loaded once.
 
+    Args:
+        hooks: whose offers are asked for; of other kinds there are none.
+
     Attributes:
         rows: one for each entry point found, also for those refused.
         distributions: that they belong to, by name.
@@ -59,8 +62,10 @@ class Registry:
         config: PluginsConfig | None = None,
         *,
         points: Iterable[EntryPoint] | None = None,
+        hooks: Collection[str] = KINDS,
     ) -> None:
         self.config = config or PluginsConfig()
+        self._hooks = hooks
         self.rows: list[PluginRow] = []
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(Hooks)
@@ -177,7 +182,7 @@ class Registry:
         if self._register(row, plugin):
             for caller in self._manager.get_hookcallers(plugin) or ():
                 row.hooks.append(caller.name)
-                if caller.name in KINDS:
+                if caller.name in self._hooks:
                     mine = next(i for i in caller.get_hookimpls() if i.plugin is plugin)
                     self._collect(row, caller.name, mine)
 
@@ -245,13 +250,17 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
     return distribution.name or "unknown", distribution.version or "0"
 
 
-def open_registry(root: Path) -> Registry:
+def open_registry(root: Path, *, hooks: Collection[str] = KINDS) -> Registry:
     """What is installed, as the project under `root` allows it, where there is one.
+
+    Args:
+        hooks: see `Registry`.
 
     Raises:
         ConfigError: if its table `plugins` cannot be read.
     """
     if not (root / PROJECT_FILE).is_file():
-        return Registry()
+        return Registry(hooks=hooks)
     # Of what is required and not there the rows say why; what opens a project refuses to begin.
-    return Registry(load_plugins_table(root).model_copy(update={"required": ()}))
+    allowed = load_plugins_table(root).model_copy(update={"required": ()})
+    return Registry(allowed, hooks=hooks)
