@@ -41,6 +41,7 @@ def test_the_demo_runs_from_end_to_end(run_program, tmp_path):
     assert "image_size = 64" in file.read_text()
 
 
+@pytest.mark.timeout(1800)  # one thread takes twice as long
 @pytest.mark.long
 @pytest.mark.slow
 def test_the_demo_finds_the_defects_as_promised(run_program, tmp_path):

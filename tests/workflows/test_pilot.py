@@ -120,6 +120,7 @@ class Stop(BaseException):
     pass
 
 
+@pytest.mark.timeout(1800)  # twelve trainings
 @pytest.mark.long
 @pytest.mark.slow
 def test_a_pilot_runs_resumes_and_reports(line, tmp_path):
