@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from cdm_inspect.encoding import as_json, readable, sha256_of
 from cdm_inspect.errors import StorageError
-from cdm_inspect.images import encode_heatmap, encode_picture
 from cdm_inspect.records import (
     Decision,
     Event,
@@ -50,6 +49,9 @@ def new_row(
 ) -> dict[str, Any]:
     """A row, whose files are kept."""
     image_sha256 = files.put(evidence) if evidence is not None else ""
+    # OpenCV takes a fifth of a second to load; whoever only reads does not need it.
+    from cdm_inspect.images import encode_heatmap, encode_picture
+
     heatmap_sha256, scale, offset = "", 1.0, 0.0
     if inspection.heatmap is not None:
         data, scale, offset = encode_heatmap(inspection.heatmap)
