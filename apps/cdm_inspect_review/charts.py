@@ -192,14 +192,16 @@ def threshold_chart(
     curve = base.mark_line().encode(
         y=alt.Y("share:Q", axis=share), strokeDash=alt.StrokeDash("kind:N", legend=None)
     )
-    marks = alt.Chart(alt.Data(values=[{"score": at, "name": name} for name, at in lines])).encode(
-        x=x
-    )
-    rules = marks.mark_rule(strokeWidth=2).encode(strokeDash=alt.StrokeDash("name:N", title=None))
-    texts = marks.mark_text(angle=270, align="right", dy=-7, fontSize=12).encode(
-        y=alt.value(4), text="name:N"
-    )
+    # Thresholds at one place have one line, with all their names.
+    names: dict[float, dict[str, None]] = {}
+    for name, at in lines:
+        names.setdefault(at, {})[name] = None
+    places = [{"score": at, "name": " = ".join(some)} for at, some in names.items()]
+    marked = alt.Legend(orient="bottom", labelLimit=0, symbolStrokeColor=GREY, symbolSize=400)
+    dashes = alt.StrokeDash("name:N", title=None, legend=marked)
+    rules = alt.Chart(alt.Data(values=places)).mark_rule(strokeWidth=2, color=GREY)
+    rules = rules.encode(x=x, strokeDash=dashes)
     summary = "; ".join(f"{name} {at:.4g}" for name, at in lines)
     described = f"{word('thresholds.curves')} {summary}"
-    layers = alt.layer(bands, curve, rules, texts).resolve_scale(strokeDash="independent")
+    layers = alt.layer(bands, curve, rules).resolve_scale(strokeDash="independent")
     return layers.properties(height=340, description=described)
