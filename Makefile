@@ -34,7 +34,7 @@ $(NODE): $(STAMP) apps/package-lock.json
 demo: install
 	$(BIN)/cdm-inspect demo
 
-# Everything that guards a promise, in about a quarter of an hour on two quiet cores.
+# Everything that guards a promise, in less than half an hour on two cores.
 test: MARKS = not long
 test: test-js test-python test-plugins
 

@@ -65,43 +65,17 @@ class _Sql(Lazy):
         return super().__call__(url, images, root=root, anchor=anchor)
 
 
+# Each is a module of `scoring` with a class of its name, as are its options.
 _SCORERS = {
-    "residual": (
-        "One-step residual over the learnt posterior variance, at several noise levels.",
-        "residual:Residual",
-    ),
-    "score-norm": (
-        "Norm of the score across noise levels, against its law on good parts.",
-        "score_norm:ScoreNorm",
-    ),
-    "bias": (
-        "What is wrong in one direction over whole neighbourhoods of several sizes.",
-        "bias:Bias",
-    ),
-    "reconstruction": (
-        "Distance to the part restored from partial noise in a few steps.",
-        "reconstruction:Reconstruction",
-    ),
-    "inpainting": (
-        "Hidden cells against what their surroundings lead one to expect.",
-        "inpainting:Inpainting",
-    ),
-    "features": (
-        "How usual the network's own features are at each place; nothing pretrained.",
-        "features:Features",
-    ),
-    "path": (
-        "How a part travels towards noise along the probability flow.",
-        "path:Path",
-    ),
-    "martingale": (
-        "Experimental: how far the model drifts from its own prediction.",
-        "martingale:Martingale",
-    ),
-    "fused": (
-        "Residual, score norms, bias and, where trained for, hidden cells on one scale.",
-        "fused:Fused",
-    ),
+    "residual": "One-step residual over the learnt posterior variance, at several noise levels.",
+    "score-norm": "Norm of the score across noise levels, against its law on good parts.",
+    "bias": "What is wrong in one direction over whole neighbourhoods of several sizes.",
+    "reconstruction": "Distance to the part restored from partial noise in a few steps.",
+    "inpainting": "Hidden cells against what their surroundings lead one to expect.",
+    "features": "How usual the network's own features are at each place; nothing pretrained.",
+    "path": "How a part travels towards noise along the probability flow.",
+    "martingale": "Experimental: how far the model drifts from its own prediction.",
+    "fused": "Residual, score norms, bias and, where trained for, hidden cells on one scale.",
 }
 
 
@@ -110,13 +84,14 @@ def cdm_inspect_scorers() -> Iterable[ScorerOffer]:
     """The built-in scorers."""
     from cdm_inspect.scoring import options
 
-    for name, (summary, target) in _SCORERS.items():
+    for name, summary in _SCORERS.items():
+        module, kind = name.replace("-", "_"), name.title().replace("-", "")
         yield ScorerOffer(
             contract=1,
             name=name,
             summary=summary,
-            build=Lazy(f"scoring.{target}Scorer"),
-            options=getattr(options, f"{target.partition(':')[2]}Options"),
+            build=Lazy(f"scoring.{module}:{kind}Scorer"),
+            options=getattr(options, f"{kind}Options"),
             is_traceable=True,
             needs_cells=name == "inpainting",
         )

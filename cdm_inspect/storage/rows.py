@@ -48,10 +48,10 @@ def new_row(
     files: FileStore, key: str, inspection: Inspection, evidence: bytes | None
 ) -> dict[str, Any]:
     """A row, whose files are kept."""
-    image_sha256 = files.put(evidence) if evidence is not None else ""
     # OpenCV takes a fifth of a second to load; whoever only reads does not need it.
     from cdm_inspect.images import encode_heatmap, encode_picture
 
+    image_sha256 = files.put(evidence) if evidence is not None else ""
     heatmap_sha256, scale, offset = "", 1.0, 0.0
     if inspection.heatmap is not None:
         data, scale, offset = encode_heatmap(inspection.heatmap)

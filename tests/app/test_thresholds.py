@@ -181,6 +181,7 @@ def test_thresholds_are_moved_by_keyboard_and_put_into_force(
     save.dblclick()
     expect(page.get_by_text("In force as version 2")).to_be_visible()
     expect(save).to_have_count(0)
+    expect(page.locator("button:disabled").filter(has_text=SAVE)).to_have_count(1)
     after = calibration_in_force(open_project(reviewed_line, line="A"), "A")
     assert after.version == before.version + 1
     assert after.threshold < before.threshold
